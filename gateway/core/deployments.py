@@ -1,0 +1,195 @@
+"""A deployment: one thing applications ask for, and what it promises them.
+
+Frozen values only. The spec is a control document (``gateway apply`` writes it); the model card says what a
+prepared model takes and gives.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Scalar: TypeAlias = bool | int | float | str | None
+
+
+class Type(StrEnum):
+    """What a field holds. A number takes integers too; nothing else is ever coerced."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    STRING = "string"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One named value of a request or of a model's input row."""
+
+    name: str
+    type: Type
+    required: bool = True
+    default: Scalar = None
+    minimum: float | None = None
+    maximum: float | None = None
+    example: Scalar = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an application sends: entity keys, and the features only the request can know."""
+
+    entities: tuple[Field, ...] = ()
+    features: tuple[Field, ...] = ()
+
+
+class Task(StrEnum):
+    """What kind of answer a model gives."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A prepared model: what it is, pinned by digest, and what it takes and gives.
+
+    ``inputs`` is the model's input row, in column order. ``path`` is relative to the content-addressed cache.
+    ``feature_service`` names the Feast service that delivers part of the row, if any.
+    """
+
+    name: str
+    version: str
+    uri: str
+    digest: str
+    flavour: str
+    path: str
+    inputs: tuple[Field, ...]
+    task: Task
+    classes: tuple[int | str, ...] = ()
+    feature_service: str | None = None
+    schema: int = 1
+
+
+class Role(StrEnum):
+    """What a guardrail may do: demote the canary, pause the ramp, or (only) prove it worth promoting."""
+
+    GUARDRAIL = "guardrail"
+    SIGNAL = "signal"
+    OBJECTIVE = "objective"
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """How much worse a candidate may be on one metric before it has to go.
+
+    The candidate is tolerated while ``badness_c <= relative * badness_s + absolute`` (badness: the metric turned so
+    that higher is worse). ``margin`` is the same line for promotion: the candidate must be shown to lie below it.
+    """
+
+    metric: str
+    relative: float = 1.0
+    absolute: float = 0.0
+    margin_relative: float = 1.0
+    margin_absolute: float = 0.0
+    role: Role = Role.GUARDRAIL
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a rollout: a share of traffic, or a shadow's sampling rate, and what it takes to leave it.
+
+    ``at_least_s`` is data time in seconds; ``events`` counts candidate-arm (or paired) observations at this step.
+    """
+
+    weight: float = 0.0
+    shadow: float = 0.0
+    at_least_s: float = 0.0
+    events: int = 0
+    approval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a candidate goes from nothing to everything."""
+
+    name: str
+    steps: tuple[Step, ...]
+    auto_promote: bool = True
+    on_inconclusive: str = "hold"
+    """After ``max_age_s`` without a verdict: ``hold``, ``promote`` or ``demote``."""
+    max_age_s: float = 14 * 86_400.0
+
+
+class Durability(StrEnum):
+    """When a prediction counts as remembered: written to the kernel, or fsynced."""
+
+    PROCESS = "process"
+    DISK = "disk"
+
+
+class WhenLogFails(StrEnum):
+    """What a full or broken spool means for the caller."""
+
+    REFUSE = "refuse"
+    SERVE = "serve"
+
+
+class OnUnavailable(StrEnum):
+    """What a feature that cannot be had means for the request."""
+
+    DEFAULT = "default"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePolicy:
+    """What to do when a Feast-served feature is missing, null, stale or unavailable; ``max_age_s`` None = the view's TTL."""
+
+    default: Scalar = None
+    on_missing: OnUnavailable = OnUnavailable.DEFAULT
+    on_stale: OnUnavailable = OnUnavailable.DEFAULT
+    on_unavailable: OnUnavailable = OnUnavailable.DEFAULT
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServingRules:
+    """What a worker has to know to serve a deployment, beyond who answers. All times in seconds."""
+
+    default: bool = False
+    sticky: bool = False
+    routing_key: str | None = None
+    """``entities.NAME``: where a sticky deployment takes its key from; None: the body's ``routing_key``."""
+    blind: bool = False
+    allow_forced: bool = False
+    durability: Durability = Durability.PROCESS
+    when_log_fails: WhenLogFails = WhenLogFails.REFUSE
+    deadline_s: float = 5.0
+    canary_deadline_s: float = 1.0
+    features_budget_s: float = 0.05
+    epoch_s: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSpec:
+    """What its owner declared. ``stable`` is only the bootstrap: afterwards control state says who is stable."""
+
+    name: str
+    model: str
+    stable: str
+    rules: ServingRules = ServingRules()
+    inputs: dict[str, Field] = field(default_factory=dict)
+    """Declared types, ranges and defaults of request features, by name; what is not declared comes from the model."""
+    features: dict[str, FeaturePolicy] = field(default_factory=dict)
+    """Fallbacks of Feast-served features, by name."""
+    guardrails: tuple[Guardrail, ...] = (Guardrail("error_rate", relative=1.1),)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    alpha: float = 0.05
+    """Chance that a candidate no worse than tolerated is ever demoted, over its whole life and all guardrails."""
+    alpha_promote: float = 0.05
+    maturity_s: float = 0.0
+    """Age (data time) at which a prediction's label counts; labelled metrics are judged at this age, once."""
+    label_values: tuple[int | str, ...] = ()
+    keep_previous: int = 3
+    """How many former stable models stay warm, to go back to in one call."""

@@ -1,0 +1,196 @@
+"""Everything that can go wrong, named for what happened.
+
+GatewayError
+├── BadRequest               what the caller sent does not fit
+│   ├── InvalidBody          one or more places in the body are wrong (``problems`` names them)
+│   ├── UnknownDeployment    no such deployment
+│   ├── UnknownVariant       no such variant, candidate or shadow
+│   ├── UnknownPrediction    the id was never issued here, or its record is not visible yet
+│   └── ForcingForbidden     X-Variant on a deployment that does not allow it
+├── Unserviceable            the gateway cannot answer now; trying again may help
+│   ├── NoModelReady         stable's model is not loaded on this worker
+│   ├── FeaturesUnavailable  required features could not be read within their budget
+│   ├── LogRefused           the spool did not take the record
+│   ├── Overloaded           more work than this worker takes on
+│   └── StoreUnavailable     the store cannot be reached
+├── ModelFailed              a model raised, or answered something that is no answer
+├── DeadlinePassed           the time given to the request or to a part of it is over
+├── ControlError             an operator's change that cannot be made
+│   ├── InvalidTransition    the rollout's phase does not take that signal
+│   ├── RevisionConflict     the control document has moved on since it was read
+│   ├── RevisionRequired     a change of the whole split must name the revision it was made for
+│   ├── CandidateRunning     a candidate of that name is already running
+│   ├── CandidateLatched     the candidate was demoted; only a new generation may take traffic
+│   └── Unmeasurable         a guardrail cannot be measured on this deployment
+├── ModelUnusable            an artifact cannot be fetched, verified, loaded or served here
+├── PlanImpossible           the features a model asks for cannot be read from this repository
+└── SettingsError            the configuration does not make sense
+
+Nothing here knows HTTP; :mod:`gateway.edge.problems` turns each class into a status code.
+"""
+
+from dataclasses import dataclass
+
+
+class GatewayError(Exception):
+    """The root: catch this and nothing else of ours escapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One place in a body that does not fit. ``pointer`` is an RFC 6901 JSON pointer."""
+
+    pointer: str
+    detail: str
+
+
+class BadRequest(GatewayError):
+    """What the caller sent does not fit."""
+
+
+class InvalidBody(BadRequest):
+    """One or more places in the body are wrong. Never echoes what was sent."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("The body does not fit this deployment.")
+        self.problems = problems
+
+
+class UnknownDeployment(BadRequest):
+    """No deployment of that name is served here."""
+
+    def __init__(self) -> None:
+        super().__init__("No deployment of that name is served here.")
+
+
+class UnknownVariant(BadRequest):
+    """The deployment has no variant, candidate or shadow of that name."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        super().__init__(f"No variant of that name; this deployment has: {', '.join(known)}.")
+        self.known = known
+
+
+class UnknownPrediction(BadRequest):
+    """The id was never issued here, or its record is not visible yet."""
+
+    def __init__(self) -> None:
+        super().__init__("No prediction of that id is known here.")
+
+
+class ForcingForbidden(BadRequest):
+    """``X-Variant`` was sent to a deployment that does not allow it."""
+
+    def __init__(self) -> None:
+        super().__init__("This deployment does not allow a variant to be forced (allow_forced).")
+
+
+class Unserviceable(GatewayError):
+    """The gateway cannot answer now; trying again after ``retry_after_s`` seconds may help."""
+
+    retry_after_s = 1.0
+
+
+class NoModelReady(Unserviceable):
+    """Stable's model is not loaded on this worker."""
+
+    def __init__(self, deployment: str) -> None:
+        super().__init__(f"No model of {deployment} is ready on this worker yet.")
+
+
+class FeaturesUnavailable(Unserviceable):
+    """Required features could not be read within their budget."""
+
+
+class LogRefused(Unserviceable):
+    """The spool did not take the record, and the deployment says ``when_log_fails: refuse``."""
+
+
+class Overloaded(Unserviceable):
+    """More requests are under way than this worker takes on."""
+
+
+class StoreUnavailable(Unserviceable):
+    """The store (event log and control state) cannot be reached."""
+
+
+class ModelFailed(GatewayError):
+    """A model raised, or answered something that is no answer. ``kind`` is the foreign error's class name."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"The model failed ({kind}).")
+        self.kind = kind
+
+
+class DeadlinePassed(GatewayError):
+    """The time given to the request, or to a part of it, is over."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__(f"The deadline passed during {part}.")
+        self.part = part
+
+
+class ControlError(GatewayError):
+    """An operator's change that cannot be made."""
+
+
+class InvalidTransition(ControlError):
+    """The rollout's phase does not take that signal."""
+
+    def __init__(self, phase: str, signal: str) -> None:
+        super().__init__(f"A rollout that is {phase} cannot be told to {signal}.")
+        self.phase = phase
+        self.signal = signal
+
+
+class RevisionConflict(ControlError):
+    """The control document has moved on since it was read."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"The deployment is at revision {found}, not {expected}; read it again.")
+        self.expected = expected
+        self.found = found
+
+
+class RevisionRequired(ControlError):
+    """A change of the whole split must name the revision it was made for (``If-Match``)."""
+
+    def __init__(self) -> None:
+        super().__init__('Send If-Match: "<revision>"; the ETag of the deployment is its revision.')
+
+
+class CandidateRunning(ControlError):
+    """A candidate of that name is already running."""
+
+    def __init__(self, name: str, phase: str) -> None:
+        super().__init__(f"Candidate {name} is already running (it is {phase}).")
+        self.name = name
+        self.phase = phase
+
+
+class CandidateLatched(ControlError):
+    """The candidate was demoted; only a new generation may take traffic."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Candidate {name} was demoted; start a new rollout to give it traffic again.")
+        self.name = name
+
+
+class Unmeasurable(ControlError):
+    """A guardrail cannot be measured on this deployment; ``metric`` names it."""
+
+    def __init__(self, metric: str, reason: str) -> None:
+        super().__init__(f"Guardrail {metric} cannot be measured here: {reason}")
+        self.metric = metric
+
+
+class ModelUnusable(GatewayError):
+    """An artifact cannot be fetched, verified, loaded or served here."""
+
+
+class PlanImpossible(GatewayError):
+    """The features a model asks for cannot be read from this Feast repository."""
+
+
+class SettingsError(GatewayError):
+    """The configuration does not make sense; the message says which words would."""

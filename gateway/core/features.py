@@ -1,0 +1,161 @@
+"""What a feature read delivers, and what its age and absence mean for the request.
+
+A plan is compiled once from a Feast FeatureService and is plain data. Sources report what the store holds; whether
+that is too old or must be replaced is decided here, by data time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from gateway.core.deployments import FeaturePolicy, OnUnavailable, Scalar, Type
+from gateway.core.errors import FeaturesUnavailable
+
+
+class Status(IntEnum):
+    """What became of one feature of one request."""
+
+    PRESENT = 0
+    NULL = 1
+    MISSING = 2
+    STALE = 3
+    UNAVAILABLE = 4
+    REQUEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JoinKey:
+    """An entity key of a view: the name applications send, and the name and type the store was keyed with."""
+
+    request: str
+    stored: str
+    type: Type
+    feast_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFeature:
+    """One feature of a view: its stored name, the name models know it by, and its type (Feast's name kept beside)."""
+
+    stored: str
+    name: str
+    type: Type
+    feast_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedView:
+    """One view of the plan. ``ttl_s`` None: values never grow stale."""
+
+    name: str
+    stored: str
+    keys: tuple[JoinKey, ...]
+    features: tuple[PlannedFeature, ...]
+    ttl_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """The compiled union of the feature services a deployment's variants read.
+
+    ``tier`` names the reader (``sqlite``, ``redis``, ``sdk``, ``memory``), ``location`` what that reader opens,
+    ``reason`` why this tier. ``services`` lists, by feature service, the feature names it delivers.
+    """
+
+    plan_id: str
+    tier: str
+    reason: str
+    project: str
+    location: str
+    views: tuple[PlannedView, ...]
+    services: dict[str, tuple[str, ...]]
+    schema: int = 1
+
+    def names(self) -> tuple[str, ...]:
+        """Every feature the plan delivers, in the order in which a batch's values stand."""
+        return tuple(feature.name for view in self.views for feature in view.features)
+
+    def join_keys(self) -> tuple[JoinKey, ...]:
+        """Every key an application has to send, each once, in plan order."""
+        return tuple({key.request: key for view in self.views for key in view.keys}.values())
+
+
+NO_FEATURES = FeaturePlan("none", "none", "no variant reads a feature service", "", "", (), {})
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBatch:
+    """What the store held for some rows. Each row's values and statuses follow ``plan.names()``.
+
+    Statuses are PRESENT, NULL, MISSING or UNAVAILABLE. ``event_times`` has, per row, one data time in seconds (or
+    None) per view of the plan.
+    """
+
+    values: Sequence[tuple[Scalar, ...]]
+    statuses: Sequence[bytes]
+    event_times: Sequence[tuple[float | None, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureVector:
+    """One request's features after fallbacks: by name the value and status, and the age in seconds where known."""
+
+    values: Mapping[str, Scalar]
+    statuses: Mapping[str, Status]
+    ages: Mapping[str, float]
+    degraded: tuple[str, ...]
+
+
+def unavailable(plan: FeaturePlan, rows: int) -> FeatureBatch:
+    """What a read that did not come back in time delivered: nothing, for every feature of every row."""
+    names, views = plan.names(), len(plan.views)
+    nothing = (None,) * len(names)
+    return FeatureBatch([nothing] * rows, [bytes([Status.UNAVAILABLE]) * len(names)] * rows, [(None,) * views] * rows)
+
+
+def resolve(
+    plan: FeaturePlan,
+    batch: FeatureBatch,
+    row: int,
+    now: float,
+    policies: Mapping[str, FeaturePolicy],
+    required: frozenset[str],
+) -> FeatureVector:
+    """Turn row ``row`` of a batch into a feature vector at data time ``now`` (seconds).
+
+    A value older than its max age becomes STALE. Whatever is not PRESENT is served by its declared default and
+    listed in ``degraded``, unless its policy says ``error`` and stable reads it (``required``): then
+    FeaturesUnavailable is raised, naming the feature.
+    """
+    values: dict[str, Scalar] = {}
+    statuses: dict[str, Status] = {}
+    ages: dict[str, float] = {}
+    degraded: list[str] = []
+    index = 0
+    for view, event_time in zip(plan.views, batch.event_times[row], strict=True):
+        for feature in view.features:
+            name = feature.name
+            policy = policies.get(name, _DEFAULT_POLICY)
+            status, value = Status(batch.statuses[row][index]), batch.values[row][index]
+            if event_time is not None:
+                ages[name] = now - event_time
+                limit = view.ttl_s if policy.max_age_s is None else policy.max_age_s
+                if status is Status.PRESENT and limit is not None and ages[name] > limit:
+                    status = Status.STALE
+            if status is not Status.PRESENT:
+                if name in required and _action(policy, status) is OnUnavailable.ERROR:
+                    raise FeaturesUnavailable(f"Feature {name} is required and is {status.name.lower()}.")
+                value = policy.default
+                degraded.append(name)
+            values[name], statuses[name] = value, status
+            index += 1
+    return FeatureVector(values, statuses, ages, tuple(degraded))
+
+
+def _action(policy: FeaturePolicy, status: Status) -> OnUnavailable:
+    if status is Status.UNAVAILABLE:
+        return policy.on_unavailable
+    return policy.on_stale if status is Status.STALE else policy.on_missing
+
+
+_DEFAULT_POLICY = FeaturePolicy()

@@ -1,0 +1,214 @@
+"""What the gateway needs from the world, as protocols. One folder under ``adapters`` per port, a memory form in each.
+
+Adapters translate foreign errors into :mod:`gateway.core.errors` where they enter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.core.deployments import DeploymentSpec, ModelCard, Scalar, Task
+from gateway.core.events import (
+    Decision,
+    Event,
+    EvidenceRow,
+    OutcomeRecord,
+    PairRow,
+    PredictionRecord,
+    ShadowRecord,
+)
+from gateway.core.features import FeatureBatch, FeaturePlan
+from gateway.core.rollout import Rollout
+from gateway.core.routing import Part, Shadow
+
+
+class Clock(Protocol):
+    """The only way anything here learns the time."""
+
+    def machine(self) -> float:
+        """Monotonic seconds: deadlines, leases, looks, latency."""
+
+    def data(self) -> float:
+        """Data time now, seconds since the Unix epoch: ages, epochs, maturity. Under replay, the greatest seen."""
+
+
+class FeatureSource(Protocol):
+    """Reads a plan's features for some rows in one go."""
+
+    async def read(self, plan: FeaturePlan, rows: Sequence[Mapping[str, Scalar]], budget_s: float) -> FeatureBatch:
+        """Deliver what the store holds for each row's entity keys within ``budget_s`` machine seconds.
+
+        Never raises for a store that is slow or down: those rows come back UNAVAILABLE.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class PlanCompiler(Protocol):
+    """Knows the feature repository; used by the agent only."""
+
+    def compile(self, services: Sequence[str]) -> FeaturePlan:
+        """Compile the union of ``services``. Raises PlanImpossible. May be slow; never on a request path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A model's answer for one row: a label or number, and for classifiers the probabilities."""
+
+    label: Scalar
+    score: float | None = None
+    scores: dict[str, float] | None = None
+
+
+class Model(Protocol):
+    """A loaded model. ``predict`` may block and may raise anything; whoever calls it runs it in a pool."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What it is, takes and gives."""
+
+    def predict(self, rows: Sequence[Sequence[Scalar]]) -> list[Output]:
+        """Answer rows whose values stand in the order of ``card.inputs``. Raises ModelFailed for a non-answer."""
+
+
+class ModelStore(Protocol):
+    """A registry of model artifacts; used by the agent only."""
+
+    def resolve(self, uri: str) -> str:
+        """Pin ``uri`` (a version, an alias, a path) to one that cannot move. Raises ModelUnusable."""
+
+    def fetch(self, pinned: str, into: str) -> "Artifact":
+        """Download the artifact into the folder ``into`` and say what it is. Raises ModelUnusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A fetched artifact before preparation: what the registry knows of it. ``path`` is relative to the folder."""
+
+    name: str
+    version: str
+    uri: str
+    flavour: str
+    path: str
+    feature_service: str | None = None
+    task: Task | None = None
+
+
+class Spool(Protocol):
+    """A worker's own append-only log: what it says is there survives the worker."""
+
+    def append(self, event: Event) -> None:
+        """Hand ``event`` to the kernel before returning. Raises LogRefused."""
+
+    async def flush(self) -> None:
+        """Return once everything appended before the call is on disk (fsync, group commit). Raises LogRefused."""
+
+    def close(self) -> None:
+        """Seal the segment: the agent drains and deletes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrediction:
+    """One prediction as the store knows it: the record that counts, its attempts, shadows and outcome history."""
+
+    record: PredictionRecord
+    attempts: int
+    shadows: tuple[ShadowRecord, ...]
+    outcomes: tuple[OutcomeRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which records a look takes: data time in (``after``, ``until``], drained no later than ``visible`` says.
+
+    ``visible`` maps spool_id to the offset up to which records could be seen, so that a look can be made again later.
+    """
+
+    after: float
+    until: float
+    visible: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The ledger of one deployment (or of all): every count of what was received and what became of it."""
+
+    predictions: dict[str, int]
+    outcomes: dict[str, int]
+    shadows: dict[str, int]
+
+
+class EventLog(Protocol):
+    """The store's events. Called from the agent's store thread only, so it may block. Raises StoreUnavailable."""
+
+    def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
+        """Store events by (spool_id, offset) and move the spool's cursor to ``end``, in one transaction; idempotent."""
+
+    def cursors(self) -> Mapping[str, int]:
+        """How far every spool has been drained (bytes)."""
+
+    def evidence(self, deployment: str, generation: str, window: Window) -> list[EvidenceRow]:
+        """Every bet of a candidate's generation in the window, both arms, in order of position, each request once.
+
+        Left out, for reasons fixed before assignment: forced requests, degraded features, propensity 0 or 1 between
+        the two arms, repeated request ids after the first record, and (sticky) keys already seen in this epoch.
+        """
+
+    def pairs(self, deployment: str, generation: str, stable: str, window: Window) -> list[PairRow]:
+        """Every stable-served request in the window that the shadow of this generation scored or failed at."""
+
+    def prediction(self, tag: str, body: str) -> StoredPrediction | None:
+        """One prediction with its shadows and outcomes."""
+
+    def books(self, deployment: str | None = None) -> Books:
+        """Count everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentState:
+    """The control document of one deployment: what is, and (in ``spec``) what its owner declared.
+
+    ``rollouts`` holds the latest rollout of each candidate name, ended ones too: the latch lives there.
+    """
+
+    deployment: str
+    revision: int
+    spec: DeploymentSpec
+    stable: Part
+    previous: tuple[Part, ...] = ()
+    rollouts: dict[str, Rollout] = field(default_factory=dict)
+    shadows: dict[str, Shadow] = field(default_factory=dict)
+    schema: int = 1
+
+
+class ControlState(Protocol):
+    """The store's control documents. Raises StoreUnavailable."""
+
+    def read(self, deployment: str) -> DeploymentState | None:
+        """The document as it stands, or None."""
+
+    def all(self) -> list[DeploymentState]:
+        """Every deployment's document, by name."""
+
+    def write(self, state: DeploymentState, expected: int, decisions: Sequence[Decision]) -> None:
+        """Replace revision ``expected`` (0: there was none) and append the decisions, in one transaction.
+
+        Raises RevisionConflict, and then nothing has changed.
+        """
+
+    def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
+        """Decisions, newest first."""
+
+    def judge_state(self, deployment: str, generation: str) -> bytes | None:
+        """What the judge of this generation remembered at its last look."""
+
+    def save_judge_state(self, deployment: str, generation: str, state: bytes) -> None:
+        """Remember it. Moves no revision."""
+
+
+class AlertSink(Protocol):
+    """Somebody who wants to be told."""
+
+    def tell(self, decision: Decision) -> None:
+        """Pass the decision on. Never raises; a dead target costs nothing but a counter."""
