@@ -19,7 +19,7 @@ from gateway.core.events import (
 )
 from gateway.core.features import FeatureBatch, FeaturePlan
 from gateway.core.rollout import Rollout
-from gateway.core.routing import Part, Shadow
+from gateway.core.routing import Part, RoutingTable, Shadow
 
 
 class Clock(Protocol):
@@ -70,6 +70,32 @@ class Model(Protocol):
 
     def predict(self, rows: Sequence[Sequence[Scalar]]) -> list[Output]:
         """Answer rows whose values stand in the order of ``card.inputs``. Raises ModelFailed for a non-answer."""
+
+
+class Routing(Protocol):
+    """A worker's view of who answers: tables that the agent pushed, and what may take traffic here and now."""
+
+    def table(self, deployment: str | None) -> RoutingTable:
+        """The table in force for a deployment (None: the default one). Raises UnknownDeployment."""
+
+    def table_by_tag(self, tag: str) -> RoutingTable | None:
+        """The table whose deployment an id's tag stands for."""
+
+    def able(self, table: RoutingTable) -> frozenset[str]:
+        """Names of candidates that may take traffic: lease in force, model loaded, not refused on this worker."""
+
+
+class Runner(Protocol):
+    """Runs loaded models in bounded pools, one per variant, so that none can hurt another or the event loop."""
+
+    def loaded(self, digest: str) -> bool:
+        """Whether a model is loaded and warm on this worker."""
+
+    async def predict(self, part: Part, rows: Sequence[Sequence[Scalar]], deadline_s: float) -> list[Output]:
+        """Answer rows within ``deadline_s`` machine seconds. Raises ModelFailed, DeadlinePassed, NoModelReady, Overloaded.
+
+        The pool belongs to the part's name: ``stable`` has its own, so has each candidate and each shadow.
+        """
 
 
 class ModelStore(Protocol):

@@ -144,7 +144,10 @@ class OnUnavailable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeaturePolicy:
-    """What to do when a Feast-served feature is missing, null, stale or unavailable; ``max_age_s`` None = the view's TTL."""
+    """What a Feast-served feature that is missing, null, stale or unavailable means.
+
+    ``max_age_s`` None takes the view's TTL.
+    """
 
     default: Scalar = None
     on_missing: OnUnavailable = OnUnavailable.DEFAULT

@@ -7,9 +7,9 @@ the outcome exists. The judge rests on that and on nothing else.
 import hashlib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from gateway.core.deployments import Inputs, ModelCard, ServingRules
+from gateway.core.deployments import FeaturePolicy, Inputs, ModelCard, ServingRules
+from gateway.core.features import NO_FEATURES, FeaturePlan
 
 STABLE = "stable"
 _POSITIONS = 2.0**64
@@ -47,7 +47,7 @@ class RoutingTable:
     """Everything a worker needs to serve one deployment: immutable, swapped whole, revision strictly growing.
 
     ``candidates`` stand in the order they were started; ``warm`` are former stables kept loaded for a rollback.
-    ``features`` is the compiled feature plan as plain data (:mod:`gateway.core.features` reads it).
+    ``features`` is the union of what all variants read; ``policies`` are the fallbacks of its features, by name.
     """
 
     deployment: str
@@ -59,7 +59,8 @@ class RoutingTable:
     warm: tuple[ModelCard, ...] = ()
     rules: ServingRules = ServingRules()
     inputs: Inputs = Inputs()
-    features: dict[str, Any] = field(default_factory=dict)
+    features: FeaturePlan = NO_FEATURES
+    policies: dict[str, FeaturePolicy] = field(default_factory=dict)
     schema: int = 1
 
     def models(self) -> tuple[ModelCard, ...]:
