@@ -1,0 +1,54 @@
+# Everything a person runs here. On a fresh machine: Python 3.11 and make, nothing else.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+export TZ := UTC
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format lock clean
+
+help:  ## say what there is to run
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make the environment (about a minute, 2 GB)
+
+$(READY): requirements/dev.txt requirements/build.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "This needs Python 3.11, and '$(PYTHON)' is not on the PATH."; \
+	  echo "Install it (Debian: apt-get install python3.11 python3.11-venv), or name yours: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
+	  echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); this needs 3.11. Name yours: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Making the environment in $(VENV) (about a minute) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: on Debian, apt-get install python3.11-venv"; exit 1; }
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --progress-bar on --require-hashes -r requirements/build.txt -r requirements/dev.txt \
+	  || { echo "The packages could not be installed. Is the package index reachable? Run 'make setup' again once it is."; exit 1; }
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## prepare real flights, serve them, and play the whole story (ONCE=1: end after it)
+	@$(BIN)/python -m demo $(if $(ONCE),--once)
+
+serve: setup  ## serve again what the demo prepared (ports 8000 and 8001)
+	@$(BIN)/python -m demo --serve-only
+
+test: setup  ## pass the whole test suite (under ten minutes on 2 cores)
+	@$(BIN)/python -m pytest
+
+check: setup  ## format, lint, types, direction of imports
+	@$(BIN)/ruff format --check -q . || { echo "Run 'make format'."; exit 1; }
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: setup  ## put every file into its one format
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
+
+lock:  ## pin the dependencies again (needs uv)
+	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql -c requirements/dev.txt -o requirements/runtime.txt
+	printf 'setuptools>=77\nwheel\n' | uv pip compile -q --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
+
+clean:  ## take away what the demo and the tests made (not the environment)
+	rm -rf state demo-report.json .pytest_cache .mypy_cache .ruff_cache .hypothesis
