@@ -4,10 +4,11 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.deployments import DeploymentSpec, ModelCard, Scalar, Task
+from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.events import (
     Decision,
     Event,
@@ -18,8 +19,8 @@ from gateway.core.events import (
     ShadowRecord,
 )
 from gateway.core.features import FeatureBatch, FeaturePlan
-from gateway.core.rollout import Rollout
-from gateway.core.routing import Part, RoutingTable, Shadow
+from gateway.core.routing import Part, RoutingTable
+from gateway.core.state import DeploymentState as DeploymentState  # the document that ControlState keeps
 
 
 class Clock(Protocol):
@@ -30,6 +31,9 @@ class Clock(Protocol):
 
     def data(self) -> float:
         """Data time now, seconds since the Unix epoch: ages, epochs, maturity. Under replay, the greatest seen."""
+
+    def wall(self) -> float:
+        """The calendar's time, seconds since the Unix epoch, for people who read a timeline. Nothing decides by it."""
 
 
 class FeatureSource(Protocol):
@@ -134,6 +138,56 @@ class Spool(Protocol):
         """Seal the segment: the agent drains and deletes it."""
 
 
+class Marks(Protocol):
+    """A worker's note of what it is about to run, kept where a crash cannot take it (a small mmap)."""
+
+    def running(self, tag: str, bodies: Sequence[str], generation: str, at: float) -> AbstractContextManager[None]:
+        """Note that these predictions run a model of ``generation``, which is not stable, while the context lasts.
+
+        ``at`` is their data time. Never raises and never waits: with no room left the run goes unnoted.
+        """
+
+
+class Unmarked:
+    """Marks for a process whose crash nobody charges to a model: it notes nothing."""
+
+    def running(self, tag: str, bodies: Sequence[str], generation: str, at: float) -> AbstractContextManager[None]:
+        """Note nothing."""
+        return nullcontext()
+
+
+class Observer(Protocol):
+    """Somebody who counts what happened (metrics). Told after the fact; never raises, never waits."""
+
+    def predicted(self, record: PredictionRecord, table: RoutingTable, logged: bool) -> None:
+        """A routed request ended, well or not (``record.status``). ``logged`` False: the spool did not take it."""
+
+    def shadowed(self, record: ShadowRecord, logged: bool) -> None:
+        """A shadow scored, failed or was dropped. ``logged`` False: the spool did not take the record."""
+
+    def outcome(self, record: OutcomeRecord, deployment: str) -> None:
+        """An outcome is on disk. ``deployment`` is "" when this worker has no table for it."""
+
+    def forged(self, count: int) -> None:
+        """So many outcomes named ids that were never issued here."""
+
+
+class Unobserved:
+    """An observer who looks away."""
+
+    def predicted(self, record: PredictionRecord, table: RoutingTable, logged: bool) -> None:
+        """Count nothing."""
+
+    def shadowed(self, record: ShadowRecord, logged: bool) -> None:
+        """Count nothing."""
+
+    def outcome(self, record: OutcomeRecord, deployment: str) -> None:
+        """Count nothing."""
+
+    def forged(self, count: int) -> None:
+        """Count nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPrediction:
     """One prediction as the store knows it: the record that counts, its attempts, shadows and outcome history."""
@@ -165,6 +219,27 @@ class Books:
     shadows: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class VariantPerformance:
+    """How one variant's answers did in a window of data time, for people and gauges: no bet rests on it.
+
+    A request belongs to the arm that was drawn for it (``name``, ``generation``, ``digest``). Forced requests and
+    repeated request ids are left out. ``failed`` counts the arm's own failures; a labelled request that it failed
+    at is labelled and not correct. ``brier_sum`` is over the ``scored`` ones: labelled, binary, with a score.
+    """
+
+    name: str
+    generation: str
+    digest: str
+    n: int
+    failed: int
+    degraded: int
+    labelled: int
+    correct: int
+    scored: int = 0
+    brier_sum: float = 0.0
+
+
 class EventLog(Protocol):
     """The store's events. Called from the agent's store thread only, so it may block. Raises StoreUnavailable."""
 
@@ -184,28 +259,17 @@ class EventLog(Protocol):
     def pairs(self, deployment: str, generation: str, stable: str, window: Window) -> list[PairRow]:
         """Every stable-served request in the window that the shadow of this generation scored or failed at."""
 
+    def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
+        """Count what each (name, generation, digest) answered with data time in (``after``, ``until``], by name.
+
+        Labels are the outcomes of metric ``label`` that count now, whatever their age.
+        """
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with its shadows and outcomes."""
 
     def books(self, deployment: str | None = None) -> Books:
         """Count everything."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentState:
-    """The control document of one deployment: what is, and (in ``spec``) what its owner declared.
-
-    ``rollouts`` holds the latest rollout of each candidate name, ended ones too: the latch lives there.
-    """
-
-    deployment: str
-    revision: int
-    spec: DeploymentSpec
-    stable: Part
-    previous: tuple[Part, ...] = ()
-    rollouts: dict[str, Rollout] = field(default_factory=dict)
-    shadows: dict[str, Shadow] = field(default_factory=dict)
-    schema: int = 1
 
 
 class ControlState(Protocol):

@@ -182,6 +182,9 @@ class DeploymentSpec:
     model: str
     stable: str
     rules: ServingRules = ServingRules()
+    entities: dict[str, Field] = field(default_factory=dict)
+    """Entity keys that applications send, by name, beside those that the feature plan reads by. Declared early, a key
+    is accepted before any variant uses it."""
     inputs: dict[str, Field] = field(default_factory=dict)
     """Declared types, ranges and defaults of request features, by name; what is not declared comes from the model."""
     features: dict[str, FeaturePolicy] = field(default_factory=dict)
