@@ -1,0 +1,454 @@
+"""Every knob, with its sentence and unit. The defaults run on a laptop.
+
+One ``gateway.yaml``; every value can be overridden by ``GATEWAY_...`` (``__`` goes one level down, as in
+``GATEWAY_DEPLOYMENTS__FLIGHT-DELAY__ALPHA=0.01``). A word nobody knows is an error that names the nearest right one;
+it is never a silent default. Deployments become core values here; the rest of the house never sees YAML.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.core import deployments as core
+from gateway.core.errors import SettingsError
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+_UNITS_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]*)\s*")
+_SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
+_PREFIX = "GATEWAY_"
+
+
+def parse_duration(value: object) -> object:
+    """Turn ``500ms``, ``3s``, ``10h`` or ``1d`` into seconds; a bare number is seconds already.
+
+    >>> parse_duration("500ms"), parse_duration("1d"), parse_duration(3)
+    (0.5, 86400.0, 3)
+    """
+    return _amount(value, _UNITS_S, "a duration such as 500ms, 3s, 5m, 10h or 1d")
+
+
+def parse_size(value: object) -> object:
+    """Turn ``1MiB`` into bytes; a bare number is bytes already.
+
+    >>> parse_size("1MiB")
+    1048576
+    """
+    amount = _amount(value, _UNITS_BYTES, "a size such as 512KiB or 8MiB")
+    return int(amount) if isinstance(amount, float) else amount
+
+
+def parse_share(value: object) -> object:
+    """Turn ``5%`` into 0.05; a bare number is a share already.
+
+    >>> parse_share("5%")
+    0.05
+    """
+    return _amount(value, {"%": 0.01}, "a share such as 5% or 0.05")
+
+
+def _amount(value: object, units: Mapping[str, float], wanted: str) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _AMOUNT.fullmatch(value)
+    if match is None or (match[2] and match[2] not in units):
+        raise ValueError(f"is not {wanted}")
+    return float(match[1]) * units[match[2]] if match[2] else float(match[1])
+
+
+Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
+Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+Share = Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1)]
+Level = Annotated[float, BeforeValidator(parse_share), Field(gt=0, lt=1)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Scalar = bool | int | float | str | None
+
+
+class _Section(BaseModel):
+    """A part of the file: frozen, knows its words, and takes its descriptions from the sentences below."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class InputSettings(_Section):
+    """A request feature as its owner declares it; what is not declared comes from the model."""
+
+    type: core.Type
+    """``integer``, ``number``, ``string`` or ``boolean``."""
+    required: bool = True
+    """Whether every request must carry it."""
+    default: Scalar = None
+    """What stands in where it is optional and absent."""
+    minimum: float | None = None
+    """Smallest value accepted, in the feature's own unit."""
+    maximum: float | None = None
+    """Greatest value accepted, in the feature's own unit."""
+    example: Scalar = None
+    """A value for the documentation's example body."""
+
+
+class FeatureSettings(_Section):
+    """What a Feast-served feature that is missing, stale or unavailable means."""
+
+    default: Scalar = None
+    """What stands in, in the feature's own unit."""
+    on_missing: core.OnUnavailable = core.OnUnavailable.DEFAULT
+    """``default`` or ``error``, where the store has no value."""
+    on_stale: core.OnUnavailable = core.OnUnavailable.DEFAULT
+    """``default`` or ``error``, where the value is older than its age limit."""
+    on_unavailable: core.OnUnavailable = core.OnUnavailable.DEFAULT
+    """``default`` or ``error``, where the store did not answer in time."""
+    max_age: Seconds | None = None
+    """Age limit as a duration; none takes the feature view's TTL."""
+
+
+class GuardrailSettings(_Section):
+    """How much worse a candidate may be on one metric. Left-out figures are the metric's own defaults."""
+
+    metric: str
+    """The metric's name, such as ``error_rate`` or ``quality``."""
+    relative: float | None = Field(default=None, ge=1)
+    """Tolerated badness as a multiple of stable's."""
+    absolute: float | None = Field(default=None, ge=0)
+    """Tolerated badness on top of that, in the metric's unit."""
+    margin_relative: float | None = Field(default=None, ge=1)
+    """As ``relative``, for promotion: the candidate must be shown to lie below it."""
+    margin_absolute: float | None = Field(default=None, ge=0)
+    """As ``absolute``, for promotion, in the metric's unit."""
+    role: core.Role | None = None
+    """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
+    dry_run: bool = False
+    """Judge and tell, but never act."""
+
+
+class StepSettings(_Section):
+    """One step of a plan: a share of traffic or a shadow's sampling rate, and what it takes to leave it."""
+
+    weight: Share = 0.0
+    """Share of all requests, as 5% or 0.05."""
+    shadow: Share = 0.0
+    """Share of requests the candidate watches without answering, as 100% or 1.0."""
+    at_least: Seconds = 0.0
+    """Shortest stay on this step, a duration in data time."""
+    events: int = Field(default=0, ge=0)
+    """Observations of the candidate needed to leave this step, a count."""
+    approval: bool = False
+    """Wait for an operator's ``resume`` before the next step."""
+
+
+class PlanSettings(_Section):
+    """How a candidate goes from nothing to everything."""
+
+    steps: tuple[StepSettings, ...] = Field(min_length=1)
+    """The steps in order; after the last comes promotion."""
+    auto_promote: bool = True
+    """Promote without asking once the last step is passed."""
+    on_inconclusive: Literal["hold", "promote", "demote"] = "hold"
+    """What to do at ``max_age`` without a verdict."""
+    max_age: Seconds = 14 * 86_400.0
+    """Longest life of a candidate without a verdict, a duration in data time."""
+
+
+class DeploymentSettings(_Section):
+    """One deployment as its owner declares it: the first start writes it to control state, which then wins."""
+
+    model: str | None = None
+    """The registered model's name, for people; by default the deployment's."""
+    stable: str
+    """URI of the model that serves first, such as ``models:/flight-delay@stable`` or a path in the model folder."""
+    default: bool = False
+    """Whether ``POST /predict`` without a name means this one."""
+    sticky: bool = False
+    """Whether a routing key keeps its variant for an epoch; otherwise each request draws on its own."""
+    routing_key: str | None = Field(default=None, pattern=r"^entities\.[A-Za-z_][A-Za-z0-9_]*$")
+    """``entities.NAME``: the entity a sticky deployment routes by; none takes the body's ``routing_key``."""
+    blind: bool = False
+    """Withhold the variant from callers, for label sources that must not learn the arm."""
+    allow_forced: bool = False
+    """Accept ``X-Variant``; such requests are never evidence."""
+    durability: core.Durability = core.Durability.PROCESS
+    """``process`` (survives any kill) or ``disk`` (survives power loss, costs an fsync)."""
+    when_log_fails: core.WhenLogFails = core.WhenLogFails.REFUSE
+    """``refuse`` (503) or ``serve`` (200 with ``logged: false``) when the record cannot be kept."""
+    deadline: Seconds = 5.0
+    """Longest time for a whole request, a duration."""
+    canary_deadline: Seconds = 1.0
+    """Longest time a candidate may take before stable answers instead, a duration."""
+    features_budget: Seconds = 0.05
+    """Longest time for the feature read, a duration."""
+    epoch: Seconds = 86_400.0
+    """How long a sticky key's draw holds, a duration in data time."""
+    entities: dict[str, InputSettings] = {}
+    """Entity keys applications send beside those the features are read by, by name."""
+    inputs: dict[str, InputSettings] = {}
+    """Declared types, ranges and defaults of request features, by name."""
+    features: dict[str, FeatureSettings] = {}
+    """Fallbacks of Feast-served features, by name."""
+    guardrails: tuple[str | GuardrailSettings, ...] = ("error_rate",)
+    """What a candidate must not do worse than stable: metric names, or mappings with ``metric`` and figures."""
+    plans: dict[str, PlanSettings | tuple[StepSettings, ...]] = {}
+    """Rollout plans by name: a list of steps, or a mapping with ``steps`` and more; none gives ``careful``."""
+    alpha: Level = 0.05
+    """Chance that a candidate no worse than tolerated is ever demoted, over its whole life and all guardrails."""
+    alpha_promote: Level = 0.05
+    """Chance that a candidate worse than its margin is promoted."""
+    maturity: Seconds = 0.0
+    """Age at which a prediction's label counts, a duration in data time."""
+    label_values: tuple[int | str, ...] = ()
+    """Labels an outcome may have; none accepts what the model can answer."""
+    keep_previous: int = Field(default=3, ge=0)
+    """How many former stable models stay warm for a rollback, a count."""
+
+    def spec(self, name: str) -> core.DeploymentSpec:
+        """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
+        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous")
+        return core.DeploymentSpec(
+            name=name,
+            model=self.model or name,
+            rules=self._rules(),
+            entities=_fields(self.entities),
+            inputs=_fields(self.inputs),
+            features={feature: _policy(said) for feature, said in self.features.items()},
+            guardrails=tuple(_guardrail(said, f"deployments.{name}.guardrails") for said in self.guardrails),
+            plans={plan: _plan(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
+            maturity_s=self.maturity,
+            **{field: getattr(self, field) for field in same},
+        )
+
+    def _rules(self) -> core.ServingRules:
+        same = ("default", "sticky", "routing_key", "blind", "allow_forced", "durability", "when_log_fails")
+        return core.ServingRules(
+            deadline_s=self.deadline,
+            canary_deadline_s=self.canary_deadline,
+            features_budget_s=self.features_budget,
+            epoch_s=self.epoch,
+            **{field: getattr(self, field) for field in same},
+        )
+
+
+class Settings(BaseSettings):
+    """Where the world is, what may be used of it, and what is deployed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    state_dir: Path = Path("state")
+    """Folder of everything this host must not forget: spool, store, keys, prepared models."""
+    store: str = ""
+    """Events and control state: ``sqlite:PATH``; empty puts ``store.db`` into the state folder."""
+    features: Path | None = None
+    """Folder of the Feast repository; none serves models that read no feature service."""
+    registry: str = "models"
+    """Where models come from: an MLflow tracking URI, or a folder of joblib models."""
+    data_host: str = "127.0.0.1"
+    """Address of the data plane."""
+    data_port: Port = 8000
+    """Port of the data plane; 0 takes a free one."""
+    control_host: str = "127.0.0.1"
+    """Address of the control plane; without operator keys only a loopback address."""
+    control_port: Port = 8001
+    """Port of the control plane; 0 takes a free one."""
+    workers: int = Field(default=1, ge=1, le=256)
+    """Worker processes, a count; one per core is a good start."""
+    clock: Literal["wall", "replay"] = "wall"
+    """``replay`` takes data time from ``X-Event-Time`` and ``observed_at``, on a loopback address only."""
+    drain_timeout: Seconds = 10.0
+    """Longest time to finish requests and to empty the spool on the way out, a duration."""
+    look_every: Seconds = Field(default=0.5, gt=0)
+    """Shortest time between two looks at a rollout, a duration in machine time."""
+    max_body: Bytes = 2**20
+    """Largest prediction body accepted, in bytes (``1MiB``)."""
+    max_feedback_body: Bytes = 8 * 2**20
+    """Largest feedback body accepted, in bytes (``8MiB``)."""
+    max_concurrency: int = Field(default=256, ge=1)
+    """Requests one worker has under way before it answers 503, a count."""
+    max_spool: Bytes = 2**30
+    """Most a worker's log may hold before it refuses records, in bytes (``1GiB``)."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important line that is written to standard error."""
+    deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}
+    """What is served, by name."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        return env_settings, init_settings
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL, the default filled in."""
+        return self.store or f"sqlite:{self.state_dir / 'store.db'}"
+
+    def specs(self) -> dict[str, core.DeploymentSpec]:
+        """Every deployment as the core knows it."""
+        return {name: said.spec(name) for name, said in self.deployments.items()}
+
+    @model_validator(mode="after")
+    def _one_is_the_default(self) -> "Settings":
+        marked = [name for name, said in self.deployments.items() if said.default]
+        if len(marked) > 1 or (len(self.deployments) > 1 and not marked):
+            names = ", ".join(marked or self.deployments)
+            raise ValueError(f"exactly one deployment must be marked default: true, of {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _stays_home_without_keys(self) -> "Settings":
+        if not _is_loopback(self.control_host):
+            raise ValueError("control_host must be a loopback address: there are no operator keys")
+        if self.clock == "replay" and not _is_loopback(self.data_host):
+            raise ValueError("clock: replay lets callers set the time, so data_host must be a loopback address")
+        return self
+
+
+CAREFUL = core.Plan(
+    "careful",
+    (
+        core.Step(shadow=1.0, events=200),
+        core.Step(weight=0.05, at_least_s=3_600.0, events=200),
+        core.Step(weight=0.25, at_least_s=3_600.0, events=500),
+        core.Step(weight=0.5, at_least_s=3_600.0, events=500),
+    ),
+)
+"""The plan of a deployment that declares none: watch, then 5 %, 25 %, 50 %, an hour each at least."""
+
+
+def load_settings(path: Path | None, **overrides: object) -> Settings:
+    """Read the file (None: defaults only) under the environment and ``overrides``. Raises SettingsError."""
+    said = _read(path) if path is not None else {}
+    _refuse_unknown_variables(os.environ)
+    try:
+        settings = Settings(**said)
+        return _Frozen(**(settings.model_dump() | overrides)) if overrides else settings
+    except ValidationError as error:
+        raise SettingsError(_explain(error, str(path or "settings"))) from error
+
+
+def freeze(settings: Settings) -> str:
+    """Write settings down as they are, for the processes of one run: an edit of the file waits for the next start."""
+    return settings.model_dump_json()
+
+
+def thaw(text: str) -> Settings:
+    """Read what :func:`freeze` wrote; neither the file nor the environment is asked again."""
+    return _Frozen.model_validate_json(text)
+
+
+class _Frozen(Settings):
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class's signature
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from error
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise SettingsError(f"{path} must be a mapping of settings.")
+    return {str(key): value for key, value in said.items()}
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    for name in environ:
+        if not name.upper().startswith(_PREFIX) or _SERVICE_LINK.fullmatch(name.upper()):
+            continue  # Kubernetes puts GATEWAY_SERVICE_HOST and its kin into the pods beside a Service of that name
+        head = name[len(_PREFIX) :].split("__")[0].lower()
+        if head not in Settings.model_fields:
+            known = [_PREFIX + field.upper() for field in Settings.model_fields]
+            raise SettingsError(f"{name}: no such setting{_nearest(name.split('__')[0].upper(), known)}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _fields(said: Mapping[str, InputSettings]) -> dict[str, core.Field]:
+    return {name: core.Field(name=name, **dict(field)) for name, field in said.items()}
+
+
+def _policy(said: FeatureSettings) -> core.FeaturePolicy:
+    return core.FeaturePolicy(said.default, said.on_missing, said.on_stale, said.on_unavailable, said.max_age)
+
+
+def _guardrail(said: str | GuardrailSettings, place: str) -> core.Guardrail:
+    entry = GuardrailSettings(metric=said) if isinstance(said, str) else said
+    return core.Guardrail(**entry.model_dump(exclude_none=True))
+
+
+def _plan(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
+    plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
+    steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age)
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    """Say each mistake in one line: where, what, and the word that was probably meant. Never the value itself."""
+    lines = []
+    for mistake in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in mistake["loc"]) or "settings"
+        if mistake["type"] == "extra_forbidden":
+            words = _words_at(Settings, mistake["loc"][:-1])
+            lines.append(f"{place}: no such setting{_nearest(str(mistake['loc'][-1]), words)}")
+        else:
+            lines.append(f"{place}: {mistake['msg'].removeprefix('Value error, ')}")
+    return f"{source}: " + "\n".join(lines)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    words = sorted(known)
+    match = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"; did you mean {match[0]}?" if match else f"; there are: {', '.join(words)}."
+
+
+def _words_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The settings that exist where ``loc`` points, following sections through lists and mappings."""
+    here = model
+    for part in loc:
+        field = here.model_fields.get(str(part))
+        if field is not None:
+            here = next(_sections(field.annotation), here)
+        elif str(part) in _SECTIONS:  # pydantic names the branch of a union it tried
+            here = _SECTIONS[str(part)]
+    return list(here.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections(inner)
+
+
+_SECTIONS = {section.__name__: section for section in _Section.__subclasses__()}
