@@ -245,7 +245,16 @@ class EventLog(Protocol):
     """The store's events. Called from the agent's store thread only, so it may block. Raises StoreUnavailable."""
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
-        """Store events by (spool_id, offset) and move the spool's cursor to ``end``, in one transaction; idempotent."""
+        """Store events by (spool_id, offset) and move the spool's cursor to ``end``, in one transaction; idempotent.
+
+        A spool is drained in its own order: events below its cursor are known already and change nothing.
+        """
+
+    def close_writer(self, writer: str) -> None:
+        """A worker is gone and all it wrote is stored: shadow scores it still owed are dropped (``worker_died``)."""
+
+    def expire_outcomes(self, before: float) -> int:
+        """Give up outcomes received before ``before`` (data time) whose prediction never came; say how many."""
 
     def cursors(self) -> Mapping[str, int]:
         """How far every spool has been drained (bytes)."""
@@ -258,7 +267,10 @@ class EventLog(Protocol):
         """
 
     def pairs(self, deployment: str, generation: str, stable: str, window: Window) -> list[PairRow]:
-        """Every stable-served request in the window that the shadow of this generation scored or failed at."""
+        """Every stable-served request in the window that the shadow of this generation scored or failed at.
+
+        A pair stands where its prediction stands. Forced and degraded requests are left out, and repeated ids.
+        """
 
     def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
         """Count what each (name, generation, digest) answered with data time in (``after``, ``until``], by name.

@@ -58,6 +58,8 @@ class PredictionRecord:
     degraded: bool = False
     shadows: tuple[str, ...] = ()
     """Names of the shadows that were to watch, each of which owes one :class:`ShadowRecord`."""
+    sticky: bool = False
+    """The deployment's unit is the key: only a key's first request in (generation, epoch) is a bet."""
     schema: int = PREDICTION_SCHEMA
 
 

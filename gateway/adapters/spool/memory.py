@@ -1,0 +1,48 @@
+"""A spool in memory, for tests: same frames, same offsets, same refusals, no disk."""
+
+from gateway.adapters.spool import frames
+from gateway.core.errors import LogRefused
+from gateway.core.events import Event
+from gateway.ports import EventLog
+
+
+class MemorySpool:
+    """Holds what was appended as framed bytes. Set ``full`` to have records refused."""
+
+    def __init__(self, spool_id: str = "memory-p000000") -> None:
+        self.spool_id = spool_id
+        self.full = False
+        self.closed = False
+        self.flushes = 0
+        self._data = bytearray()
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything appended so far, in order."""
+        return [event for _, event in self.read(0)]
+
+    def append(self, event: Event) -> None:
+        """Keep one record. Raises LogRefused when ``full``."""
+        if self.full:
+            raise LogRefused("The spool is full.")
+        self._data += frames.encode(event)
+
+    async def flush(self) -> None:
+        """Count the call; memory is as safe as it gets. Raises LogRefused when ``full``."""
+        if self.full:
+            raise LogRefused("The spool is full.")
+        self.flushes += 1
+
+    def close(self) -> None:
+        """Seal it."""
+        self.closed = True
+
+    def read(self, offset: int) -> list[tuple[int, Event]]:
+        """Read the records from ``offset`` (bytes) on, each with its own offset."""
+        found = frames.scan(bytes(self._data), 0, offset)
+        decoded = [(frame.offset, frames.decode(frame)) for frame in found if isinstance(frame, frames.Frame)]
+        return [(at, event) for at, event in decoded if not isinstance(event, frames.Unreadable)]
+
+    def drain(self, log: EventLog) -> None:
+        """Store whatever ``log`` has not got yet."""
+        log.append(self.spool_id, self.read(log.cursors().get(self.spool_id, 0)), len(self._data))
