@@ -1,0 +1,169 @@
+"""Many small reads of a slow store made few, and a store that is down not asked at all.
+
+What is asked while every lane is busy travels together in the next batch; there is no timer, so a lone read waits for
+nobody. A caller whose budget is over walks away from its future. The batch goes on, and its lane reads every reply it
+asked for, so nobody can be handed a reply meant for somebody else.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+
+
+class StoreRefused(Exception):
+    """The store has just failed several times and is not asked for a moment."""
+
+
+class Breaker:
+    """Opens after ``failures`` in a row; ``pause_s`` seconds later lets one caller through to try.
+
+    Its only sense of time is the event loop's timer. Callers report every batch once, as succeeded or failed.
+    """
+
+    def __init__(self, failures: int = 3, pause_s: float = 0.5) -> None:
+        self._limit = failures
+        self._pause_s = pause_s
+        self._failures = 0
+        self._open = False
+        self._may_probe = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is being spared."""
+        return self._open
+
+    def admits(self) -> bool:
+        """Whether the caller may ask the store. While open, True at most once per pause."""
+        if not self._open:
+            return True
+        admitted, self._may_probe = self._may_probe, False
+        return admitted
+
+    def succeeded(self) -> None:
+        """Note that the store answered in time."""
+        self._failures = 0
+        self._open = self._may_probe = False
+        self.close()
+
+    def failed(self) -> None:
+        """Note that the store failed, or did not answer in time."""
+        self._failures += 1
+        if self._failures >= self._limit and self._timer is None and not self._may_probe:
+            self._open = True
+            self._timer = asyncio.get_running_loop().call_later(self._pause_s, self._half_open)
+
+    def close(self) -> None:
+        """Forget the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _half_open(self) -> None:
+        self._timer = None
+        self._may_probe = True
+
+
+class _Batch(Generic[Ask, Answer]):
+    """What travels together: what is asked, who waits for it, and whether its outcome was reported yet."""
+
+    def __init__(self) -> None:
+        self.asks: list[Ask] = []
+        self.waiting: list[asyncio.Future[Answer]] = []
+        self.reported = False
+
+
+class Coalescer(Generic[Ask, Answer]):
+    """Shares ``lanes`` among concurrent callers. A lane answers a list of asks, in order, or raises for all of them."""
+
+    def __init__(
+        self, lanes: Sequence[Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]], breaker: Breaker | None = None
+    ) -> None:
+        self._idle = list(lanes)
+        self._breaker = breaker or Breaker()
+        self._pending: _Batch[Ask, Answer] | None = None
+        self._flights: set[asyncio.Task[None]] = set()
+
+    async def ask(self, ask: Ask, budget_s: float) -> Answer:
+        """Answer ``ask`` within ``budget_s`` machine seconds.
+
+        Raises StoreRefused at once while the breaker is open, TimeoutError when the budget is over, and whatever the
+        lane raised.
+        """
+        if not self._breaker.admits():
+            raise StoreRefused
+        loop = asyncio.get_running_loop()
+        if self._pending is None:
+            self._pending = _Batch()
+            loop.call_soon(self._launch)
+        batch = self._pending
+        future: asyncio.Future[Answer] = loop.create_future()
+        batch.asks.append(ask)
+        batch.waiting.append(future)
+        try:
+            async with asyncio.timeout(budget_s):
+                return await future
+        except TimeoutError:
+            self._report(batch, succeeded=False)
+            raise
+
+    async def close(self) -> None:
+        """Break off what is under way; whoever still waits gets ConnectionError."""
+        self._breaker.close()
+        for flight in self._flights:
+            flight.cancel()
+        await asyncio.gather(*self._flights, return_exceptions=True)
+        if self._pending is not None:
+            _settle_all(self._pending, ConnectionError("closed"))
+
+    def _launch(self) -> None:
+        batch = self._pending
+        if batch is None or not self._idle:
+            return
+        self._pending = None
+        live = [index for index, future in enumerate(batch.waiting) if not future.done()]
+        if not live:  # everybody has walked away while the lanes were busy
+            self._report(batch, succeeded=False)
+            return
+        batch.asks = [batch.asks[index] for index in live]
+        batch.waiting = [batch.waiting[index] for index in live]
+        flight = asyncio.get_running_loop().create_task(self._fly(self._idle.pop(), batch))
+        self._flights.add(flight)
+        flight.add_done_callback(self._flights.discard)
+
+    async def _fly(
+        self, lane: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]], batch: _Batch[Ask, Answer]
+    ) -> None:
+        try:
+            answers = await lane(batch.asks)
+        except asyncio.CancelledError:
+            _settle_all(batch, ConnectionError("closed"))
+            raise
+        except Exception as error:  # noqa: BLE001 - the border of a foreign store: its error goes to whoever asked
+            self._report(batch, succeeded=False)
+            _settle_all(batch, error)
+        else:
+            self._report(batch, succeeded=True)
+            for future, answer in zip(batch.waiting, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        self._idle.append(lane)
+        self._launch()
+
+    def _report(self, batch: _Batch[Ask, Answer], *, succeeded: bool) -> None:
+        if batch.reported:  # a batch that was late for somebody has failed, also when it arrives in the end
+            return
+        batch.reported = True
+        if succeeded:
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed()
+
+
+def _settle_all(batch: _Batch[Ask, Answer], error: Exception) -> None:
+    for future in batch.waiting:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,208 @@
+"""Reads Feast's Redis hashes directly, through redis-py's asyncio connections.
+
+All views of one entity share one hash, so a read is one HMGET per distinct entity key and row; concurrent reads share
+the pipelines of two connections (:mod:`gateway.adapters.features.coalescer`). redis-py's own pool and retries are not
+used: with retries a stopped server costs seconds, and a reply left on a pooled connection reaches the next caller.
+Here a connection serves one batch at a time and is dropped unless every reply of the batch was read.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from google.protobuf.message import DecodeError
+from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.adapters.features.coalescer import Breaker, Coalescer, StoreRefused
+from gateway.adapters.features.encoding import KeyEncoder, decode_timestamp, field_hash
+from gateway.adapters.features.reading import Cells, OnError, ViewLayout, assemble, ignore, lay_out
+from gateway.adapters.features.redis_location import connection_options
+from gateway.core.deployments import Scalar
+from gateway.core.features import FeatureBatch, FeaturePlan, unavailable
+
+_STALLED_S = 1.0
+"""A connection that has not answered for so long is dropped. Callers have long walked away: this frees its lane."""
+_PIPELINE = 128
+"""Commands sent before their replies are read, and before others get a turn on the loop."""
+
+Command: TypeAlias = tuple[bytes | str, ...]
+Reply: TypeAlias = list[bytes | None] | ResponseError
+
+
+@dataclass(frozen=True, slots=True)
+class _Hash:
+    """The views of a plan that live in one entity's hash: one HMGET reads them all.
+
+    ``spans`` has, by view index, where the view's cells stand in the reply; its event time stands right behind them.
+    """
+
+    key: KeyEncoder
+    fields: tuple[bytes, ...]
+    spans: dict[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    views: tuple[ViewLayout, ...]
+    hashes: tuple[_Hash, ...]
+    project: bytes
+
+
+class RedisFeatureSource:
+    """A FeatureSource on a standalone Redis or Valkey that Feast writes.
+
+    ``on_error`` hears ``timeout`` (budget over), ``refused`` (breaker open), ``connection`` (lost or stalled),
+    ``response`` (the server refused a command) and ``undecodable``.
+    """
+
+    def __init__(self, location: str, on_error: OnError = ignore, breaker: Breaker | None = None) -> None:
+        self._on_error = on_error
+        self._layouts: dict[str, _Layout] = {}
+        self._lanes = [_Lane(location) for _ in range(2)]
+        self._coalescer: Coalescer[Sequence[Command], Sequence[Reply]] = Coalescer(self._lanes, breaker)
+
+    async def read(self, plan: FeaturePlan, rows: Sequence[Mapping[str, Scalar]], budget_s: float) -> FeatureBatch:
+        """Deliver what Redis holds for each row within ``budget_s``; UNAVAILABLE rows when it cannot say."""
+        layout = self._layouts.get(plan.plan_id)
+        if layout is None:
+            layout = self._layouts[plan.plan_id] = _lay_out(plan)
+        keys = [[entity.key(row) for entity in layout.hashes] for row in rows]
+        commands: list[Command] = [
+            ("HMGET", key + layout.project, *entity.fields)
+            for row_keys in keys
+            for entity, key in zip(layout.hashes, row_keys, strict=True)
+            if key is not None
+        ]
+        replies: Sequence[Reply] = ()
+        if commands:
+            try:
+                replies = await self._coalescer.ask(commands, budget_s)
+            except (TimeoutError, StoreRefused, RedisError, OSError) as error:
+                self._on_error(_kind(error))
+                return unavailable(plan, len(rows))
+        return assemble(layout.views, self._cells(layout, keys, replies), self._on_error)
+
+    async def close(self) -> None:
+        """Drop both connections; reads under way come back UNAVAILABLE."""
+        await self._coalescer.close()
+        for lane in self._lanes:
+            await lane.close()
+
+    def _cells(
+        self, layout: _Layout, keys: Sequence[Sequence[bytes | None]], replies: Sequence[Reply]
+    ) -> list[list[Cells]]:
+        reply = iter(replies)
+        rows: list[list[Cells]] = []
+        for row_keys in keys:
+            row = [view.nothing for view in layout.views]
+            for entity, key in zip(layout.hashes, row_keys, strict=True):
+                if key is None:
+                    continue
+                found = next(reply)
+                for index, (start, end) in entity.spans.items():
+                    row[index] = self._view_cells(layout.views[index], found, start, end)
+            rows.append(row)
+        return rows
+
+    def _view_cells(self, view: ViewLayout, found: Reply, start: int, end: int) -> Cells:
+        if isinstance(found, ResponseError):
+            self._on_error("response")
+            return view.unreadable
+        stamp = found[end]
+        if stamp is None:  # Feast stamps every write, so the view was never written for this entity
+            return view.nothing
+        try:
+            return found[start:end], decode_timestamp(stamp)
+        except DecodeError:
+            return view.unreadable
+
+
+class _Lane:
+    """One connection. Runs one batch at a time, and keeps the connection only if the batch's replies were all read."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self._connection: Connection | None = None
+
+    async def __call__(self, asks: Sequence[Sequence[Command]]) -> list[list[Reply]]:
+        """Run all commands of all asks; the same command asked twice runs once."""
+        commands = list(dict.fromkeys(command for ask in asks for command in ask))
+        connection = self._connection
+        if connection is None:  # made here, on the loop that uses it, and after any fork
+            connection = self._connection = _connection(self._location)
+        try:
+            async with asyncio.timeout(_STALLED_S):
+                replies = await _run(connection, commands)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        by_command = dict(zip(commands, replies, strict=True))
+        return [[by_command[command] for command in ask] for ask in asks]
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+
+
+async def _run(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
+    """Send the commands and read their replies. A kept connection the server has closed meanwhile is opened anew."""
+    kept = connection.is_connected
+    first = commands[:_PIPELINE]
+    try:
+        replies = await _pipeline(connection, first)
+    except RedisConnectionError:
+        if not kept:
+            raise
+        await connection.disconnect(nowait=True)
+        replies = await _pipeline(connection, first)
+    for start in range(_PIPELINE, len(commands), _PIPELINE):
+        await asyncio.sleep(0)
+        replies += await _pipeline(connection, commands[start : start + _PIPELINE])
+    return replies
+
+
+async def _pipeline(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    replies: list[Reply] = []
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response(disable_decoding=True))
+        except ResponseError as error:  # the next reply still belongs to the next command
+            replies.append(error)
+    return replies
+
+
+def _connection(location: str) -> Connection:
+    kind, options = connection_options(location)
+    return kind(**options, socket_connect_timeout=_STALLED_S, retry=Retry(NoBackoff(), 0))
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, StoreRefused):
+        return "refused"
+    return "timeout" if isinstance(error, TimeoutError) else "connection"
+
+
+def _lay_out(plan: FeaturePlan) -> _Layout:
+    views = lay_out(plan)
+    shared: dict[object, list[int]] = {}
+    for index, layout in enumerate(views):
+        shared.setdefault(frozenset(layout.view.keys), []).append(index)
+    return _Layout(views, tuple(_hash(views, indexes) for indexes in shared.values()), plan.project.encode())
+
+
+def _hash(views: Sequence[ViewLayout], indexes: Sequence[int]) -> _Hash:
+    fields: list[bytes] = []
+    spans: dict[int, tuple[int, int]] = {}
+    for index in indexes:
+        view = views[index].view
+        start = len(fields)
+        fields += [field_hash(view.stored, feature.stored) for feature in view.features]
+        spans[index] = (start, len(fields))
+        fields.append(f"_ts:{view.stored}".encode())
+    return _Hash(views[indexes[0]].key, tuple(fields), spans)
