@@ -189,7 +189,9 @@ class DeploymentSpec:
     """Declared types, ranges and defaults of request features, by name; what is not declared comes from the model."""
     features: dict[str, FeaturePolicy] = field(default_factory=dict)
     """Fallbacks of Feast-served features, by name."""
-    guardrails: tuple[Guardrail, ...] = (Guardrail("error_rate", relative=1.1),)
+    guardrails: tuple[Guardrail, ...] = (
+        Guardrail("error_rate", relative=1.1, margin_relative=1.5, margin_absolute=0.005),
+    )
     plans: dict[str, Plan] = field(default_factory=dict)
     alpha: float = 0.05
     """Chance that a candidate no worse than tolerated is ever demoted, over its whole life and all guardrails."""

@@ -1,0 +1,132 @@
+"""What the judge found, and how a person would say it. No statistics: numbers come in, sentences go out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.deployments import Role
+from gateway.core.evidence.rates import Line
+from gateway.core.metrics import Metric
+
+DISPLAY_CAP = 1e300
+"""E-values are shown up to here; the judge itself keeps logarithms."""
+
+
+class Finding(StrEnum):
+    """What the evidence says. Inconclusive is an answer: not enough is known yet, in either direction."""
+
+    PASS = "pass"  # noqa: S105 - a finding, not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricFinding:
+    """One guardrail at one moment. All rates are *badness* (accuracy: the share of wrong answers), in [0, 1].
+
+    ``low``..``high`` bound ``difference`` = candidate - stable (above 0 is worse); all three intervals hold together
+    at 95 %, at all times. ``evidence`` is the greatest e-value against "no worse than tolerated" so far and fails the
+    metric at ``threshold`` = 1 / alpha_m; ``evidence_now`` is where it stands. ``promote_evidence`` is the e-value
+    against "worse than the margin" now.
+    """
+
+    metric: str
+    role: Role
+    finding: Finding
+    dry_run: bool = False
+    stable: float | None = None
+    candidate: float | None = None
+    difference: float | None = None
+    low: float = -1.0
+    high: float = 1.0
+    stable_low: float = 0.0
+    stable_high: float = 1.0
+    candidate_low: float = 0.0
+    candidate_high: float = 1.0
+    evidence: float
+    evidence_now: float
+    threshold: float
+    promote_evidence: float | None = None
+    promote_threshold: float | None = None
+    n_stable: int
+    n_candidate: int
+    bad_stable: int = 0
+    bad_candidate: int = 0
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge says about a candidate at data time ``at``. ``paused_by`` names the signals that have fired."""
+
+    finding: Finding
+    findings: tuple[MetricFinding, ...]
+    at: float
+    sentence: str
+    version: str
+    paused_by: tuple[str, ...] = ()
+
+
+def percent(rate: float | None) -> str:
+    """Say a rate.
+
+    >>> percent(0.0512), percent(0.00021), percent(None)
+    ('5.1 %', '0.021 %', 'none')
+    """
+    if rate is None:
+        return "none"
+    value = 100.0 * rate
+    return f"{value:.1f} %" if value >= 1.0 or value == 0.0 else f"{value:.2g} %"
+
+
+def amount(evidence: float) -> str:
+    """Say an e-value.
+
+    >>> amount(0.034), amount(19.96), amount(12345.0), amount(3.2e17)
+    ('0.03', '20.0', '12,345', '3.2e+17')
+    """
+    if evidence < 10.0:
+        return f"{evidence:.2f}"
+    return f"{evidence:,.1f}" if evidence < 1e3 else f"{evidence:,.0f}" if evidence < 1e6 else f"{evidence:.1e}"
+
+
+def limit(line: Line) -> str:
+    """Say a line of tolerance or a margin.
+
+    >>> limit(Line()), limit(Line(1.1)), limit(Line(1.5, 0.005)), limit(Line(absolute=-0.01))
+    ("stable's", "1.1 x stable's", "1.5 x stable's + 0.5 points", "stable's - 1 points")
+    """
+    base = "stable's" if line.relative == 1.0 else f"{line.relative:g} x stable's"
+    if line.absolute == 0.0:
+        return base
+    return f"{base} {'+' if line.absolute > 0 else '-'} {abs(100.0 * line.absolute):g} points"
+
+
+def counts(metric: Metric, found: MetricFinding) -> str:
+    """Say how often it happened to whom, in numbers."""
+    return (
+        f"{percent(found.candidate)} of the candidate's {metric.of} {metric.says} "
+        f"({found.bad_candidate:,} of {found.n_candidate:,}), "
+        f"{percent(found.stable)} of stable's ({found.bad_stable:,} of {found.n_stable:,})"
+    )
+
+
+def sentence(metric: Metric, found: MetricFinding, tolerance: Line, margin: Line, waiting: str = "") -> str:
+    """Say what was found about one metric; ``waiting`` is what stands between it and a pass beside evidence."""
+    if not found.n_candidate or not found.n_stable:
+        return (
+            f"{found.metric}: nothing to compare yet ({metric.of}: {found.n_candidate:,} of the candidate's, "
+            f"{found.n_stable:,} of stable's)."
+        )
+    seen = f"{found.metric}: {counts(metric, found)}"
+    if found.finding is Finding.FAIL:
+        return (
+            f"{seen}: worse than tolerated (at most {limit(tolerance)}); "
+            f"evidence {amount(found.evidence)}, {amount(found.threshold)} is enough."
+        )
+    promote, enough = found.promote_evidence or 0.0, found.promote_threshold or 0.0
+    if found.finding is Finding.PASS:
+        return f"{seen}: shown to be below {limit(margin)}; evidence {amount(promote)}, {amount(enough)} is enough."
+    return (
+        f"{seen}: not decided yet; evidence of harm {amount(found.evidence_now)} of {amount(found.threshold)}, "
+        f"of safety {amount(promote)} of {amount(enough)}{'; ' if waiting else ''}{waiting}."
+    )

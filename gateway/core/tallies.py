@@ -1,0 +1,106 @@
+"""Rows of one look, counted. After this nothing knows single requests: order inside a look cannot matter.
+
+Counts are integers per (restart tick, propensity) and cell, so the sums are exact in any order.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.core.events import EvidenceRow, PairRow
+from gateway.core.evidence.intervals import Stratum
+from gateway.core.evidence.restarts import TICK_S
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The randomised rows of a look, and where each belongs: worked out once, used by every metric.
+
+    ``keys`` are (restart tick, propensity), sorted; ``places`` holds for each row ``4 * key + 2 * stable``.
+    """
+
+    rows: tuple[EvidenceRow, ...]
+    keys: tuple[tuple[int, float], ...]
+    places: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts at one restart tick and one propensity, in the order of ``evidence.rates.CELLS``."""
+
+    tick: int
+    propensity: float
+    cells: tuple[int, int, int, int]
+
+    @property
+    def n_candidate(self) -> int:
+        """The candidate's requests."""
+        return self.cells[0] + self.cells[1]
+
+    @property
+    def n_stable(self) -> int:
+        """Stable's requests."""
+        return self.cells[2] + self.cells[3]
+
+
+def layout(rows: Sequence[EvidenceRow]) -> Layout:
+    """Lay out the rows that a draw decided: a propensity of 0 or 1 is no draw and no evidence.
+
+    >>> layout([]).keys
+    ()
+    """
+    drawn = tuple(row for row in rows if 0.0 < row.propensity < 1.0)
+    placed = [(math.floor(row.position.at / TICK_S), row.propensity) for row in drawn]
+    keys = tuple(sorted(set(placed)))
+    index = {key: 4 * number for number, key in enumerate(keys)}
+    places = [index[key] + (0 if row.candidate else 2) for key, row in zip(placed, drawn, strict=True)]
+    return Layout(drawn, keys, np.array(places, dtype=np.int64))
+
+
+def count(rows: Layout, value: Callable[[EvidenceRow], bool | None]) -> tuple[Tally, ...]:
+    """Count bad and good outcomes by arm; rows whose value is None are left out, and keys without any row."""
+    codes = (2 if bad is None else int(not bad) for bad in map(value, rows.rows))
+    good = np.fromiter(codes, dtype=np.int64, count=len(rows.rows))
+    kept = good < 2
+    cells = np.bincount((rows.places + good)[kept], minlength=4 * len(rows.keys)).reshape(-1, 4)
+    return tuple(
+        Tally(tick, propensity, (int(cell[0]), int(cell[1]), int(cell[2]), int(cell[3])))
+        for (tick, propensity), cell in zip(rows.keys, cells, strict=True)
+        if cell.any()
+    )
+
+
+def count_pairs(
+    rows: Iterable[PairRow], value: Callable[[PairRow], tuple[bool, bool] | None]
+) -> dict[int, tuple[int, int, int, int]]:
+    """Count pairs by restart tick, in the order of ``evidence.pairs.CELLS``."""
+    counts: dict[int, list[int]] = {}
+    for row in rows:
+        bad = value(row)
+        if bad is not None:
+            stable, shadow = bad
+            cell = (2 if stable else 0) if shadow else (1 if stable else 3)
+            counts.setdefault(math.floor(row.position.at / TICK_S), [0, 0, 0, 0])[cell] += 1
+    return {tick: (cells[0], cells[1], cells[2], cells[3]) for tick, cells in sorted(counts.items())}
+
+
+def stratified(strata: tuple[Stratum, ...], tallies: Sequence[Tally]) -> tuple[Stratum, ...]:
+    """Add tallies to the strata of their propensity; a new propensity comes last.
+
+    >>> stratified((), [Tally(0, 0.05, (1, 4, 2, 93))])
+    (Stratum(propensity=0.05, n_stable=95, bad_stable=2, n_candidate=5, bad_candidate=1),)
+    """
+    found = {stratum.propensity: stratum for stratum in strata}
+    for tally in tallies:
+        old = found.get(tally.propensity, Stratum(tally.propensity))
+        found[tally.propensity] = replace(
+            old,
+            n_stable=old.n_stable + tally.n_stable,
+            bad_stable=old.bad_stable + tally.cells[2],
+            n_candidate=old.n_candidate + tally.n_candidate,
+            bad_candidate=old.bad_candidate + tally.cells[0],
+        )
+    return tuple(found.values())
