@@ -9,4 +9,5 @@ __all__ = ["ManualClock", "ReplayClock", "WallClock", "open_clock"]
 
 def open_clock(kind: str) -> "WallClock | ReplayClock":
     """Open ``wall`` or ``replay``, as the settings name them."""
-    return {"wall": WallClock, "replay": ReplayClock}[kind]()
+    clocks: dict[str, type[WallClock] | type[ReplayClock]] = {"wall": WallClock, "replay": ReplayClock}
+    return clocks[kind]()

@@ -1,0 +1,139 @@
+"""What a worker knows of who answers: the tables in force, and which candidates may take traffic here and now.
+
+Rule 1: a table never gives way to a lower revision.
+Rule 2: a table whose stable is not loaded here waits; the one before it goes on, but a candidate that the waiting
+table has taken traffic from gets none.
+Rule 3: without a lease, stable alone answers.
+
+The agent also leaves each table on disk, so a worker can start and serve while the agent and its store are down.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from gateway.core.deployments import ModelCard
+from gateway.core.errors import UnknownDeployment
+from gateway.core.routing import RoutingTable
+from gateway.ports import Clock, Runner
+
+log = structlog.get_logger(__name__)
+
+_DECODER = msgspec.json.Decoder(RoutingTable)
+
+
+class TableBook:
+    """The Routing port of a worker. Everything here happens on the event loop; nothing waits."""
+
+    def __init__(self, clock: Clock, runner: Runner) -> None:
+        self._clock = clock
+        self._runner = runner
+        self._in_force: dict[str, RoutingTable] = {}
+        self._waiting: dict[str, RoutingTable] = {}
+        self._by_tag: dict[str, RoutingTable] = {}
+        self._default: RoutingTable | None = None
+        self._lease = float("-inf")
+
+    def table(self, deployment: str | None) -> RoutingTable:
+        """The table in force for a deployment (None: the default one). Raises UnknownDeployment."""
+        table = self._default if deployment is None else self._in_force.get(deployment)
+        if table is None:
+            raise UnknownDeployment
+        return table
+
+    def table_by_tag(self, tag: str) -> RoutingTable | None:
+        """The table whose deployment an id's tag stands for."""
+        return self._by_tag.get(tag)
+
+    def able(self, table: RoutingTable) -> frozenset[str]:
+        """Names of candidates that may take traffic: lease in force, model loaded, not taken out since."""
+        if not table.candidates or self._clock.machine() >= self._lease:
+            return frozenset()
+        newest = self._waiting.get(table.deployment, table)
+        allowed = {(c.part.name, c.part.generation) for c in newest.candidates if c.weight > 0.0}
+        return frozenset(
+            c.part.name
+            for c in table.candidates
+            if (c.part.name, c.part.generation) in allowed and self._runner.loaded(c.part.model.digest)
+        )
+
+    def adopt(self, tables: Iterable[RoutingTable]) -> None:
+        """Take tables from the agent or from disk; each is in force at once, or as soon as its stable is loaded."""
+        for table in tables:
+            known = self._waiting.get(table.deployment) or self._in_force.get(table.deployment)
+            if known is None or table.revision > known.revision or _says_more(table, known):
+                self._waiting[table.deployment] = table
+        self.settle()
+
+    def settle(self) -> None:
+        """Put tables that waited for their stable in force, if it is loaded now."""
+        for name, table in list(self._waiting.items()):
+            first = name not in self._in_force
+            if first or self._runner.loaded(table.stable.model.digest):
+                self._in_force[name] = self._waiting.pop(name)
+                log.info("table_in_force", deployment=name, revision=table.revision)
+        self._by_tag = {table.tag: table for table in self._in_force.values()}
+        self._default = self._find_default()
+
+    def extend_lease(self, until: float) -> None:
+        """Let candidates take traffic until machine time ``until`` (seconds); a lease never shrinks."""
+        self._lease = max(self._lease, until)
+
+    def tables(self) -> tuple[RoutingTable, ...]:
+        """Every table in force."""
+        return tuple(self._in_force.values())
+
+    def revisions(self) -> dict[str, int]:
+        """The revision in force, by deployment."""
+        return {name: table.revision for name, table in self._in_force.items()}
+
+    def wanted(self) -> tuple[ModelCard, ...]:
+        """Every model to hold, stables first: those of tables in force and of tables that wait."""
+        tables = [*self._waiting.values(), *self._in_force.values()]
+        stables = [table.stable.model for table in tables]
+        others = [card for table in tables for card in table.models()]
+        return tuple({card.digest: card for card in stables + others}.values())
+
+    def ready(self) -> bool:
+        """Whether every known deployment's stable is loaded, and there is at least one."""
+        return bool(self._in_force) and all(
+            self._runner.loaded(table.stable.model.digest) for table in self._in_force.values()
+        )
+
+    def _find_default(self) -> RoutingTable | None:
+        tables = list(self._in_force.values())
+        if len(tables) == 1:
+            return tables[0]
+        return next((table for table in tables if table.rules.default), None)
+
+
+def _says_more(table: RoutingTable, known: RoutingTable) -> bool:
+    """Whether the same revision was worked out anew, as after the feature repository's plan has changed."""
+    return table.revision == known.revision and table != known
+
+
+def leave_on_disk(folder: Path, table: RoutingTable) -> None:
+    """Write a table where a starting worker finds it: whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = folder / f".{table.deployment}.json"
+    with hidden.open("wb") as file:
+        file.write(msgspec.json.encode(table))
+        file.flush()
+        os.fsync(file.fileno())
+    hidden.rename(folder / f"{table.deployment}.json")
+
+
+def find_on_disk(folder: Path) -> list[RoutingTable]:
+    """Read every table the agent left. One that cannot be read is reported and left out."""
+    tables = []
+    for path in sorted(folder.glob("*.json")):
+        if path.name.startswith("."):
+            continue
+        try:
+            tables.append(_DECODER.decode(path.read_bytes()))
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("table_unreadable", file=path.name, reason=str(error))
+    return tables
