@@ -90,10 +90,10 @@ def margin_of(guardrail: Guardrail) -> Line:
 
 
 def bet_on_rate(case: RateCase, guardrail: Guardrail, tallies: Sequence[Tally]) -> RateCase:
-    """Bet on one look's outcomes at the pooled rate of everything before it.
+    """Bet on outcomes at the pooled rate of everything before it.
 
     >>> guardrail = Guardrail("error_rate", relative=1.1, margin_absolute=0.01)
-    >>> case = bet_on_rate(open_rate(), guardrail, [Tally(0, 0.05, (0, 50, 10, 940))])
+    >>> case = bet_on_rate(open_rate(), guardrail, [Tally(0, 0.05, (0, 5, 1, 94))])
     >>> outage = bet_on_rate(case, guardrail, [Tally(0, 0.05, (4, 0, 1, 75))])
     >>> outage.harm.log_total > 3.0 > case.harm.log_total
     True

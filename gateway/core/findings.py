@@ -1,5 +1,6 @@
 """What the judge found, and how a person would say it. No statistics: numbers come in, sentences go out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -107,6 +108,17 @@ def counts(metric: Metric, found: MetricFinding) -> str:
         f"{percent(found.candidate)} of the candidate's {metric.of} {metric.says} "
         f"({found.bad_candidate:,} of {found.n_candidate:,}), "
         f"{percent(found.stable)} of stable's ({found.bad_stable:,} of {found.n_stable:,})"
+    )
+
+
+def all_safe(passed: Sequence[MetricFinding]) -> str:
+    """Say that every counted metric has passed, with the numbers of each."""
+    each = ", ".join(f"{one.metric} {percent(one.candidate)} bad against {percent(one.stable)}" for one in passed)
+    weakest = min(one.promote_evidence or 0.0 for one in passed)
+    enough = passed[0].promote_threshold or 0.0
+    return (
+        f"The candidate is shown to be safe: {each}, over {min(one.n_candidate for one in passed):,} of its requests "
+        f"or more; the weakest evidence is {amount(weakest)}, {amount(enough)} is enough."
     )
 
 

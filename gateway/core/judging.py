@@ -1,8 +1,9 @@
 """The judge: from rows of evidence to a verdict about one candidate. Pure; it reads no clock, log or configuration.
 
-A case is opened once per generation. Each look bets on the rows since the last one; the bets were settled by the state
-*before* the look. State and verdict are functions of (state, rows) alone, so any decision can be computed again from
-the log. What to *do* about a verdict is the control story's business.
+A case is opened once per generation. Each look bets on the rows since the last one, in their order; the bets are
+settled by the state before the look (early in a life, by what came before a batch of it). State and verdict are
+functions of (state, rows) alone, so any decision can be computed again from the log. What to *do* about a verdict is
+the control story's business.
 
 False demotion: every metric that may demote fails at ``1 / alpha_m`` with ``sum alpha_m = alpha`` (Ville and a union
 bound, whatever the metrics' dependence and delays). False promotion: every counted metric must show
@@ -33,9 +34,9 @@ from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.evidence.intervals import Estimate, Stratum, estimate, paired_estimate
 from gateway.core.evidence.ratio import RATIO_ALPHA
 from gateway.core.evidence.restarts import Wealth
-from gateway.core.findings import DISPLAY_CAP, Finding, MetricFinding, Verdict, percent, sentence
+from gateway.core.findings import DISPLAY_CAP, Finding, MetricFinding, Verdict, all_safe, percent, sentence
 from gateway.core.metrics import LABEL, METRICS, Metric, measurable
-from gateway.core.tallies import count, count_pairs, layout, stratified
+from gateway.core.tallies import Layout, batches, count, count_pairs, layout, stratified
 
 __all__ = ["JUDGE_VERSION", "Finding", "JudgeState", "MetricFinding", "Verdict", "look", "open_case", "verdict"]
 
@@ -123,26 +124,14 @@ def look(
     at which labels count, ``pairs`` mature requests that a shadow scored too. Hand in *everything* below the
     watermark: rows picked by their outcome (canary errors first) are not what the draw is about.
     """
-    fresh, ripe = layout(health), layout(mature)
-    rates = dict(state.rates)
-    for guardrail in state.guardrails:
-        metric = METRICS[guardrail.metric]
-        tallies = count(ripe if metric.labelled else fresh, metric.value)
-        rates[metric.name] = bet_on_rate(rates[metric.name], guardrail, tallies)
-    paired = dict(state.pairs)
-    for guardrail in state.guardrails:
-        if (name := PAIRED + guardrail.metric) in paired:
-            paired[name] = bet_on_pairs(paired[name], guardrail, count_pairs(pairs, METRICS[guardrail.metric].pair))
-    after = replace(
-        state,
-        looked_at=at,
-        rates=rates,
-        pairs=paired,
-        arrivals=bet_on_ratio(state.arrivals, count(fresh, _any)),
-        labels=bet_on_ratio(state.labels, count(ripe, _labelled)),
-        due=stratified(state.due, count(ripe, _any)),
-    )
-    return replace(after, n_candidate=_least_judged(after), n_pairs=_least_paired(after, state.n_pairs + len(pairs)))
+    after = state
+    for batch in batches(health, _seen(state.arrivals.strata)):
+        after = _arrived(after, layout(batch))
+    for batch in batches(mature, _seen(state.due)):
+        after = _matured(after, layout(batch))
+    after = _watched(after, pairs)
+    n_pairs = _least_paired(after, state.n_pairs + len(pairs))
+    return replace(after, looked_at=at, n_candidate=_least_judged(after), n_pairs=n_pairs)
 
 
 def verdict(state: JudgeState, at: float) -> Verdict:
@@ -169,8 +158,7 @@ def verdict(state: JudgeState, at: float) -> Verdict:
         return Verdict(Finding.INCONCLUSIVE, findings, at, (open_ones + doubts)[0].sentence, state.version)
     if not any(_counted(one) for one in rates):
         return Verdict(Finding.INCONCLUSIVE, findings, at, "No guardrail counts towards a verdict.", state.version)
-    reasons = " ".join(one.sentence for one in rates if _counted(one))
-    return Verdict(Finding.PASS, findings, at, reasons, state.version)
+    return Verdict(Finding.PASS, findings, at, all_safe([one for one in rates if _counted(one)]), state.version)
 
 
 def _check(guardrail: Guardrail, guardrails: tuple[Guardrail, ...]) -> None:
@@ -182,6 +170,44 @@ def _check(guardrail: Guardrail, guardrails: tuple[Guardrail, ...]) -> None:
         raise Unmeasurable(guardrail.metric, f"an absolute tolerance is a share between -1 and 1, these are {offsets}.")
     if sum(one.metric == guardrail.metric for one in guardrails) > 1:
         raise Unmeasurable(guardrail.metric, "it is named more than once.")
+
+
+def _seen(strata: Sequence[Stratum]) -> int:
+    return sum(stratum.n for stratum in strata)
+
+
+def _arrived(state: JudgeState, rows: Layout) -> JudgeState:
+    return replace(
+        state,
+        rates=_bet_on(state, rows, labelled=False),
+        arrivals=bet_on_ratio(state.arrivals, count(rows, _any)),
+    )
+
+
+def _matured(state: JudgeState, rows: Layout) -> JudgeState:
+    return replace(
+        state,
+        rates=_bet_on(state, rows, labelled=True),
+        labels=bet_on_ratio(state.labels, count(rows, _labelled)),
+        due=stratified(state.due, count(rows, _any)),
+    )
+
+
+def _bet_on(state: JudgeState, rows: Layout, *, labelled: bool) -> dict[str, RateCase]:
+    rates = dict(state.rates)
+    for guardrail in state.guardrails:
+        metric = METRICS[guardrail.metric]
+        if metric.labelled is labelled:
+            rates[metric.name] = bet_on_rate(rates[metric.name], guardrail, count(rows, metric.value))
+    return rates
+
+
+def _watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
+    pairs = dict(state.pairs)
+    for guardrail in state.guardrails:
+        if (name := PAIRED + guardrail.metric) in pairs:
+            pairs[name] = bet_on_pairs(pairs[name], guardrail, count_pairs(rows, METRICS[guardrail.metric].pair))
+    return replace(state, pairs=pairs)
 
 
 def _any(row: EvidenceRow) -> bool | None:  # noqa: ARG001 - every row counts, as a good one

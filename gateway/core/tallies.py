@@ -4,8 +4,9 @@ Counts are integers per (restart tick, propensity) and cell, so the sums are exa
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ import numpy.typing as npt
 from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.evidence.intervals import Stratum
 from gateway.core.evidence.restarts import TICK_S
+
+_T = TypeVar("_T")
+_FIRST_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,22 @@ class Tally:
     def n_stable(self) -> int:
         """Stable's requests."""
         return self.cells[2] + self.cells[3]
+
+
+def batches(rows: Sequence[_T], seen: int) -> Iterator[Sequence[_T]]:
+    """Cut rows, in their order, wherever the number seen in the whole life has doubled (at first, every 16 rows).
+
+    A look is one batch once the life is longer than the look. Early on, bets that rest on a pooled rate of nothing
+    would be lost on a long first look; each batch is bet on at the rate of everything before *it*.
+
+    >>> [len(batch) for batch in batches([None] * 100, 0)], [len(batch) for batch in batches([None] * 100, 5_000)]
+    ([16, 16, 32, 36], [100])
+    """
+    start = 0
+    while start < len(rows):
+        stop = start + max(_FIRST_BATCH, seen + start)
+        yield rows[start:stop]
+        start = stop
 
 
 def layout(rows: Sequence[EvidenceRow]) -> Layout:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.core.evidence.arrays import FloatArray, Numbers, log_sum_exp
+from gateway.core.evidence.arrays import FloatArray, Numbers, log_sum_exp, normalised
 
 CONFIDENCE = 0.95
 
@@ -38,6 +38,11 @@ class Stratum:
     def n(self) -> int:
         """Requests of both arms."""
         return self.n_stable + self.n_candidate
+
+    @property
+    def overlap(self) -> float:
+        """How much can be learned here about a difference: ``n pi (1 - pi)``."""
+        return self.n * self.propensity * (1.0 - self.propensity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +100,26 @@ def _crossing(
 
 
 def estimate(strata: Sequence[Stratum]) -> Estimate:
-    """Estimate both arms' badness and their difference over all traffic in the strata.
+    """Estimate both arms' badness and their difference over the same traffic.
 
-    Rates are standardised: each stratum (one propensity) weighs what it carried of all requests, so a ramp cannot
-    pretend an effect (Simpson). The k-th stratum's interval is wrong with probability at most
+    Both rates are standardised to one mix of strata (one propensity each), so a ramp cannot pretend an effect
+    (Simpson). A stratum weighs ``n pi (1 - pi)``, the overlap weight (Li, Morgan & Zaslavsky 2018), which gives the
+    narrowest difference. The k-th stratum's interval is wrong with probability at most
     ``(1 - CONFIDENCE) / (k (k + 1))``; the intervals are added with the same weights.
 
     >>> found = estimate([Stratum(0.05, 950, 10, 50, 5)])
     >>> round(found.candidate, 3), round(found.difference, 3), found.difference_interval.high > found.difference
     (0.1, 0.089, True)
     """
-    weights = np.array([float(stratum.n) for stratum in strata])
-    if not weights.sum():
+    if not any(stratum.n for stratum in strata):
         return nothing_seen()
     ks = np.arange(1.0, len(strata) + 1.0)
     alphas = (1.0 - CONFIDENCE) / 4.0 / (ks * (ks + 1.0))
     shares = np.array([[1.0 - s.propensity, s.propensity] for s in strata])
     bad = np.array([[float(s.bad_stable), float(s.bad_candidate)] for s in strata])
-    low, high = mean_bounds(bad, np.repeat(weights[:, None], 2, axis=1), np.repeat(alphas[:, None], 2, axis=1))
-    weights = weights / weights.sum()
+    n = np.array([float(stratum.n) for stratum in strata])
+    low, high = mean_bounds(bad, np.repeat(n[:, None], 2, axis=1), np.repeat(alphas[:, None], 2, axis=1))
+    weights = normalised(*(stratum.overlap for stratum in strata))
     lows = weights @ np.clip(low / shares, 0.0, 1.0)
     highs = weights @ np.clip(high / shares, 0.0, 1.0)
     stable, candidate = _standardised(strata)
@@ -145,10 +151,10 @@ def _standardised(strata: Sequence[Stratum]) -> tuple[float | None, float | None
             sum(s.bad_stable for s in strata) / n_stable if n_stable else None,
             sum(s.bad_candidate for s in strata) / n_candidate if n_candidate else None,
         )
-    n = sum(stratum.n for stratum in shared)
+    total = sum(stratum.overlap for stratum in shared)
     return (
-        sum(s.n / n * s.bad_stable / s.n_stable for s in shared),
-        sum(s.n / n * s.bad_candidate / s.n_candidate for s in shared),
+        sum(s.overlap / total * s.bad_stable / s.n_stable for s in shared),
+        sum(s.overlap / total * s.bad_candidate / s.n_candidate for s in shared),
     )
 
 
