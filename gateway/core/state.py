@@ -1,14 +1,25 @@
 """The control document of one deployment, and what each decision makes of it.
 
 Pure: a change takes the document and returns the next one, or raises the error that says why it cannot be made.
-Who may ask, when, and where the document is kept are :mod:`gateway.control`'s business. Revisions are set there too.
+Who may ask, when, and where the document is kept are :mod:`gateway.control`'s business, and so are revisions.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
 
 from gateway.core.deployments import DeploymentSpec
-from gateway.core.rollout import Rollout
-from gateway.core.routing import Part, Shadow
+from gateway.core.errors import (
+    CandidateLatched,
+    CandidateRunning,
+    InvalidBody,
+    InvalidTransition,
+    Problem,
+    UnknownVariant,
+)
+from gateway.core.rollout import ENDED, Phase, Rollout, Signal, renew, send
+from gateway.core.routing import STABLE, Part, Shadow
+
+_WHOLE = 1.0 + 1e-9  # shares are sums of floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +38,119 @@ class DeploymentState:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     shadows: dict[str, Shadow] = field(default_factory=dict)
     schema: int = 1
+
+
+def rollout_of(state: DeploymentState, name: str) -> Rollout:
+    """The latest rollout of a candidate name. Raises UnknownVariant."""
+    if name not in state.rollouts:
+        raise UnknownVariant((STABLE, *state.rollouts, *state.shadows))
+    return state.rollouts[name]
+
+
+def fits(state: DeploymentState, name: str, weight: float) -> bool:
+    """Whether the other candidates leave room for a share of ``weight``."""
+    return weight + sum(rollout.weight for rollout in state.rollouts.values() if rollout.name != name) <= _WHOLE
+
+
+def started(state: DeploymentState, rollout: Rollout) -> DeploymentState:
+    """Take in a new candidate. Raises CandidateRunning while one of its name lives, InvalidBody for another's name."""
+    before = state.rollouts.get(rollout.name)
+    if before is not None and before.phase not in ENDED:
+        raise CandidateRunning(rollout.name, before.phase.value)
+    _refuse_taken(rollout.name, state.shadows)
+    return _with(state, rollout)
+
+
+def signalled(
+    state: DeploymentState, name: str, signal: Signal, at: float, reason: str, seen: int, token: Callable[[], str]
+) -> DeploymentState:
+    """Send ``signal`` to a candidate at data time ``at``; a promotion also makes it stable. Raises InvalidTransition.
+
+    ``seen`` counts its observations judged so far. ``token`` makes a random id for each candidate whose evidence
+    begins again.
+    """
+    rollout = rollout_of(state, name)
+    moved = send(rollout, signal, at, reason, seen)
+    if moved.weight > rollout.weight and not fits(state, name, moved.weight):
+        raise InvalidTransition(rollout.phase.value, f"{signal.value}: all candidates together would exceed 1")
+    after = _with(state, moved)
+    if moved.phase is not Phase.PROMOTED:
+        return after
+    previous = (state.stable, *state.previous)[: state.spec.keep_previous]
+    return _crowned(replace(after, previous=previous), Part(STABLE, moved.generation, moved.model), at, token)
+
+
+def rolled_back(state: DeploymentState, at: float, token: Callable[[], str]) -> DeploymentState:
+    """Return to the previous stable; the one that was stable leaves. Raises InvalidTransition without a previous."""
+    if not state.previous:
+        raise InvalidTransition("without a previous stable", "rollback")
+    return _crowned(replace(state, previous=state.previous[1:]), state.previous[0], at, token)
+
+
+def with_traffic(
+    state: DeploymentState, weights: Mapping[str, float], shadows: Mapping[str, float], at: float, reason: str
+) -> DeploymentState:
+    """Put the whole split in force: what is not named gets nothing, and a shadow that gets nothing stops.
+
+    Plans that were running are paused by it. Raises InvalidBody when the weights exceed 1, UnknownVariant for a name
+    that is not here, CandidateLatched or InvalidTransition for traffic to a candidate that cannot take it.
+    """
+    known = (*state.rollouts, *state.shadows)
+    if weights.keys() - state.rollouts.keys() or shadows.keys() - set(known):
+        raise UnknownVariant(known)
+    if sum(weights.values()) > _WHOLE:
+        raise InvalidBody(Problem("/weights", "The weights of all candidates together exceed 1."))
+    rollouts = {
+        name: _shared(rollout, weights.get(name, 0.0), shadows.get(name, 0.0), at, reason)
+        for name, rollout in state.rollouts.items()
+    }
+    watching = {name: state.shadows[name] for name, rate in shadows.items() if name in state.shadows and rate > 0.0}
+    rated = {name: replace(shadow, rate=shadows[name]) for name, shadow in watching.items()}
+    return replace(state, rollouts=rollouts, shadows=rated)
+
+
+def with_shadow(state: DeploymentState, shadow: Shadow) -> DeploymentState:
+    """Let another model watch. Raises InvalidBody when its name is in use."""
+    _refuse_taken(shadow.part.name, (*state.shadows, *state.rollouts))
+    return replace(state, shadows=state.shadows | {shadow.part.name: shadow})
+
+
+def without_shadow(state: DeploymentState, name: str) -> DeploymentState:
+    """Let a shadow go. Raises UnknownVariant."""
+    if name not in state.shadows:
+        raise UnknownVariant(tuple(state.shadows))
+    return replace(state, shadows={other: shadow for other, shadow in state.shadows.items() if other != name})
+
+
+def _refuse_taken(name: str, taken: Container[str]) -> None:
+    if name == STABLE or name in taken:
+        raise InvalidBody(Problem("/name", "Is the name of another variant here; choose another one."))
+
+
+def _with(state: DeploymentState, rollout: Rollout) -> DeploymentState:
+    return replace(state, rollouts=state.rollouts | {rollout.name: rollout})
+
+
+def _crowned(state: DeploymentState, stable: Part, at: float, token: Callable[[], str]) -> DeploymentState:
+    """Put ``stable`` in place. Whoever was judged against the old one begins again, as a new generation.
+
+    Evidence against the old stable says nothing about the new one, and wealth may not be carried from one question
+    to another; so the candidate keeps its step and its share, and its evidence is closed.
+    """
+    rollouts = {
+        name: rollout if rollout.phase in ENDED else renew(rollout, token(), at)
+        for name, rollout in state.rollouts.items()
+    }
+    return replace(state, stable=stable, rollouts=rollouts)
+
+
+def _shared(rollout: Rollout, weight: float, shadow: float, at: float, reason: str) -> Rollout:
+    """Give a candidate a share by hand; its plan, if it runs, is paused by it."""
+    if rollout.phase in ENDED or rollout.phase is Phase.PREPARING:
+        if weight > 0.0 or shadow > 0.0:
+            if rollout.phase is Phase.DEMOTED:
+                raise CandidateLatched(rollout.name)
+            raise InvalidTransition(rollout.phase.value, "take traffic")
+        return rollout
+    paused = rollout if rollout.phase is Phase.PAUSED else send(rollout, Signal.PAUSE, at, reason)
+    return replace(paused, weight=weight, shadow=shadow)
