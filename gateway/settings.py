@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.core import deployments as core
 from gateway.core.errors import SettingsError
+from gateway.core.metrics import METRICS, default_guardrail
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _UNITS_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -114,7 +116,7 @@ class GuardrailSettings(_Section):
     """How much worse a candidate may be on one metric. Left-out figures are the metric's own defaults."""
 
     metric: str
-    """The metric's name, such as ``error_rate`` or ``quality``."""
+    """The metric's name, such as ``error_rate`` or ``accuracy``."""
     relative: float | None = Field(default=None, ge=1)
     """Tolerated badness as a multiple of stable's."""
     absolute: float | None = Field(default=None, ge=0)
@@ -407,7 +409,9 @@ def _policy(said: FeatureSettings) -> core.FeaturePolicy:
 
 def _guardrail(said: str | GuardrailSettings, place: str) -> core.Guardrail:
     entry = GuardrailSettings(metric=said) if isinstance(said, str) else said
-    return core.Guardrail(**entry.model_dump(exclude_none=True))
+    if entry.metric not in METRICS:
+        raise SettingsError(f"{place}: no such metric{_nearest(entry.metric, METRICS)}")
+    return replace(default_guardrail(entry.metric), **entry.model_dump(exclude_none=True))
 
 
 def _plan(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:

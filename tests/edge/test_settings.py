@@ -23,7 +23,7 @@ deployments:
       delay_mean: {default: 0.0, max_age: 1d}
     guardrails:
       - error_rate
-      - {metric: quality, relative: 1.2}
+      - {metric: accuracy, relative: 1.2}
     plans:
       careful:
         - {shadow: 100%, events: 200}
@@ -58,7 +58,7 @@ def test_a_deployment_becomes_a_core_value_in_seconds_and_shares(written: Path) 
     assert spec.rules.durability is Durability.DISK
     assert spec.inputs["distance"].type is Type.NUMBER
     assert spec.features["delay_mean"].max_age_s == 86_400.0
-    assert [guardrail.metric for guardrail in spec.guardrails] == ["error_rate", "quality"]
+    assert [guardrail.metric for guardrail in spec.guardrails] == ["error_rate", "accuracy"]
     assert spec.guardrails[1].relative == 1.2
     assert spec.plans["careful"].steps == (
         Step(shadow=1.0, events=200),
@@ -89,13 +89,13 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
     ("text", "sentence"),
     [
         ("worker: 2", "worker: no such setting; did you mean workers?"),
-        ("deployments: {churn: {stable: v1, deadine: 3s}}", "deployments.churn.deadine: no such setting; did you mean deadline?"),
+        ("deployments: {churn: {stable: v1, deadine: 3s}}", "churn.deadine: no such setting; did you mean deadline?"),
         ("deployments: {churn: {stable: v1, inputs: {age: {type: number, minium: 0}}}}", "did you mean minimum?"),
         ("deployments: {churn: {stable: v1, plans: {fast: {steps: [{wieght: 5%}]}}}}", "did you mean weight?"),
         ("deployments: {churn: {stable: v1, deadline: soon}}", "is not a duration such as 500ms"),
         ("deployments: {churn: {}}", "deployments.churn.stable: Field required"),
         ("clock: sundial", "clock: Input should be 'wall' or 'replay'"),
-        ("deployments: {a: {stable: v1}, b: {stable: v1}}", "exactly one deployment must be marked default: true, of a, b"),
+        ("deployments: {a: {stable: v1}, b: {stable: v1}}", "one deployment must be marked default: true, of a, b"),
         ("control_host: 0.0.0.0", "control_host must be a loopback address"),
         ("{clock: replay, data_host: 0.0.0.0}", "data_host must be a loopback address"),
         ("deployments: {churn: {stable: v1, guardrails: [eror_rate]}}", "did you mean error_rate?"),

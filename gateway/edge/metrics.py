@@ -1,0 +1,255 @@
+"""What Prometheus is told: counters and histograms of the workers, and gauges that the agent reads off its state.
+
+Every process writes its counters into files of its own in ``PROMETHEUS_MULTIPROC_DIR``; the control plane's
+``/metrics`` sums them. When a process has died its files are folded into one archive, so that no total ever falls and
+files do not pile up. Gauges of control state are made at the scrape from what the agent knows, so they never lag and
+a variant that is gone leaves no series behind. All units are seconds and bytes.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_fastapi_instrumentator import Instrumentator
+
+from gateway.core.events import OutcomeRecord, PredictionRecord, ShadowRecord
+from gateway.core.features import FeaturePlan, Status
+from gateway.core.routing import STABLE, RoutingTable
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_AGES = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 4 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
+_PROBES = ["^/livez$", "^/readyz$", "^/metrics$"]
+_ARCHIVE = "archive"
+
+
+def instrument(app: FastAPI) -> None:
+    """Count and time every HTTP request of ``app`` by route template, method and status; probes are left out."""
+    instrumentator = Instrumentator(should_group_status_codes=False, excluded_handlers=_PROBES)
+    instrumentator.instrument(app, latency_highr_buckets=_FAST, latency_lowr_buckets=(0.01, 0.1, 1.0))
+
+
+class WorkerMetrics:
+    """The Observer of a worker: what became of requests, shadows and outcomes. Costs microseconds, never raises."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, says: str, *labels: str) -> Counter:
+            return Counter(f"gateway_{name}", says, labels, registry=registry)
+
+        def seconds(name: str, says: str, *labels: str, buckets: tuple[float, ...] = _FAST) -> Histogram:
+            return Histogram(f"gateway_{name}_seconds", says, labels, buckets=buckets, registry=registry)
+
+        arm = ("deployment", "variant", "version")
+        self._predictions = counter("predictions", "Routed requests, by the variant drawn.", *arm, "status")
+        self._failures = counter("variant_failures", "Requests at which the drawn variant failed.", *arm)
+        self._fallbacks = counter(
+            "fallbacks", "Requests that stable answered for a candidate.", "deployment", "variant"
+        )
+        self._refused = counter("log_refused", "Records the spool did not take.", "deployment")
+        self._duration = seconds("prediction_duration", "The whole request.", "deployment")
+        self._model = seconds("model_duration", "The drawn variant's model.", *arm)
+        self._features = seconds("features_duration", "The feature read.", "deployment")
+        self._age = seconds("feature_age", "Age of a view's values (data time).", "deployment", "view", buckets=_AGES)
+        self._degraded = counter("features_degraded", "Features not served.", "deployment", "feature", "status")
+        self._read_errors = counter("feature_read_errors", "Feature reads that went wrong.", "tier", "kind")
+        self._shadows = counter("shadows_done", "Shadow scores, failed ones too.", "deployment", "variant", "failed")
+        self._dropped = counter("shadows_dropped", "Shadows that were not asked.", "deployment", "variant", "reason")
+        self._outcomes = counter("outcomes_accepted", "Outcomes on disk.", "deployment", "metric")
+        self._forged = counter("outcomes_rejected", "Outcomes that name ids never issued here.")
+
+    def predicted(self, record: PredictionRecord, table: RoutingTable, logged: bool) -> None:
+        """A routed request ended, well or not."""
+        name, variant = record.deployment, record.assigned
+        part = table.parts().get(variant)
+        version = part.model.version if part else ""
+        self._predictions.labels(name, variant, version, str(record.status)).inc()
+        if record.error is not None:
+            self._failures.labels(name, variant, version).inc()
+        if variant != STABLE and record.served == STABLE:
+            self._fallbacks.labels(name, variant).inc()
+        if not logged:
+            self._refused.labels(name).inc()
+        self._time(record, (name, variant, version))
+        self._feature_quality(record, table.features)
+
+    def shadowed(self, record: ShadowRecord, logged: bool) -> None:
+        """A shadow scored, failed or was dropped."""
+        if record.dropped is not None:
+            self._dropped.labels(record.deployment, record.name, record.dropped).inc()
+        else:
+            failed = "true" if record.error is not None else "false"
+            self._shadows.labels(record.deployment, record.name, failed).inc()
+        if not logged:
+            self._refused.labels(record.deployment).inc()
+
+    def outcome(self, record: OutcomeRecord, deployment: str) -> None:
+        """An outcome is on disk."""
+        self._outcomes.labels(deployment, record.metric if record.metric == "label" else "other").inc()
+
+    def forged(self, count: int) -> None:
+        """So many outcomes named ids that were never issued here."""
+        self._forged.inc(count)
+
+    def read_error(self, tier: str, kind: str) -> None:
+        """A feature read went wrong in a way its source has a name for."""
+        self._read_errors.labels(tier, kind).inc()
+
+    def _time(self, record: PredictionRecord, arm: tuple[str, str, str]) -> None:
+        latency = record.latency
+        if "total" in latency:
+            self._duration.labels(record.deployment).observe(latency["total"])
+        if "model" in latency:
+            self._model.labels(*arm).observe(latency["model"])
+        if "features" in latency:
+            self._features.labels(record.deployment).observe(latency["features"])
+
+    def _feature_quality(self, record: PredictionRecord, plan: FeaturePlan) -> None:
+        """Ages once per view, for all its features were written together; statuses only of what was not served."""
+        index = 0
+        for view in plan.views:
+            at = record.event_times[index] if index < len(record.event_times) else None
+            if at is not None:
+                self._age.labels(record.deployment, view.name).observe(max(0.0, record.at - at))
+            index += len(view.features)
+        if record.degraded:
+            for name, status in zip(record.names, record.statuses, strict=False):
+                if status not in (Status.PRESENT, Status.REQUEST):
+                    self._degraded.labels(record.deployment, name, Status(status).name.lower()).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class VariantGauges:
+    """One variant as the agent knows it. ``accuracy`` is that of labelled answers in the last window, if any."""
+
+    deployment: str
+    name: str
+    version: str
+    phase: str
+    weight: float
+    shadow: float = 0.0
+    accuracy: float | None = None
+    labelled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlGauges:
+    """What the agent knows at a scrape. ``books`` counts by (deployment, book, state)."""
+
+    revisions: Mapping[str, int] = field(default_factory=dict)
+    variants: tuple[VariantGauges, ...] = ()
+    books: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    spool_bytes: int = 0
+    spool_segments: int = 0
+    workers: int = 0
+    watermark: float | None = None
+
+
+class ControlCollector:
+    """Turns the agent's knowledge into gauges, afresh at each scrape."""
+
+    def __init__(self, look: Callable[[], ControlGauges]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every gauge of control state."""
+        known = self._look()
+        yield _gauge("spool_bytes", "Bytes in the log that the store does not hold yet.", [((), known.spool_bytes)])
+        yield _gauge("spool_segments", "Files of the log.", [((), known.spool_segments)])
+        yield _gauge("workers", "Workers that are connected to the agent.", [((), known.workers)])
+        if known.watermark is not None:
+            yield _gauge("watermark_seconds", "Data time up to which all is drained.", [((), known.watermark)])
+        revisions = [((name,), float(revision)) for name, revision in known.revisions.items()]
+        yield _gauge("deployment_revision", "Revision of the control document.", revisions, "deployment")
+        yield from self._variants(known.variants)
+        books = [(key, float(count)) for key, count in known.books.items()]
+        yield _gauge("ledger", "The books: records by state.", books, "deployment", "book", "state")
+
+    def _variants(self, variants: Sequence[VariantGauges]) -> Iterator[Metric]:
+        arm = ("deployment", "variant", "version")
+        weights = [(_arm(v), v.weight) for v in variants]
+        yield _gauge("variant_weight", "Share of requests.", weights, *arm)
+        watched = [(_arm(v), v.shadow) for v in variants]
+        yield _gauge("variant_shadow", "Share of requests watched.", watched, *arm)
+        phases = [((*_arm(v), v.phase), 1.0) for v in variants]
+        yield _gauge("variant_phase", "1 for the phase a variant is in.", phases, *arm, "phase")
+        accurate = [(_arm(v), v.accuracy) for v in variants if v.accuracy is not None]
+        yield _gauge("variant_accuracy", "Share of labelled answers that were right, recently.", accurate, *arm)
+        labelled = [(_arm(v), float(v.labelled)) for v in variants]
+        yield _gauge("variant_labelled", "Labelled answers behind the accuracy.", labelled, *arm)
+
+
+class Exposition:
+    """Renders the metrics of all processes of this host, and folds those of dead ones away. Called from threads."""
+
+    def __init__(self, folder: Path | None, control: ControlCollector) -> None:
+        self._folder = folder
+        self._control = control
+        self._lock = threading.Lock()
+
+    def render(self) -> bytes:
+        """Return the text that Prometheus scrapes."""
+        registry = CollectorRegistry()
+        registry.register(self._control)
+        with self._lock:
+            if self._folder is None:
+                return bytes(generate_latest(REGISTRY) + generate_latest(registry))
+            MultiProcessCollector(registry, path=str(self._folder))
+            return bytes(generate_latest(registry))
+
+    def reap(self) -> int:
+        """Fold the files of processes that are gone into the archive; returns how many files."""
+        if self._folder is None:
+            return 0
+        with self._lock:
+            gone = [path for path in sorted(self._folder.glob("*.db")) if _is_of_the_dead(path)]
+            for path in gone:
+                _fold(path)
+            return len(gone)
+
+
+def _arm(variant: VariantGauges) -> tuple[str, str, str]:
+    return variant.deployment, variant.name, variant.version
+
+
+def _gauge(name: str, says: str, values: Iterable[tuple[Sequence[str], float]], *labels: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"gateway_{name}", says, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def _is_of_the_dead(path: Path) -> bool:
+    """Whether a file such as ``counter_4711.db`` belongs to a process that is gone."""
+    owner = path.stem.rpartition("_")[2]
+    return owner.isdigit() and not Path(f"/proc/{owner}").exists()
+
+
+def _fold(path: Path) -> None:
+    """Add a dead process's counts to the archive of their kind; what only a live process means is dropped."""
+    kind = path.stem.partition("_")[0]
+    if kind in ("counter", "histogram", "summary"):
+        archive = path.with_name(f"{kind}_{_ARCHIVE}.db")
+        hidden = path.with_name(f".{kind}_{_ARCHIVE}.tmp")
+        hidden.unlink(missing_ok=True)
+        if archive.exists():
+            hidden.write_bytes(archive.read_bytes())
+        totals = MmapedDict(str(hidden))
+        for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):
+            totals.write_value(key, totals.read_value(key)[0] + value, 0.0)
+        totals.close()
+        hidden.replace(archive)
+    path.unlink()
+
+
+def multiprocess_folder() -> Path | None:
+    """The folder the supervisor made for this run's metrics, if it did."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None
