@@ -1,0 +1,20 @@
+"""Other people's objects, which have no types, and other people's packages, which may not be installed."""
+
+import importlib
+from typing import Any, TypeAlias
+
+from gateway.core.errors import ModelUnusable
+
+Foreign: TypeAlias = Any
+"""An estimator, a client, or whatever one of them returns: nothing is known of it until it has been looked at."""
+
+
+def imported(module: str) -> Foreign:
+    """Import a module of the ``mlflow`` extra. Raises ModelUnusable, which says what to install."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or module).partition(".")[0]
+        raise ModelUnusable(
+            f"The package {missing} is not installed here; MLflow models need: pip install 'gateway[mlflow]'."
+        ) from error

@@ -1,0 +1,128 @@
+"""The process in which an artifact is opened for the first time: ``python -m gateway.adapters.models.inspect_child``.
+
+It reads one job (JSON) from standard input and prints one verdict (JSON). Opening a pickle may run anything, so this
+process limits its own memory, processor and wall time first, and only then touches the artifact. It is no sandbox:
+it keeps a broken model from hurting the agent, not a hostile one from reading what this user may read.
+"""
+
+import math
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from gateway.adapters.models.artifacts import verified
+from gateway.adapters.models.flavours import Description, flavour
+from gateway.adapters.models.rows import example_row
+from gateway.core.deployments import ModelCard
+from gateway.core.errors import GatewayError, ModelFailed, ModelUnusable
+from gateway.ports import Artifact, Model
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to open: the artifact's folder, the digest its bytes must have, and what opening it may cost."""
+
+    folder: str
+    digest: str
+    artifact: Artifact
+    wall_s: float
+    memory_bytes: int
+    artifact_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The card of a model that loads and answers, or the sentence that says why it is unusable."""
+
+    card: ModelCard | None = None
+    unusable: str = ""
+
+
+def main() -> None:
+    """Read the job, limit this process, inspect, print the verdict, and leave without running the model's exit code."""
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    verdicts = _keep_stdout_for_the_verdict()
+    _limit(job)
+    verdicts.write(msgspec.json.encode(judge(job)) + b"\n")
+    verdicts.flush()
+    os._exit(0)
+
+
+def judge(job: Job) -> Verdict:
+    """Open the artifact, and say what it is or why it is unusable. Never quotes what a model's error says."""
+    try:
+        return Verdict(card=inspect(job))
+    except MemoryError:
+        return Verdict(unusable=f"Loading the model takes more than the {job.memory_bytes >> 20} MiB allowed.")
+    except ModuleNotFoundError as error:
+        return Verdict(unusable=f"The model needs the module {error.name}, which is not installed here.")
+    except GatewayError as error:
+        return Verdict(unusable=str(error))
+    except BaseException as error:  # noqa: BLE001  # a pickle may raise anything, SystemExit too
+        return Verdict(unusable=f"The model cannot be loaded ({type(error).__name__}).")
+
+
+def inspect(job: Job) -> ModelCard:
+    """Open, describe and try the artifact. Raises whatever the artifact raises."""
+    artifact, kind = job.artifact, flavour(job.artifact.flavour)
+    files = verified(Path(job.folder), job.digest, job.artifact_bytes)
+    opened = kind.open(files)
+    card = _card(job, kind.describe(files, opened))
+    if artifact.task is not None and artifact.task is not card.task:
+        raise ModelUnusable(f"The registry says {artifact.task}, but the model is {card.task}.")
+    _try_out(kind.model(card, opened))
+    return card
+
+
+def _card(job: Job, found: Description) -> ModelCard:
+    names = [field.name for field in found.inputs]
+    if len(set(names)) < len(names):
+        raise ModelUnusable("Two inputs of the model have the same name.")
+    artifact = job.artifact
+    return ModelCard(
+        name=artifact.name,
+        version=artifact.version,
+        uri=artifact.uri,
+        digest=job.digest,
+        flavour=artifact.flavour,
+        path=f"{job.digest}/artifact",
+        inputs=found.inputs,
+        task=found.task,
+        classes=found.classes,
+        feature_service=artifact.feature_service,
+    )
+
+
+def _try_out(model: Model) -> None:
+    """A model must answer its own example; failing at a row that was made up proves nothing."""
+    row, own = example_row(model.card.inputs)
+    try:
+        model.predict([row])
+    except ModelFailed as error:
+        if own:
+            raise ModelUnusable(f"The model fails at its own example ({error.kind}).") from error
+
+
+def _keep_stdout_for_the_verdict() -> BinaryIO:
+    """Send whatever the model prints to standard error, and keep the real standard output for the verdict."""
+    verdicts = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return verdicts
+
+
+def _limit(job: Job) -> None:
+    seconds = math.ceil(job.wall_s)
+    resource.setrlimit(resource.RLIMIT_AS, (job.memory_bytes, job.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.setitimer(signal.ITIMER_REAL, job.wall_s + 1.0)  # ends this process even where the agent has died
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""An MLflow model registry as ModelStore: aliases are pinned to versions, artifacts downloaded as they are.
+
+Only the agent uses it; no request and no worker ever does. MLflow is an optional extra and takes a second to import,
+so it is imported when first needed. Nothing here loads a model.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.adapters.models import mlmodel
+from gateway.adapters.models.foreign import Foreign, imported
+from gateway.adapters.models.uris import LATEST, ModelUri
+from gateway.core.errors import ModelUnusable
+from gateway.ports import Artifact
+
+_REGISTRY_META = "registered_model_meta"
+
+
+class MlflowModelStore:
+    """The registry behind ``tracking_uri``: ``sqlite:///...``, ``http://...``, or a folder as MLflow makes it."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._uri = tracking_uri
+        self._connected: Foreign = None
+
+    def resolve(self, uri: str) -> str:
+        """Pin ``models:/name@alias``, ``.../3`` or ``.../latest`` to a version that exists. Raises ModelUnusable."""
+        wanted = ModelUri.parse(uri)
+        with _translated(uri):
+            if wanted.alias:
+                version = self._client.get_model_version_by_alias(wanted.name, wanted.alias).version
+            elif wanted.version == LATEST:
+                found = self._client.search_model_versions(f"name='{wanted.name}'")
+                return wanted.pinned({}, [str(each.version) for each in found])
+            else:
+                version = self._client.get_model_version(wanted.name, wanted.version).version
+        return f"models:/{wanted.name}/{version}"
+
+    def fetch(self, pinned: str, into: str) -> Artifact:
+        """Download the version's artifact into the folder ``into``. Raises ModelUnusable."""
+        wanted = ModelUri.parse(pinned)
+        Path(into).mkdir(parents=True, exist_ok=True)
+        with _translated(pinned):
+            self._download(self._location(wanted), into)
+        Path(into, _REGISTRY_META).unlink(missing_ok=True)  # written on this side: not the artifact's own bytes
+        try:
+            content = Path(into, mlmodel.FILE_NAME).read_bytes()
+        except OSError as error:
+            raise ModelUnusable(f"The artifact of {pinned} holds no {mlmodel.FILE_NAME} file.") from error
+        model = mlmodel.parse(content)
+        return Artifact(
+            wanted.name, wanted.version, pinned, model.flavour(), ".", model.feature_service(), model.task()
+        )
+
+    @property
+    def _client(self) -> Foreign:
+        if self._connected is None:
+            self._connected = imported("mlflow").MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return self._connected
+
+    def _location(self, wanted: ModelUri) -> str:
+        """Where the artifact lies. MLflow's own ``models:/`` download would ask the process-wide registry instead."""
+        location = str(self._client.get_model_version_download_uri(wanted.name, wanted.version))
+        if location.startswith("models:/"):
+            location = str(self._client.get_logged_model(location.removeprefix("models:/")).artifact_location)
+        return location
+
+    def _download(self, location: str, into: str) -> None:
+        artifacts = imported("mlflow.artifacts")
+        artifacts.download_artifacts(
+            artifact_uri=location, dst_path=into, tracking_uri=self._uri, registry_uri=self._uri
+        )
+
+
+@contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except ModelUnusable:
+        raise
+    except Exception as error:  # MLflow lets databases, HTTP clients and cloud SDKs raise their own
+        code = getattr(error, "error_code", type(error).__name__)
+        raise ModelUnusable(f"The MLflow registry could not deliver {uri} ({code}).") from error

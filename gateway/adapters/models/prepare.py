@@ -1,0 +1,207 @@
+"""From a registry's artifact to a prepared model: fetched once, named by its digest, opened first in a child process.
+
+The cache is ``<path>/<digest>/`` with ``artifact/`` and ``manifest.json`` (the model's card); a folder appears there
+whole or not at all. Everything here may be slow and belongs to the agent, except ``load``, which is a worker's.
+"""
+
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Container
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from signal import SIGALRM, SIGKILL, SIGXCPU
+from typing import BinaryIO
+
+import msgspec
+
+from gateway.adapters.models.artifacts import digest_of, read_files, verified, write_files
+from gateway.adapters.models.flavours import flavour
+from gateway.adapters.models.inspect_child import Job, Verdict
+from gateway.core.deployments import ModelCard
+from gateway.core.errors import GatewayError, ModelUnusable
+from gateway.ports import Artifact, Model, ModelStore
+
+_CHILD = "gateway.adapters.models.inspect_child"
+_INCOMING = ".incoming-"
+_CARD_FILE = "manifest.json"
+_LONGEST_VERDICT = 2**20
+_PASSED_ON = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
+    "PATH",
+    "TMPDIR",
+    "TZ",
+)
+_OUT_OF_TIME = frozenset({-SIGALRM, -SIGXCPU})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What opening an artifact for the first time may cost: machine seconds, and bytes of memory and of files."""
+
+    wall_s: float = 60.0
+    memory_bytes: int = 4 * 2**30
+    artifact_bytes: int = 2 * 2**30
+
+
+class ModelCache:
+    """The prepared models of this host."""
+
+    def __init__(self, path: Path, limits: Limits = Limits()) -> None:
+        self._path = path
+        self._limits = limits
+
+    def prepare(self, store: ModelStore, uri: str) -> ModelCard:
+        """Pin, fetch, verify and try the model at ``uri``, and return its card. Raises ModelUnusable.
+
+        A model whose bytes are in the cache already is not opened again. A failure leaves nothing behind.
+        """
+        pinned = store.resolve(uri)
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_INCOMING, dir=self._path) as incoming:
+            fetched = Path(incoming, "fetched")
+            artifact = store.fetch(pinned, str(fetched))
+            files = read_files(fetched / artifact.path, self._limits.artifact_bytes)
+            digest = digest_of(files)
+            if not self._holds(digest):
+                whole = Path(incoming, "whole")
+                write_files(files, whole / "artifact")
+                card = inspect_in_child(whole / "artifact", digest, artifact, self._limits)
+                write_files({_CARD_FILE: msgspec.json.encode(card)}, whole)
+                self._put(whole, digest)
+        found = self.card(digest)
+        return replace(found, name=artifact.name, version=artifact.version, uri=pinned)
+
+    def card(self, digest: str) -> ModelCard:
+        """Read the card of a prepared model. Raises ModelUnusable where this host has not prepared it."""
+        try:
+            content = (self._path / digest / _CARD_FILE).read_bytes()
+            return msgspec.json.decode(content, type=ModelCard)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ModelUnusable(f"The model {digest[:12]} is not prepared on this host.") from error
+
+    def load(self, card: ModelCard) -> Model:
+        """Load a prepared model from bytes that are read once and verified. Raises ModelUnusable.
+
+        Blocks for as long as unpickling takes: never call it on the event loop.
+        """
+        kind = flavour(card.flavour)
+        files = verified(self._path / card.path, card.digest, self._limits.artifact_bytes)
+        try:
+            return kind.model(card, kind.open(files))
+        except GatewayError:
+            raise
+        except Exception as error:  # opening an artifact runs foreign code
+            raise ModelUnusable(f"{card.uri} cannot be loaded ({type(error).__name__}).") from error
+
+    def prune(self, keep: Container[str], before: float) -> list[str]:
+        """Delete every model not in ``keep`` last prepared before ``before`` (wall seconds); returns their digests.
+
+        Preparations that a dead agent left unfinished go too.
+        """
+        gone = []
+        for folder in self._path.iterdir() if self._path.is_dir() else ():
+            if folder.name not in keep and folder.stat().st_mtime < before:
+                shutil.rmtree(folder, ignore_errors=True)
+                if not folder.name.startswith(_INCOMING):
+                    gone.append(folder.name)
+        return gone
+
+    def _holds(self, digest: str) -> bool:
+        """Whether the model is here, unspoilt; the folder's age starts anew, so that nobody prunes it now."""
+        try:
+            self.card(digest)
+            verified(self._path / digest / "artifact", digest, self._limits.artifact_bytes)
+            os.utime(self._path / digest)
+        except (ModelUnusable, OSError):
+            return False
+        return True
+
+    def _put(self, whole: Path, digest: str) -> None:
+        """Move a finished folder into place, in one step; a spoilt one of the same name makes way."""
+        target = self._path / digest
+        if target.exists():
+            target.replace(whole.with_name("spoilt"))
+        whole.replace(target)
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limits) -> ModelCard:
+    """Open the artifact in a process of its own and return the card it found. Raises ModelUnusable.
+
+    Whatever the artifact does there - crash, loop, allocate, start processes - ends with that process group.
+    """
+    job = Job(str(folder), digest, artifact, limits.wall_s, limits.memory_bytes, limits.artifact_bytes)
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
+        stdin.write(msgspec.json.encode(job))
+        stdin.seek(0)
+        code = _run(stdin, stdout, folder, limits.wall_s)
+        stdout.seek(0)
+        verdict = _read(stdout.read(_LONGEST_VERDICT))
+    if verdict is not None and verdict.card is not None:
+        return verdict.card
+    if verdict is not None:
+        raise ModelUnusable(f"{artifact.uri}: {verdict.unusable}")
+    raise ModelUnusable(f"{artifact.uri}: {_how_it_ended(code, limits)}")
+
+
+def _run(stdin: BinaryIO, stdout: BinaryIO, folder: Path, wall_s: float) -> int | None:
+    """Run the child for at most ``wall_s`` seconds and return its exit code, None when it ran out of time.
+
+    Files, not pipes: a process that the artifact started could hold a pipe open for ever.
+    """
+    command = [sys.executable, "-P", "-W", "ignore", "-m", _CHILD]
+    child = subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=_environment(),
+        start_new_session=True,
+    )
+    handle = os.pidfd_open(child.pid)
+    try:
+        waiting = select.poll()
+        waiting.register(handle, select.POLLIN)
+        in_time = bool(waiting.poll(wall_s * 1000.0))
+    finally:
+        os.close(handle)
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, SIGKILL)  # not reaped yet, so the group is still the child's own
+        code = child.wait()
+    return code if in_time else None
+
+
+def _environment() -> dict[str, str]:
+    """Pass on what Python needs and nothing that an artifact should not see, such as database passwords."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return passed_on | one_thread | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _read(line: bytes) -> Verdict | None:
+    try:
+        return msgspec.json.decode(line, type=Verdict)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _how_it_ended(code: int | None, limits: Limits) -> str:
+    if code is None or code in _OUT_OF_TIME:
+        return f"Loading the model took more than the {limits.wall_s:g} seconds allowed."
+    if code < 0:
+        return f"Loading the model ended its process by signal {-code}."
+    return f"Loading the model ended its process with exit code {code}."
