@@ -32,6 +32,9 @@ class Clock(Protocol):
     def data(self) -> float:
         """Data time now, seconds since the Unix epoch: ages, epochs, maturity. Under replay, the greatest seen."""
 
+    def observe(self, at: float) -> None:
+        """Take notice, under replay, that data time has come to ``at`` seconds. A wall clock takes none."""
+
     def wall(self) -> float:
         """The calendar's time, seconds since the Unix epoch, for people who read a timeline. Nothing decides by it."""
 
@@ -96,9 +99,10 @@ class Runner(Protocol):
         """Whether a model is loaded and warm on this worker."""
 
     async def predict(self, part: Part, rows: Sequence[Sequence[Scalar]], deadline_s: float) -> list[Output]:
-        """Answer rows within ``deadline_s`` machine seconds. Raises ModelFailed, DeadlinePassed, NoModelReady, Overloaded.
+        """Answer rows within ``deadline_s`` machine seconds.
 
-        The pool belongs to the part's name: ``stable`` has its own, so has each candidate and each shadow.
+        Raises ModelFailed, DeadlinePassed, NoModelReady or Overloaded; the latter two before the model ran. The pool
+        belongs to the part's name: ``stable`` has its own, so has each candidate and each shadow.
         """
 
 

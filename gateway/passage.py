@@ -1,0 +1,214 @@
+"""What a request carries through the rooms of a prediction, and the record it leaves behind.
+
+Frozen values and pure functions; :mod:`gateway.predict` is the story that fills them in.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.core import ids
+from gateway.core.deployments import Scalar
+from gateway.core.errors import DeadlinePassed, FeaturesUnavailable, ModelFailed, Unserviceable
+from gateway.core.events import ArmRecord, PredictionRecord
+from gateway.core.features import FeatureBatch, FeatureVector, Status
+from gateway.core.inputs import Instance, Layout
+from gateway.core.routing import Assignment, Part, RoutingTable
+from gateway.ports import Output
+
+CLIENT_GONE = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """What all instances of one request share. ``arrived`` and ``deadline`` are machine time, ``at`` is data time.
+
+    ``barred`` names the candidates that may take no traffic here and now, not even when forced.
+    """
+
+    table: RoutingTable
+    layout: Layout
+    parts: Mapping[str, Part]
+    able: frozenset[str]
+    barred: frozenset[str]
+    at: float
+    arrived: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One instance, its identity, and who was drawn to answer it."""
+
+    instance: Instance
+    body: str
+    key: str
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the one feature read delivered: the batch, and (once resolved) a vector per instance."""
+
+    batch: FeatureBatch
+    seconds: float = 0.0
+    vectors: tuple[FeatureVector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one instance.
+
+    ``error`` is the assigned arm's failure, whatever stable answered afterwards; ``failure`` is why the instance has
+    no answer at all. ``seconds`` is the assigned arm's time in the model.
+    """
+
+    output: Output | None = None
+    served: str = ""
+    error: BaseException | None = None
+    failure: BaseException | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How an answer came about, for whoever may ask. Arm fields are None where the deployment is blind."""
+
+    variant: str | None
+    model_version: str | None
+    propensity: dict[str, float] | None
+    features: dict[str, Scalar]
+    feature_ages_s: dict[str, float]
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller gets for one instance. Arm fields are None where the deployment is blind."""
+
+    prediction_id: str
+    deployment: str
+    output: Output
+    degraded: tuple[str, ...]
+    logged: bool
+    variant: str | None = None
+    model_version: str | None = None
+    fallback: bool = False
+    explanation: Explanation | None = None
+
+
+def failure_of(results: Sequence[Result]) -> BaseException | None:
+    """Why the request as a whole has no answer: the first instance's failure, or None."""
+    return next((result.failure for result in results if result.failure is not None), None)
+
+
+def kind_of(error: BaseException) -> str:
+    """Name a failure as records do: the foreign error's class, or ``timeout``.
+
+    >>> kind_of(ModelFailed("ValueError")), kind_of(DeadlinePassed("model"))
+    ('ValueError', 'timeout')
+    """
+    if isinstance(error, DeadlinePassed):
+        return "timeout"
+    return error.kind if isinstance(error, ModelFailed) else type(error).__name__
+
+
+def status_of(failure: BaseException | None) -> int:
+    """Number the end of a request as its caller sees it, as status codes do."""
+    if failure is None:
+        return 200
+    if isinstance(failure, DeadlinePassed):
+        return 504
+    if isinstance(failure, asyncio.CancelledError):
+        return CLIENT_GONE
+    return 503 if isinstance(failure, Unserviceable) else 500
+
+
+def record_of(
+    trip: Trip, draw: Draw, sight: Sight, row: int, result: Result, failure: BaseException | None, total_s: float
+) -> PredictionRecord:
+    """Write down one instance: its draw, what was seen, what came of it. ``failure`` is the whole request's."""
+    table, assignment, output = trip.table, draw.assignment, result.output or _NO_OUTPUT
+    values, statuses = _seen(trip.layout, draw.instance, sight, row)
+    request_id = draw.instance.request_id
+    return PredictionRecord(
+        tag=table.tag,
+        body=draw.body,
+        deployment=table.deployment,
+        revision=table.revision,
+        epoch=assignment.epoch,
+        key_hash=ids.key_hash(draw.key),
+        at=trip.at,
+        assigned=assignment.arm,
+        served=result.served if failure is None else "",
+        arms=_arms(trip, assignment),
+        randomised=assignment.randomised,
+        request_hash=None if request_id is None else ids.key_hash(request_id),
+        status=status_of(failure),
+        error=None if result.error is None else kind_of(result.error),
+        label=output.label,
+        score=output.score,
+        scores=output.scores,
+        latency={"features": sight.seconds, "model": result.seconds, "total": total_s},
+        plan_id=table.features.plan_id,
+        names=trip.layout.names,
+        values=values,
+        statuses=statuses,
+        event_times=_event_times(trip, sight, row),
+        degraded=_is_degraded(sight, row, failure),
+        shadows=assignment.shadows if failure is None else (),
+    )
+
+
+def explain(record: PredictionRecord, vector: FeatureVector, version: str, blind: bool) -> Explanation:
+    """Tell how a recorded answer came about; a blind deployment keeps the arm to itself."""
+    return Explanation(
+        variant=None if blind else record.served,
+        model_version=None if blind else version,
+        propensity=None if blind else {arm.name: arm.propensity for arm in record.arms},
+        features=dict(zip(record.names, record.values, strict=True)),
+        feature_ages_s=dict(vector.ages),
+        timings_ms={part: round(seconds * 1000, 3) for part, seconds in record.latency.items()},
+    )
+
+
+def _arms(trip: Trip, assignment: Assignment) -> tuple[ArmRecord, ...]:
+    return tuple(
+        [
+            ArmRecord(arm.name, arm.generation, arm.propensity, trip.parts[arm.name].model.digest)
+            for arm in assignment.arms
+        ]
+    )
+
+
+def _seen(layout: Layout, instance: Instance, sight: Sight, row: int) -> tuple[tuple[Scalar, ...], bytes]:
+    """Values and statuses in the order of ``layout.names``: served features, entities, request features."""
+    values: list[Scalar]
+    if sight.vectors:
+        vector = sight.vectors[row]
+        values = [vector.values[name] for name in layout.served]
+        statuses = bytearray([vector.statuses[name] for name in layout.served])
+    else:
+        values, statuses = list(sight.batch.values[row]), bytearray(sight.batch.statuses[row])
+    for fields, sent in ((layout.entities, instance.entities), (layout.features, instance.features)):
+        for name, declared in fields.items():
+            values.append(sent.get(name, declared.default))
+            statuses.append(Status.REQUEST if name in sent else Status.MISSING)
+    return tuple(values), bytes(statuses)
+
+
+def _event_times(trip: Trip, sight: Sight, row: int) -> tuple[float | None, ...]:
+    views = zip(trip.table.features.views, sight.batch.event_times[row], strict=True)
+    served = [time for view, time in views for _ in view.features]
+    return (*served, *(None,) * (len(trip.layout.names) - len(served)))
+
+
+def _is_degraded(sight: Sight, row: int, failure: BaseException | None) -> bool:
+    if sight.vectors:
+        return bool(sight.vectors[row].degraded)
+    return isinstance(failure, FeaturesUnavailable) or any(
+        status != Status.PRESENT for status in sight.batch.statuses[row]
+    )
+
+
+_NO_OUTPUT = Output(None)

@@ -1,0 +1,182 @@
+"""The shadows' lane: what a model that only watches would have answered, off the path of every caller.
+
+An invitation is accepted or dropped at once; it never waits, never raises and never costs a caller anything but the
+building of a row. Each one ends as exactly one :class:`ShadowRecord` - scored, failed, or dropped with the reason -
+so that eligible = done + dropped + pending holds at every moment.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.core.deployments import Scalar
+from gateway.core.errors import LogRefused, NoModelReady, Overloaded
+from gateway.core.events import ShadowRecord
+from gateway.core.routing import Part
+from gateway.passage import kind_of
+from gateway.ports import Clock, Marks, Observer, Runner, Spool, Unmarked, Unobserved
+
+QUEUE_FULL: Final = "queue_full"
+NOT_LOADED: Final = "not_loaded"
+TOO_LATE: Final = "too_late"
+CROWDED: Final = "crowded"
+CLOSED: Final = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One shadow asked to look at one prediction. ``deadline_s`` bounds its run, in machine seconds."""
+
+    tag: str
+    body: str
+    deployment: str
+    at: float
+    part: Part
+    row: tuple[Scalar, ...]
+    stable_generation: str
+    stable_served: bool
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    invitation: Invitation
+    since: float
+
+
+class ShadowLane:
+    """A queue of at most ``bound`` invitations per shadow, each worked off one at a time.
+
+    An invitation older than ``patience_s`` machine seconds is not run: the judge's watermark waits for it.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        spool: Spool,
+        clock: Clock,
+        *,
+        marks: Marks | None = None,
+        observer: Observer | None = None,
+        bound: int = 256,
+        patience_s: float = 1.0,
+    ) -> None:
+        self._runner, self._spool, self._clock = runner, spool, clock
+        self._marks: Marks = marks or Unmarked()
+        self._observer: Observer = observer or Unobserved()
+        self._bound, self._patience_s = bound, patience_s
+        self._queues: dict[str, deque[_Waiting]] = {}
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._pending: dict[int, float] = {}
+        self._closed = False
+
+    def offer(self, invitation: Invitation, crowded: bool = False) -> None:
+        """Accept an invitation or drop it, at once. ``crowded``: shadows are the first to be shed."""
+        name = f"{invitation.deployment}/{invitation.part.name}"
+        queue = self._queues.setdefault(name, deque())
+        reason = self._refusal(invitation, len(queue), crowded)
+        if reason is not None:
+            self._write(replace(_blank(invitation), dropped=reason))
+            return
+        self._pending[id(invitation)] = invitation.at
+        queue.append(_Waiting(invitation, self._clock.machine()))
+        if name not in self._runs:
+            self._runs[name] = asyncio.get_running_loop().create_task(self._work(name, queue), name=f"shadow {name}")
+
+    def pending(self) -> int:
+        """How many accepted invitations have no record yet."""
+        return len(self._pending)
+
+    def low(self) -> float | None:
+        """The smallest data time (seconds) among pending invitations, None without any."""
+        return min(self._pending.values(), default=None)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Return once nothing is pending, or after ``timeout_s`` seconds."""
+        if self._runs:
+            await asyncio.wait(list(self._runs.values()), timeout=timeout_s)
+
+    async def close(self) -> None:
+        """Accept nothing more and drop what is pending, each with its record."""
+        self._closed = True
+        runs = list(self._runs.values())
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+        for queue in self._queues.values():
+            while queue:  # a run that was cancelled before it began has left them here
+                self._end(queue.popleft().invitation, dropped=CLOSED)
+
+    def _refusal(self, invitation: Invitation, waiting: int, crowded: bool) -> str | None:
+        if self._closed:
+            return CLOSED
+        if crowded:
+            return CROWDED
+        if not self._runner.loaded(invitation.part.model.digest):
+            return NOT_LOADED
+        return QUEUE_FULL if waiting >= self._bound else None
+
+    async def _work(self, name: str, queue: deque[_Waiting]) -> None:
+        """Work off a queue, oldest first, and end when it is empty."""
+        try:
+            while queue:
+                waiting = queue.popleft()
+                if self._clock.machine() - waiting.since > self._patience_s:
+                    self._end(waiting.invitation, dropped=TOO_LATE)
+                else:
+                    await self._run(waiting.invitation)
+        finally:
+            del self._runs[name]
+            if not queue:
+                del self._queues[name]
+
+    async def _run(self, invitation: Invitation) -> None:
+        part, started = invitation.part, self._clock.machine()
+        try:
+            with self._marks.running(invitation.tag, [invitation.body], part.generation, invitation.at):
+                [output] = await self._runner.predict(part, [invitation.row], invitation.deadline_s)
+        except NoModelReady:
+            self._end(invitation, dropped=NOT_LOADED)
+        except Overloaded:
+            self._end(invitation, dropped=QUEUE_FULL)
+        except asyncio.CancelledError:
+            self._end(invitation, dropped=CLOSED)
+            raise
+        except Exception as error:  # noqa: BLE001 - nobody waits for a shadow, so nobody hears it fall
+            self._end(invitation, error=kind_of(error), latency_s=self._clock.machine() - started)
+        else:
+            latency_s = self._clock.machine() - started
+            answer = replace(_blank(invitation), label=output.label, score=output.score, scores=output.scores)
+            self._settle(invitation, replace(answer, latency_s=latency_s))
+
+    def _end(
+        self, invitation: Invitation, dropped: str | None = None, error: str | None = None, latency_s: float = 0.0
+    ) -> None:
+        self._settle(invitation, replace(_blank(invitation), dropped=dropped, error=error, latency_s=latency_s))
+
+    def _settle(self, invitation: Invitation, record: ShadowRecord) -> None:
+        self._write(record)
+        del self._pending[id(invitation)]
+
+    def _write(self, record: ShadowRecord) -> None:
+        try:
+            self._spool.append(record)
+        except LogRefused:  # counted; in the books it stays pending until the spool is sealed
+            self._observer.shadowed(record, logged=False)
+        else:
+            self._observer.shadowed(record, logged=True)
+
+
+def _blank(invitation: Invitation) -> ShadowRecord:
+    return ShadowRecord(
+        tag=invitation.tag,
+        body=invitation.body,
+        deployment=invitation.deployment,
+        at=invitation.at,
+        name=invitation.part.name,
+        generation=invitation.part.generation,
+        digest=invitation.part.model.digest,
+        stable_generation=invitation.stable_generation,
+        stable_served=invitation.stable_served,
+    )
