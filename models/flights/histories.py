@@ -1,0 +1,90 @@
+"""The one writer of the online store: what has become known, in batches, through Feast's own write API.
+
+It replays :mod:`models.flights.feed` from the beginning and writes what lies after the store's cursor, so it needs no
+memory of its own. One at a time: SQLite lets an older row overwrite a newer one, and two writers would not know.
+"""
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from models.flights import features
+from models.flights.feed import VIEWS, Key, Publication, Values, publications
+from models.flights.layout import Layout
+
+
+class StoreIsAhead(RuntimeError):
+    """The online store knows a later time than the one asked for; older rows never overwrite newer ones."""
+
+    def __init__(self, written: int, asked: float) -> None:
+        super().__init__(
+            f"The online store has been written up to {written}, after {asked:.0f}; "
+            "`python -m models.flights.prepare` sets it back to the story's start."
+        )
+
+
+class OnlineWriter:
+    """Brings the online store of ``folder`` to one data time after another, never back.
+
+    ``start`` is the time (seconds) the caller goes on from; what the store lacks before it comes with the first batch.
+    Raises StoreIsAhead when the store is later than ``start``, BlockingIOError while another writer is at work.
+    """
+
+    def __init__(self, folder: Path, start: float) -> None:
+        self._layout = Layout(folder)
+        written = self._layout.written_until()
+        if written is None:
+            raise FileNotFoundError(
+                f"There is no online store in {folder}: run `python -m models.flights.prepare` first."
+            )
+        if written > start:
+            raise StoreIsAhead(written, start)
+        self._lock = (self._layout.feast / "writer.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._store = features.serving_store(self._layout)
+        self._feed = _after(written, publications(*self._tables()))
+        self._next = next(self._feed, None)
+        self._written = written
+
+    def advance(self, to: float) -> int:
+        """Write everything published by data time ``to`` (seconds); returns how many rows that were.
+
+        Afterwards a read sees, for every key, the row that training sees at ``to``.
+        """
+        if to < self._written:
+            raise StoreIsAhead(self._written, to)
+        batch: dict[str, dict[Key, tuple[int, Values]]] = {}
+        while self._next is not None and self._next.at <= to:
+            for view, rows in self._next.rows.items():
+                batch.setdefault(view, {}).update((key, (self._next.at, values)) for key, values in rows.items())
+            self._next = next(self._feed, None)
+        for view, latest in batch.items():
+            self._store.write_to_online_store(view, _table(view, latest))
+        self._written = int(to)
+        self._layout.remember_written(self._written)
+        return sum(len(latest) for latest in batch.values())
+
+    def close(self) -> None:
+        """Let another writer in."""
+        self._lock.close()
+
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return pd.read_parquet(self._layout.flights), pd.read_parquet(self._layout.weather)
+
+
+def _after(written: int, feed: Iterator[Publication]) -> Iterator[Publication]:
+    return (publication for publication in feed if publication.at > written)
+
+
+def _table(view: str, latest: Mapping[Key, tuple[int, Values]]) -> pd.DataFrame:
+    """Lay one view's rows out as Feast takes them, column by column."""
+    shape = VIEWS[view]
+    keys, rows = zip(*latest.items(), strict=True)
+    times, values = zip(*rows, strict=True)
+    columns = dict(
+        zip((*shape.keys, *shape.values), (*zip(*keys, strict=True), *zip(*values, strict=True)), strict=True)
+    )
+    published = pd.to_datetime(pd.Series(times), unit="s", utc=True)
+    return pd.DataFrame({name: list(column) for name, column in columns.items()} | {"event_timestamp": published})
