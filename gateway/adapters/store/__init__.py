@@ -1,1 +1,37 @@
+"""The store: the event log and the control state, named by one URL."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.adapters.store.database import Database
+from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.adapters.store.sqlite_control import SqliteControlState
+from gateway.adapters.store.sqlite_events import SqliteEventLog
+from gateway.core.errors import SettingsError
+from gateway.ports import ControlState, EventLog
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An opened store. Both halves are safe to call from several threads, and both may block."""
+
+    events: EventLog
+    control: ControlState
+    close: Callable[[], None]
+
+
+def open_store(url: str) -> Store:
+    """Open the store at ``sqlite:PATH`` or ``memory:``, and make it if there is none.
+
+    Raises SettingsError for a URL that names no store, and StoreUnavailable for one that cannot be had.
+    """
+    scheme, _, path = url.partition(":")
+    if scheme == "memory":
+        return Store(MemoryEventLog(), MemoryControlState(), close=lambda: None)
+    if scheme == "sqlite" and path:
+        database = Database(Path(path))
+        return Store(SqliteEventLog(database), SqliteControlState(database), database.close)
+    if scheme in {"postgresql", "postgres"}:
+        raise SettingsError("A PostgreSQL store is not built yet; use sqlite:PATH.")
+    raise SettingsError(f"{url!r} names no store; the words are: sqlite:PATH, memory:.")

@@ -1,0 +1,43 @@
+"""Control documents and decisions as JSON: strict about what it knows, blind to what a later version added."""
+
+import msgspec
+
+from gateway.core.errors import RevisionConflict, StoreUnavailable
+from gateway.core.events import Decision
+from gateway.core.state import DeploymentState
+
+_ENCODER = msgspec.json.Encoder()
+_STATES = msgspec.json.Decoder(DeploymentState)
+_DECISIONS = msgspec.json.Decoder(Decision)
+
+
+def encode(document: DeploymentState | Decision) -> str:
+    """Write a document as JSON."""
+    return _ENCODER.encode(document).decode()
+
+
+def decode_state(text: str) -> DeploymentState:
+    """Read a control document. Raises StoreUnavailable when it is none."""
+    try:
+        return _STATES.decode(text)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"A control document in the store cannot be read: {error}") from error
+
+
+def decode_decision(text: str) -> Decision:
+    """Read a line of a timeline. Raises StoreUnavailable when it is none."""
+    try:
+        return _DECISIONS.decode(text)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"A decision in the store cannot be read: {error}") from error
+
+
+def check_revision(state: DeploymentState, expected: int, found: int) -> None:
+    """Hold a write to compare-and-set: it was made for the revision that is there, and moves on from it.
+
+    Raises RevisionConflict, and ValueError for a document that would not move the revision.
+    """
+    if found != expected:
+        raise RevisionConflict(expected, found)
+    if state.revision <= expected:
+        raise ValueError(f"revision {state.revision} does not follow {expected}")

@@ -1,0 +1,162 @@
+"""The rules every store shares: which request is a bet, which outcome counts, and what the books call it.
+
+Pure, so that two databases cannot disagree about them.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.core.deployments import Scalar
+from gateway.core.events import ArmRecord, OutcomeRecord, PredictionRecord
+from gateway.core.routing import STABLE
+from gateway.ports import VariantPerformance
+
+LABEL = "label"
+"""The metric of an outcome that is the truth about the prediction itself."""
+
+
+PREDICTION_BOOKS = ("received", "stored", "duplicates", "crashed")
+"""received = stored + duplicates. ``crashed`` counts marks of dead workers apart."""
+OUTCOME_BOOKS = ("accepted", "joined", "waiting", "corrected", "expired", "duplicate")
+"""accepted = the sum of the others."""
+SHADOW_BOOKS = ("eligible", "done", "dropped", "pending")
+"""eligible = done + dropped + pending; the reasons are counted beside, see :func:`dropped_for`."""
+WORKER_DIED = "worker_died"
+
+
+def dropped_for(reason: str) -> str:
+    """Name the count of shadow scores dropped for a reason.
+
+    >>> dropped_for("queue_full")
+    'dropped:queue_full'
+    """
+    return f"dropped:{reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bet:
+    """One request as evidence about one candidate: which side was drawn, and P(candidate) between the two."""
+
+    generation: str
+    candidate: bool
+    propensity: float
+
+
+def draws(record: PredictionRecord) -> list[tuple[ArmRecord, float]]:
+    """List the candidates that were drawn against stable for this request, each with P(candidate) between the two.
+
+    A candidate without a share, or one that left stable none, was not drawn: nothing was left to chance.
+    """
+    if not record.randomised:
+        return []
+    stable = sum(arm.propensity for arm in record.arms if arm.name == STABLE)
+    candidates = [arm for arm in record.arms if arm.name != STABLE and arm.propensity > 0.0]
+    return [(arm, arm.propensity / (arm.propensity + stable)) for arm in candidates] if stable > 0.0 else []
+
+
+def bets(record: PredictionRecord) -> list[Bet]:
+    """List what this request is evidence about, by its own fields: drawn, not degraded, not a third arm's.
+
+    Whether it is the first of its id, and of its key, only the log can tell.
+    """
+    if record.degraded:
+        return []
+    return [
+        Bet(arm.generation, record.assigned == arm.name, propensity)
+        for arm, propensity in draws(record)
+        if record.assigned in {STABLE, arm.name}
+    ]
+
+
+def arm_latency(record: PredictionRecord) -> float:
+    """Machine seconds that the assigned arm took; the whole request's where no model ran."""
+    return record.latency.get("model", record.latency.get("total", 0.0))
+
+
+def assigned_arm(record: PredictionRecord) -> ArmRecord | None:
+    """Find the arm that was drawn (None: the record does not list it)."""
+    return next((arm for arm in record.arms if arm.name == record.assigned), None)
+
+
+def stable_generation(record: PredictionRecord) -> str:
+    """Name the stable generation that the request met ("" when the record does not say)."""
+    return next((arm.generation for arm in record.arms if arm.name == STABLE), "")
+
+
+def pairable(record: PredictionRecord) -> bool:
+    """Whether a shadow's score beside this answer makes a pair."""
+    return record.served == STABLE and record.randomised and not record.degraded
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rank:
+    """The order in which outcomes of one (prediction, metric) overrule each other; the greatest counts.
+
+    ``observed_at`` is the caller's; what follows is the record's log position, which breaks ties the same way on
+    every host and however the spools were interleaved.
+    """
+
+    observed_at: float
+    received_at: float
+    spool_id: str
+    offset: int
+
+
+def rank(record: OutcomeRecord, spool_id: str, offset: int) -> Rank:
+    """Rank an outcome among those of its prediction and metric."""
+    return Rank(record.observed_at, record.received_at, spool_id, offset)
+
+
+def visible(spool_id: str, offset: int, seen: Mapping[str, int]) -> bool:
+    """Whether a look that had drained the spools this far could see the record."""
+    return offset < seen.get(spool_id, 0)
+
+
+def overruled(history: Sequence[Scalar]) -> tuple[int, int]:
+    """Count the corrected values and the mere repetitions in a history, given in order of rank, the last one counting.
+
+    >>> overruled([1]), overruled([1, 1, 0]), overruled([1, 0, 1])
+    ((0, 0), (1, 1), (2, 0))
+    """
+    changes = sum(before != after for before, after in itertools.pairwise(history))
+    return changes, len(history) - 1 - changes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One counted request for :func:`performance`. ``labelled``: an outcome of metric ``label`` is there."""
+
+    name: str
+    generation: str
+    digest: str
+    failed: bool
+    degraded: bool
+    prediction: Scalar
+    score: float | None
+    labelled: bool
+    truth: Scalar
+
+
+def performance(answers: Iterable[Answer]) -> list[VariantPerformance]:
+    """Count answers by variant, generation and digest, in that order."""
+    groups: dict[tuple[str, str, str], list[Answer]] = {}
+    for answer in answers:
+        groups.setdefault((answer.name, answer.generation, answer.digest), []).append(answer)
+    return [_count(key, groups[key]) for key in sorted(groups)]
+
+
+def _count(key: tuple[str, str, str], answers: list[Answer]) -> VariantPerformance:
+    labelled = [answer for answer in answers if answer.labelled]
+    # The truth of a binary label is 0 or 1 (or a bool), and the score is the probability of 1.
+    errors = [(a.score - float(a.truth)) ** 2 for a in labelled if a.score is not None and a.truth in (0, 1)]
+    return VariantPerformance(
+        *key,
+        n=len(answers),
+        failed=sum(answer.failed for answer in answers),
+        degraded=sum(answer.degraded for answer in answers),
+        labelled=len(labelled),
+        correct=sum(not answer.failed and answer.prediction == answer.truth for answer in labelled),
+        scored=len(errors),
+        brier_sum=sum(errors),
+    )

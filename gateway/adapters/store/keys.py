@@ -1,0 +1,82 @@
+"""The keys that sign prediction ids, in one file that only its owner can read.
+
+An old key goes on verifying for as long as a label may come, so rotation adds a key and never takes one away.
+"""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from gateway.core.errors import SettingsError
+from gateway.core.ids import SigningKeys
+
+_KEY_BYTES = 32
+
+
+class _Document(msgspec.Struct):
+    """The file: key ids to base64, and the id that signs."""
+
+    current: str
+    keys: dict[str, bytes]
+
+
+def load_or_create_keys(path: Path) -> SigningKeys:
+    """Read the keys at ``path``, or make the first one. Of two processes that make one, the first wins and both have it.
+
+    Raises SettingsError when the file holds no keys, or when others may read it.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            _write(path, SigningKeys("k1", {"k1": secrets.token_bytes(_KEY_BYTES)}), replace=False)
+    return _read(path)
+
+
+def rotate(path: Path) -> SigningKeys:
+    """Add a key that signs from now on; what the old ones signed still verifies."""
+    old = _read(path)
+    name = f"k{len(old.keys) + 1}"
+    keys = SigningKeys(name, {**old.keys, name: secrets.token_bytes(_KEY_BYTES)})
+    _write(path, keys, replace=True)
+    return keys
+
+
+def _read(path: Path) -> SigningKeys:
+    if path.stat().st_mode & 0o077:
+        raise SettingsError(f"{path} holds signing keys and others may read it; make its mode 0600.")
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=_Document)
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{path} does not hold signing keys ({error}).") from error
+    if document.current not in document.keys:
+        raise SettingsError(f"{path} has no key {document.current}, which is to sign.")
+    return SigningKeys(document.current, document.keys)
+
+
+def _write(path: Path, keys: SigningKeys, *, replace: bool) -> None:
+    """Put a whole file at ``path``, on disk. Raises FileExistsError when there is one and it is not to be replaced."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(_Document(keys.current, dict(keys.keys))))
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            hidden.replace(path)
+        else:
+            os.link(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

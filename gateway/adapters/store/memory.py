@@ -1,0 +1,391 @@
+"""The store in memory: the port's semantics written out plainly. For tests, and for a gateway that may forget.
+
+Everything is worked out when it is asked for, from the records as they came, so this is also what the contract tests
+hold the databases' bookkeeping against.
+"""
+
+import operator
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from gateway.adapters.spool.names import writer_of
+from gateway.adapters.store import documents
+from gateway.adapters.store.joins import (
+    LABEL,
+    SHADOW_BOOKS,
+    WORKER_DIED,
+    Answer,
+    arm_latency,
+    assigned_arm,
+    bets,
+    draws,
+    dropped_for,
+    overruled,
+    pairable,
+    performance,
+    rank,
+    stable_generation,
+    visible,
+)
+from gateway.core.deployments import Scalar
+from gateway.core.events import (
+    CrashRecord,
+    Decision,
+    Event,
+    EvidenceRow,
+    OutcomeRecord,
+    PairRow,
+    Position,
+    PredictionRecord,
+    ShadowRecord,
+)
+from gateway.core.ids import tag_of
+from gateway.core.state import DeploymentState
+from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
+
+_Id = tuple[str, str]
+_Record = TypeVar("_Record", PredictionRecord, ShadowRecord, OutcomeRecord, CrashRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[_Record]):
+    """A record and its place in the log."""
+
+    record: _Record
+    spool_id: str
+    offset: int
+
+    @property
+    def id(self) -> _Id:
+        return self.record.tag, self.record.body
+
+    def seen(self, by: Mapping[str, int]) -> bool:
+        return visible(self.spool_id, self.offset, by)
+
+    def position(self, at: float) -> Position:
+        return Position(at, self.spool_id, self.offset)
+
+
+@dataclass(slots=True)
+class _Request:
+    """Everything the log holds under one prediction id, each list in log order."""
+
+    predictions: list[_Kept[PredictionRecord]] = field(default_factory=list)
+    crashes: list[_Kept[CrashRecord]] = field(default_factory=list)
+    shadows: list[_Kept[ShadowRecord]] = field(default_factory=list)
+    outcomes: list[_Kept[OutcomeRecord]] = field(default_factory=list)
+    crashed_first: bool = False
+    """No prediction record was there when the first crash was drained: the crash is what is judged."""
+
+    @property
+    def judged(self) -> _Kept[PredictionRecord] | None:
+        """The prediction record that counts, if one does."""
+        return self.predictions[0] if self.predictions and not self.crashed_first else None
+
+    def history(self, metric: str) -> list[_Kept[OutcomeRecord]]:
+        """Outcomes of a metric, the one that counts last."""
+        of_metric = [kept for kept in self.outcomes if kept.record.metric == metric]
+        return sorted(of_metric, key=lambda kept: rank(kept.record, kept.spool_id, kept.offset))
+
+    def metrics(self) -> set[str]:
+        """Metrics of which there is any outcome."""
+        return {kept.record.metric for kept in self.outcomes}
+
+    def counting(self, seen: Mapping[str, int] | None = None) -> dict[str, Scalar]:
+        """The value that counts, by metric, among the outcomes that a look could see (None: all)."""
+        values: dict[str, Scalar] = {}
+        for metric in sorted(self.metrics()):
+            for kept in self.history(metric):
+                if seen is None or kept.seen(seen):
+                    values[metric] = kept.record.value
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Bet:
+    """A bet as the drain settled it; ``record`` None: the candidate crashed and nothing else is known."""
+
+    id: tuple[str, str]
+    generation: str
+    position: Position
+    candidate: bool
+    propensity: float
+    record: PredictionRecord | None
+
+
+class MemoryEventLog:
+    """Every record in lists."""
+
+    def __init__(self) -> None:
+        self._cursors: dict[str, int] = {}
+        self._requests: defaultdict[tuple[str, str], _Request] = defaultdict(_Request)
+        self._bets: list[_Bet] = []
+        self._claims: set[tuple[str, str, int, str]] = set()
+        self._expired: list[tuple[str, list[Scalar]]] = []
+        self._gone: set[str] = set()
+
+    def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
+        """Keep what is not known yet."""
+        cursor = self._cursors.get(spool_id, 0)
+        for offset, event in events:
+            if offset >= cursor:
+                self._keep(event, spool_id, offset)
+        self._cursors[spool_id] = max(cursor, end)
+
+    def close_writer(self, writer: str) -> None:
+        """Remember that it is gone."""
+        self._gone.add(writer)
+
+    def expire_outcomes(self, before: float) -> int:
+        """Forget outcomes that waited too long, a prediction's metric as a whole."""
+        expired = 0
+        waiting = [(tag, request) for (tag, _), request in self._requests.items() if not request.predictions]
+        for tag, request in waiting:
+            for metric in request.metrics():
+                history = request.history(metric)
+                if max(kept.record.received_at for kept in history) < before:
+                    request.outcomes = [kept for kept in request.outcomes if kept not in history]
+                    self._expired.append((tag, [kept.record.value for kept in history]))
+                    expired += 1
+        return expired
+
+    def cursors(self) -> Mapping[str, int]:
+        """How far every spool has been drained."""
+        return dict(self._cursors)
+
+    def evidence(self, deployment: str, generation: str, window: Window) -> list[EvidenceRow]:
+        """The candidate's bets in the window."""
+        tag = tag_of(deployment)
+        found = [
+            bet
+            for bet in self._bets
+            if bet.id[0] == tag
+            and bet.generation == generation
+            and window.after < bet.position.at <= window.until
+            and visible(bet.position.spool_id, bet.position.offset, window.visible)
+        ]
+        return [self._row(bet, window.visible) for bet in sorted(found, key=operator.attrgetter("position"))]
+
+    def pairs(self, deployment: str, generation: str, stable: str, window: Window) -> list[PairRow]:
+        """The pairs in the window."""
+        tag = tag_of(deployment)
+        rows = (_pair(request, generation, stable, window) for (of, _), request in self._requests.items() if of == tag)
+        return sorted((row for row in rows if row is not None), key=operator.attrgetter("position"))
+
+    def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
+        """Counts by variant."""
+        tag = tag_of(deployment)
+        answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
+        return performance(a for at, a in filter(None, answers) if after < at <= until)
+
+    def prediction(self, tag: str, body: str) -> StoredPrediction | None:
+        """One prediction with all that is known of it."""
+        request = self._requests.get((tag, body))
+        if request is None or not request.predictions:
+            return None
+        ordered = [kept for metric in sorted(request.metrics()) for kept in request.history(metric)]
+        return StoredPrediction(
+            request.predictions[0].record,
+            len(request.predictions),
+            tuple(kept.record for kept in request.shadows),
+            tuple(kept.record for kept in ordered),
+        )
+
+    def books(self, deployment: str | None = None) -> Books:
+        """Count everything, from the records themselves."""
+        only = None if deployment is None else tag_of(deployment)
+        requests = [request for (tag, _), request in self._requests.items() if only in {None, tag}]
+        expired = [history for tag, history in self._expired if only in {None, tag}]
+        return Books(_predictions(requests), _outcomes(requests, expired), _shadows(requests, self._gone))
+
+    def _keep(self, event: Event, spool_id: str, offset: int) -> None:
+        if isinstance(event, PredictionRecord):
+            self._keep_prediction(_Kept(event, spool_id, offset))
+        elif isinstance(event, CrashRecord):
+            self._keep_crash(_Kept(event, spool_id, offset))
+        elif isinstance(event, ShadowRecord):
+            self._requests[event.tag, event.body].shadows.append(_Kept(event, spool_id, offset))
+        elif isinstance(event, OutcomeRecord):
+            self._requests[event.tag, event.body].outcomes.append(_Kept(event, spool_id, offset))
+
+    def _keep_prediction(self, kept: _Kept[PredictionRecord]) -> None:
+        request, record = self._requests[kept.id], kept.record
+        request.predictions.append(kept)
+        open_to = {arm.generation for arm, _ in draws(record) if self._claim(record, arm.generation)}
+        if request.judged is not kept:
+            return
+        for bet in bets(record):
+            if bet.generation in open_to:
+                self._bets.append(
+                    _Bet(kept.id, bet.generation, kept.position(record.at), bet.candidate, bet.propensity, record)
+                )
+
+    def _claim(self, record: PredictionRecord, generation: str) -> bool:
+        """Whether this request may be a bet on its key: always, unless the key has been drawn in this epoch before."""
+        claim = (record.tag, generation, record.epoch, record.key_hash)
+        if record.sticky and claim in self._claims:
+            return False
+        if record.sticky:
+            self._claims.add(claim)
+        return True
+
+    def _keep_crash(self, kept: _Kept[CrashRecord]) -> None:
+        request, record = self._requests[kept.id], kept.record
+        first = not request.predictions and not request.crashes
+        request.crashes.append(kept)
+        if not first:
+            return
+        request.crashed_first = True
+        earlier = [
+            bet
+            for bet in self._bets
+            if bet.id[0] == record.tag and bet.generation == record.generation and bet.position.at <= record.at
+        ]
+        if earlier:
+            propensity = max(earlier, key=operator.attrgetter("position")).propensity
+            self._bets.append(_Bet(kept.id, record.generation, kept.position(record.at), True, propensity, None))
+
+    def _row(self, bet: _Bet, seen: Mapping[str, int]) -> EvidenceRow:
+        record = bet.record
+        return EvidenceRow(
+            bet.position,
+            bet.candidate,
+            bet.propensity,
+            failed=record is None or record.error is not None,
+            label=record.label if record else None,
+            score=record.score if record else None,
+            scores=record.scores if record else None,
+            latency_s=arm_latency(record) if record else 0.0,
+            outcomes=self._requests[bet.id].counting(seen),
+        )
+
+
+def _pair(request: _Request, generation: str, stable: str, window: Window) -> PairRow | None:
+    judged, seen = request.judged, window.visible
+    if judged is None or not judged.seen(seen) or not window.after < judged.record.at <= window.until:
+        return None
+    record = judged.record
+    if not pairable(record) or stable_generation(record) != stable:
+        return None
+    scored = [kept for kept in request.shadows if kept.record.generation == generation]
+    crashed = [kept for kept in request.crashes if kept.record.generation == generation]
+    shadow = scored[0].record if scored and scored[0].seen(seen) else None
+    if shadow is None and not any(kept.seen(seen) for kept in crashed):
+        return None
+    if shadow is not None and shadow.dropped is not None:
+        return None
+    return PairRow(
+        judged.position(record.at),
+        record.label,
+        record.score,
+        shadow.label if shadow else None,
+        shadow.score if shadow else None,
+        shadow_failed=shadow is None or shadow.error is not None,
+        outcomes=request.counting(seen),
+    )
+
+
+def _answer(request: _Request) -> tuple[float, Answer] | None:
+    judged = request.judged
+    arm = assigned_arm(judged.record) if judged else None
+    if judged is None or arm is None or not judged.record.randomised:
+        return None
+    record, outcomes = judged.record, request.counting()
+    return record.at, Answer(
+        arm.name,
+        arm.generation,
+        arm.digest,
+        record.error is not None,
+        record.degraded,
+        record.label,
+        record.score,
+        LABEL in outcomes,
+        outcomes.get(LABEL),
+    )
+
+
+def _predictions(requests: Sequence[_Request]) -> dict[str, int]:
+    received = sum(len(request.predictions) for request in requests)
+    stored = sum(bool(request.predictions) for request in requests)
+    crashed = sum(len(request.crashes) for request in requests)
+    return {"received": received, "stored": stored, "duplicates": received - stored, "crashed": crashed}
+
+
+def _outcomes(requests: Sequence[_Request], expired: Sequence[list[Scalar]]) -> dict[str, int]:
+    joined, waiting = 0, 0
+    histories = list(expired)
+    for request in requests:
+        metrics = request.metrics()
+        joined += len(metrics) if request.predictions else 0
+        waiting += 0 if request.predictions else len(metrics)
+        histories += [[kept.record.value for kept in request.history(metric)] for metric in metrics]
+    counts = [overruled(history) for history in histories]
+    return {
+        "accepted": sum(len(history) for history in histories),
+        "joined": joined,
+        "waiting": waiting,
+        "corrected": sum(corrected for corrected, _ in counts),
+        "expired": len(expired),
+        "duplicate": sum(duplicate for _, duplicate in counts),
+    }
+
+
+def _shadows(requests: Sequence[_Request], gone: set[str]) -> dict[str, int]:
+    owed: Counter[str] = Counter()
+    books = Counter(dict.fromkeys(SHADOW_BOOKS, 0))
+    for request in requests:
+        for prediction in request.predictions:
+            owed[writer_of(prediction.spool_id)] += len(prediction.record.shadows)
+        for shadow in request.shadows:
+            owed[writer_of(shadow.spool_id)] -= 1
+            reason = shadow.record.dropped
+            books.update(["done"] if reason is None else ["dropped", dropped_for(reason)])
+    for writer, pending in owed.items():
+        if writer not in gone:
+            books["pending"] += pending
+        elif pending:
+            books["dropped"] += pending
+            books[dropped_for(WORKER_DIED)] += pending
+    books["eligible"] = books["done"] + books["dropped"] + books["pending"]
+    return dict(books)
+
+
+class MemoryControlState:
+    """Control documents and timelines as the JSON they would be stored as."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, str] = {}
+        self._timelines: defaultdict[str, list[str]] = defaultdict(list)
+        self._judges: dict[tuple[str, str], bytes] = {}
+
+    def read(self, deployment: str) -> DeploymentState | None:
+        """The document as it stands."""
+        text = self._documents.get(deployment)
+        return None if text is None else documents.decode_state(text)
+
+    def all(self) -> list[DeploymentState]:
+        """Every document, by name."""
+        return [documents.decode_state(self._documents[name]) for name in sorted(self._documents)]
+
+    def write(self, state: DeploymentState, expected: int, decisions: Sequence[Decision]) -> None:
+        """Compare and set. Raises RevisionConflict."""
+        now = self.read(state.deployment)
+        documents.check_revision(state, expected, now.revision if now else 0)
+        text, lines = documents.encode(state), [(d.deployment, documents.encode(d)) for d in decisions]
+        self._documents[state.deployment] = text
+        for deployment, line in lines:
+            self._timelines[deployment].append(line)
+
+    def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
+        """Decisions, newest first."""
+        return [documents.decode_decision(line) for line in self._timelines[deployment][::-1][:limit]]
+
+    def judge_state(self, deployment: str, generation: str) -> bytes | None:
+        """What the judge remembered."""
+        return self._judges.get((deployment, generation))
+
+    def save_judge_state(self, deployment: str, generation: str, state: bytes) -> None:
+        """Remember it."""
+        self._judges[deployment, generation] = state

@@ -1,0 +1,217 @@
+"""One drain into SQLite: a batch of a spool's records, joined and counted as they are stored.
+
+A :class:`Drain` lives for one transaction. What only the log can tell - which record is the first of its id, which
+request the first of its key, which outcome overrules which - is settled here and never again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import apsw
+import msgspec
+
+from gateway.adapters.spool.names import writer_of
+from gateway.adapters.store.database import rows, value
+from gateway.adapters.store.joins import (
+    Rank,
+    arm_latency,
+    assigned_arm,
+    bets,
+    draws,
+    dropped_for,
+    overruled,
+    pairable,
+    rank,
+    stable_generation,
+)
+from gateway.core.deployments import Scalar
+from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRecord, ShadowRecord
+
+Answer = tuple[Scalar, float | None, dict[str, float] | None, float]
+"""Label, score, scores, and the model's machine seconds."""
+
+pack = msgspec.msgpack.Encoder().encode
+unpack_scalar: Callable[[bytes], Scalar] = msgspec.msgpack.Decoder(Scalar).decode
+
+_BEFORE = """
+    SELECT (SELECT count(*) FROM predictions WHERE tag = ?1 AND body = ?2),
+           (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2),
+           (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2 AND first)
+"""
+_INSERT_PREDICTION = "INSERT INTO predictions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_SHADOW = "INSERT INTO shadows VALUES (NULL, ?1, ?2, ?3, 1 + ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+_SHADOWS_BEFORE = "SELECT count(*) FROM shadows WHERE tag = ? AND body = ? AND generation = ?"
+_INSERT_BET = "INSERT INTO bets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_CLAIM = "INSERT INTO claims VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_HISTORY = """
+    SELECT observed_at, received_at, spool_id, offset, value
+    FROM outcomes JOIN spools USING (spool) WHERE tag = ? AND body = ? AND metric = ?
+"""
+_WAIT = """
+    INSERT INTO waiting VALUES (?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET received_at = max(received_at, excluded.received_at)
+"""
+_LATEST_PROPENSITY = """
+    SELECT propensity FROM bets JOIN spools USING (spool) WHERE tag = ? AND generation = ? AND at <= ?
+    ORDER BY at DESC, spool_id DESC, offset DESC LIMIT 1
+"""
+_ADD_COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
+_ADD_OWED = "INSERT INTO owed VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
+
+
+class Counts:
+    """Changes to the books, added up in memory and written once."""
+
+    def __init__(self) -> None:
+        self._changes: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, tag: str, book: str, name: str, n: int = 1) -> None:
+        """Change one count by ``n``."""
+        self._changes[tag, book, name] += n
+
+    def write(self, connection: apsw.Connection) -> None:
+        """Add the changes to the books."""
+        connection.executemany(_ADD_COUNT, [(*key, n) for key, n in self._changes.items() if n])
+
+
+class Drain:
+    """Stores records of one spool inside the caller's transaction; ``finish`` writes the counts and the cursor."""
+
+    def __init__(self, connection: apsw.Connection, spool_id: str) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._spool_id = spool_id
+        self._execute("INSERT INTO spools VALUES (NULL, ?, 0) ON CONFLICT DO NOTHING", (spool_id,))
+        place = value(connection, "SELECT spool, cursor FROM spools WHERE spool_id = ?", (spool_id,))
+        self._spool, self._cursor = place
+        self._counts = Counts()
+        self._owed: Counter[str] = Counter()
+
+    def store(self, events: Sequence[tuple[int, Event]]) -> None:
+        """Store what is not known yet."""
+        for offset, event in events:
+            if offset < self._cursor:
+                continue
+            if isinstance(event, PredictionRecord):
+                self._store_prediction(event, offset)
+            elif isinstance(event, OutcomeRecord):
+                self._store_outcome(event, offset)
+            elif isinstance(event, ShadowRecord):
+                self._store_shadow(event, offset)
+            elif isinstance(event, CrashRecord):
+                self._store_crash(event, offset)
+
+    def finish(self, end: int) -> None:
+        """Write what was counted and move the cursor."""
+        self._counts.write(self._connection)
+        writer = writer_of(self._spool_id)
+        self._connection.executemany(_ADD_OWED, [(writer, tag, n) for tag, n in self._owed.items() if n])
+        self._execute("UPDATE spools SET cursor = max(cursor, ?) WHERE spool = ?", (end, self._spool))
+
+    def _store_prediction(self, record: PredictionRecord, offset: int) -> None:
+        earlier, _, crashed_first = value(self._connection, _BEFORE, (record.tag, record.body))
+        attempt = 1 + earlier + crashed_first
+        self._execute(_INSERT_PREDICTION, self._prediction_row(record, offset, attempt))
+        self._settle_bets(record, offset, self._connection.last_insert_rowid(), judged=attempt == 1)
+        self._counts.add(record.tag, "predictions", "received")
+        self._counts.add(record.tag, "predictions", "duplicates" if earlier else "stored")
+        self._counts.add(record.tag, "shadows", "eligible", len(record.shadows))
+        self._owed[record.tag] += len(record.shadows)
+        if not earlier:
+            self._join_waiting(record)
+
+    def _prediction_row(self, record: PredictionRecord, offset: int, attempt: int) -> tuple[object, ...]:
+        arm = assigned_arm(record)
+        answer: Answer = (record.label, record.score, record.scores, arm_latency(record))
+        return (
+            record.tag,
+            record.body,
+            attempt,
+            self._spool,
+            offset,
+            record.at,
+            record.assigned,
+            arm.generation if arm else "",
+            arm.digest if arm else "",
+            stable_generation(record),
+            arm is not None and record.randomised,
+            pairable(record),
+            record.degraded,
+            record.error is not None,
+            pack(answer),
+            pack(record),
+        )
+
+    def _settle_bets(self, record: PredictionRecord, offset: int, prediction: int, *, judged: bool) -> None:
+        drawn = draws(record)
+        if not drawn:
+            return
+        open_to = {arm.generation for arm, _ in drawn if not record.sticky or self._claim(record, arm.generation)}
+        for bet in bets(record) if judged else []:
+            if bet.generation in open_to:
+                place = (record.tag, bet.generation, record.at, self._spool, offset, record.body)
+                self._execute(_INSERT_BET, (*place, prediction, bet.candidate, bet.propensity))
+
+    def _claim(self, record: PredictionRecord, generation: str) -> bool:
+        """Whether this is the key's first draw of the epoch: even an unusable first one rules out the later ones."""
+        self._execute(_INSERT_CLAIM, (record.tag, generation, record.epoch, record.key_hash))
+        return bool(self._connection.changes())
+
+    def _join_waiting(self, record: PredictionRecord) -> None:
+        self._execute("DELETE FROM waiting WHERE tag = ? AND body = ?", (record.tag, record.body))
+        joined = self._connection.changes()
+        self._counts.add(record.tag, "outcomes", "waiting", -joined)
+        self._counts.add(record.tag, "outcomes", "joined", joined)
+
+    def _store_outcome(self, record: OutcomeRecord, offset: int) -> None:
+        tag, body, metric = record.tag, record.body, record.metric
+        before = [
+            (Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, (tag, body, metric))
+        ]
+        row = (tag, body, metric, self._spool, offset, record.observed_at, record.received_at)
+        self._execute(
+            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, pack(record.value), record.source)
+        )
+        self._counts.add(tag, "outcomes", "accepted")
+        known, _, _ = value(self._connection, _BEFORE, (tag, body))
+        if not known:
+            self._execute(_WAIT, (tag, body, metric, record.received_at))
+        if not before:
+            self._counts.add(tag, "outcomes", "joined" if known else "waiting")
+            return
+        after = [*before, (rank(record, self._spool_id, offset), record.value)]
+        for name, was, now in zip(("corrected", "duplicate"), _overruled(before), _overruled(after), strict=True):
+            self._counts.add(tag, "outcomes", name, now - was)
+
+    def _store_shadow(self, record: ShadowRecord, offset: int) -> None:
+        earlier = value(self._connection, _SHADOWS_BEFORE, (record.tag, record.body, record.generation))
+        place = (record.tag, record.body, record.generation, earlier, self._spool, offset)
+        answer: Answer = (record.label, record.score, record.scores, record.latency_s)
+        state = (record.dropped is not None, record.error is not None)
+        self._execute(_INSERT_SHADOW, (*place, *state, pack(answer), pack(record)))
+        self._owed[record.tag] -= 1
+        if record.dropped is None:
+            self._counts.add(record.tag, "shadows", "done")
+        else:
+            self._counts.add(record.tag, "shadows", "dropped")
+            self._counts.add(record.tag, "shadows", dropped_for(record.dropped))
+
+    def _store_crash(self, record: CrashRecord, offset: int) -> None:
+        """Store a crash; where no record came before it, it is the request's first attempt, and the candidate's fault.
+
+        The propensity is that of the candidate's latest bet before it: weights change seldom, and a crashed request
+        left nothing else behind. Without any bet there is no share to be judged at.
+        """
+        predictions, crashes, _ = value(self._connection, _BEFORE, (record.tag, record.body))
+        first = not predictions and not crashes
+        row = (record.tag, record.body, record.generation, record.at, self._spool, offset, first)
+        self._execute("INSERT INTO crashes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._counts.add(record.tag, "predictions", "crashed")
+        propensity = value(self._connection, _LATEST_PROPENSITY, (record.tag, record.generation, record.at))
+        if first and propensity is not None:
+            place = (record.tag, record.generation, record.at, self._spool, offset, record.body)
+            self._execute(_INSERT_BET, (*place, None, True, propensity))
+
+
+def _overruled(history: list[tuple[Rank, Scalar]]) -> tuple[int, int]:
+    return overruled([value for _, value in sorted(history, key=lambda entry: entry[0])])

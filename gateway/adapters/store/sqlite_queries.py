@@ -1,0 +1,73 @@
+"""What a look asks of SQLite. Parameters: ?1 tag, ?2 after, ?3 until (data time), ?4 generation, ?5 stable generation.
+
+Every query walks one index over the window's rows and nothing else of the table.
+"""
+
+BETS = """
+    SELECT bets.at, spool_id, bets.offset, bets.body, candidate, propensity, failed, answer
+    FROM bets JOIN spools USING (spool) LEFT JOIN predictions USING (prediction)
+    WHERE bets.tag = ?1 AND bets.generation = ?4 AND bets.at > ?2 AND bets.at <= ?3
+    ORDER BY bets.at, spool_id, bets.offset
+"""
+
+OUTCOMES_OF_BETS = """
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset
+    FROM bets
+    JOIN outcomes AS o ON o.tag = bets.tag AND o.body = bets.body
+    JOIN spools ON spools.spool = o.spool
+    WHERE bets.tag = ?1 AND bets.generation = ?4 AND bets.at > ?2 AND bets.at <= ?3
+"""
+
+STABLE_SIDES = """
+    SELECT p.at, spool_id, p.offset, p.body, p.answer
+    FROM predictions AS p JOIN spools USING (spool)
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.pairable AND p.stable = ?5
+    ORDER BY p.at, spool_id, p.offset
+"""
+
+SHADOW_SIDES = """
+    SELECT s.body, spool_id, s.offset, s.dropped, s.failed, s.answer
+    FROM predictions AS p
+    JOIN shadows AS s ON s.tag = p.tag AND s.body = p.body AND s.generation = ?4 AND s.attempt = 1
+    JOIN spools ON spools.spool = s.spool
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.pairable AND p.stable = ?5
+"""
+
+SHADOW_CRASHES = """
+    SELECT c.body, spool_id, c.offset
+    FROM predictions AS p
+    JOIN crashes AS c ON c.tag = p.tag AND c.body = p.body AND c.generation = ?4
+    JOIN spools ON spools.spool = c.spool
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.pairable AND p.stable = ?5
+"""
+
+OUTCOMES_OF_PAIRS = """
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset
+    FROM predictions AS p
+    JOIN outcomes AS o ON o.tag = p.tag AND o.body = p.body
+    JOIN spools ON spools.spool = o.spool
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.pairable AND p.stable = ?5
+"""
+
+COUNTED = """
+    SELECT p.body, name, generation, digest, failed, degraded, answer
+    FROM predictions AS p
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
+"""
+
+LABELS_OF_COUNTED = """
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset
+    FROM predictions AS p
+    JOIN outcomes AS o ON o.tag = p.tag AND o.body = p.body AND o.metric = 'label'
+    JOIN spools ON spools.spool = o.spool
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
+"""
+
+HISTORY = """
+    SELECT metric, value, observed_at, received_at, source
+    FROM outcomes JOIN spools USING (spool)
+    WHERE tag = ?1 AND body = ?2
+    ORDER BY metric, observed_at, received_at, spool_id, offset
+"""
+
+BOOKS = "SELECT book, name, sum(n) FROM counts WHERE ?1 IS NULL OR tag = ?1 GROUP BY book, name"
