@@ -72,18 +72,11 @@ class FeastSandbox:
 
     def write(self, written: Sequence[Written]) -> None:
         """Store exact values, NaN and null told apart, through the provider that Feast itself writes with."""
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-
-        for item in written:
-            view = self.store.get_feature_view(item.view)
-            types = {field.name: field.dtype for field in [*view.features, *view.entity_columns]}
-            key = EntityKey(
-                join_keys=list(item.key), entity_values=[_proto(types[name], value) for name, value in item.key.items()]
-            )
-            values = {name: _proto(types[name], value) for name, value in item.values.items()}
-            when = datetime.fromtimestamp(item.event_time, UTC)
-            provider = self.store._get_provider()
-            provider.online_write_batch(self.store.config, view, [(key, values, when, None)], None)
+        provider = self.store._get_provider()
+        for name in dict.fromkeys(item.view for item in written):
+            view = self.store.get_feature_view(name)
+            rows = [_row(view, item) for item in written if item.view == name]
+            provider.online_write_batch(self.store.config, view, rows, None)
 
     def ask_feast(self, service: str, rows: Sequence[Mapping[str, Scalar]], *, full: bool = False) -> dict[str, Any]:
         """What the SDK answers, as its users see it."""
@@ -95,6 +88,17 @@ class FeastSandbox:
                 full_feature_names=full,
             ).to_dict()
         return answer
+
+
+def _row(view: Any, item: Written) -> tuple[Any, dict[str, Any], datetime, None]:
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+
+    types = {field.name: field.dtype for field in [*view.features, *view.entity_columns]}
+    key = EntityKey(
+        join_keys=list(item.key), entity_values=[_proto(types[name], value) for name, value in item.key.items()]
+    )
+    values = {name: _proto(types[name], value) for name, value in item.values.items()}
+    return key, values, datetime.fromtimestamp(item.event_time, UTC), None
 
 
 def _proto(dtype: Any, value: Scalar) -> Any:
@@ -109,7 +113,7 @@ def _proto(dtype: Any, value: Scalar) -> Any:
 def _definitions(repo: Path) -> list[Any]:
     from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
     from feast.on_demand_feature_view import on_demand_feature_view
-    from feast.types import Array, Bool, Float32, Float64, Int32, Int64, PrimitiveFeastType, String
+    from feast.types import Array, Bool, Float32, Float64, Int32, Int64, String
 
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
     merchant = Entity(name="merchant", join_keys=["merchant_id"], value_type=ValueType.STRING)
@@ -137,22 +141,26 @@ def _definitions(repo: Path) -> list[Any]:
     lists = view("lists", [user], timedelta(0), {"user_id": Int64, "embedding": Array(Float32)})
     off = view("off", [user], timedelta(0), {"user_id": Int64, "gone": Int64}, enabled=False)
 
-    @on_demand_feature_view(sources=[stats], schema=[Field(name="doubled", dtype=Int64)], mode="python", singleton=True)
     def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        if inputs["count"] == 5:  # user 41 has it; Feast ships this function's code, so it names nothing outside
+            raise ValueError("some rows cannot be computed")
         return {"doubled": None if inputs["count"] is None else inputs["count"] * 2}
+
+    computed: Any = on_demand_feature_view(
+        sources=[stats], schema=[Field(name="doubled", dtype=Int64)], mode="python", singleton=True
+    )(doubled)
 
     origin = weather.with_name("origin_weather").with_join_key_map({"airport": "origin"})
     destination = weather.with_name("destination_weather").with_join_key_map({"airport": "destination"})
-    assert isinstance(Int64, PrimitiveFeastType)
     services = [
         FeatureService(name="small", features=[stats[["ratio", "count"]]]),
         FeatureService(name="large", features=[stats, extra, pair, load]),
         FeatureService(name="route", features=[origin, destination]),
-        FeatureService(name="computed", features=[stats[["count"]], doubled]),
+        FeatureService(name="computed", features=[stats[["count"]], computed]),
         FeatureService(name="embedded", features=[lists]),
         FeatureService(name="disabled", features=[off]),
     ]
-    return [user, merchant, gate, airport, stats, extra, pair, load, weather, lists, off, doubled, *services]
+    return [user, merchant, gate, airport, stats, extra, pair, load, weather, lists, off, computed, *services]
 
 
 @pytest.fixture(scope="session")
@@ -163,16 +171,22 @@ def valkey() -> Iterator[ValkeyServer]:
 
 @pytest.fixture(scope="session")
 def sqlite_repo(tmp_path_factory: pytest.TempPathFactory) -> FeastSandbox:
-    sandbox = FeastSandbox(tmp_path_factory.mktemp("feast_sqlite"), "{type: sqlite, path: online.db}")
+    """A repository on SQLite that holds ``WRITTEN``, and what a test adds under keys of its own."""
+    sandbox = FeastSandbox(tmp_path_factory.mktemp("feast_sqlite"), SQLITE)
     sandbox.write(WRITTEN)
     return sandbox
 
 
 @pytest.fixture(scope="session")
 def redis_repo(tmp_path_factory: pytest.TempPathFactory, valkey: ValkeyServer) -> FeastSandbox:
-    address = f"{valkey.host}:{valkey.port}"
-    sandbox = FeastSandbox(
-        tmp_path_factory.mktemp("feast_redis"), f"{{type: redis, connection_string: '{address},db=3'}}"
-    )
+    """The same on Redis, in database 3."""
+    sandbox = FeastSandbox(tmp_path_factory.mktemp("feast_redis"), redis_store(valkey, db=3))
     sandbox.write(WRITTEN)
     return sandbox
+
+
+SQLITE = "{type: sqlite, path: online.db}"
+
+
+def redis_store(valkey: ValkeyServer, db: int) -> str:
+    return f"{{type: redis, connection_string: '{valkey.host}:{valkey.port},db={db}'}}"

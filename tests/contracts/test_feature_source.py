@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.adapters.features import FeatureReader, MemoryFeatureSource
+from gateway.adapters.features import FeatureReader, MemoryFeatureSource, MemoryPlanCompiler
 from gateway.adapters.features.feast_compiler import FeastPlanCompiler, reread_by_sdk
 from gateway.adapters.features.plans import seal
 from gateway.core.deployments import Scalar
@@ -17,7 +17,7 @@ from tests.feast_sandbox import T0, WRITTEN, FeastSandbox
 pytest_plugins = ["tests.feast_sandbox"]
 
 BUDGET_S = 5.0
-EMPTY = {"user_id": 12345, "merchant_id": "nobody", "gate": 99}
+EMPTY: dict[str, Scalar] = {"user_id": 12345, "merchant_id": "nobody", "gate": 99}
 
 
 @dataclass
@@ -68,7 +68,7 @@ def remembering() -> MemoryFeatureSource:
 
 async def test_what_was_written_is_read_back_with_its_type(sourced: Sourced) -> None:
     for written in WRITTEN[:5]:
-        [row] = await sourced.read("large", EMPTY | written.key)
+        [row] = await sourced.read("large", {**EMPTY, **written.key})
         for name, value in written.values.items():
             assert row[name] == (value, Status.PRESENT)
             assert type(row[name][0]) is type(value)
@@ -101,14 +101,14 @@ async def test_an_empty_string_is_a_key_like_any_other(sourced: Sourced) -> None
 
 async def test_event_times_are_those_that_were_written_and_none_for_a_missing_entity(sourced: Sourced) -> None:
     plan = sourced.compile("large")
-    row = {"user_id": 7, "merchant_id": "ünïcode", "gate": 99}
+    row: dict[str, Scalar] = {"user_id": 7, "merchant_id": "ünïcode", "gate": 99}
     batch = await sourced.source.read(plan, [row], BUDGET_S)
     times = dict(zip([view.name for view in plan.views], batch.event_times[0], strict=True))
     assert times == {"user_stats": T0, "user_extra": T0 + 5, "user_merchant": T0 + 1, "gate_load": None}
 
 
 async def test_a_batch_answers_its_rows_in_order_and_twins_alike(sourced: Sourced) -> None:
-    users = [7, 999, 0, 7, -1, 40, 999]
+    users: list[int] = [7, 999, 0, 7, -1, 40, 999]
     together = await sourced.read("small", *({"user_id": user} for user in users))
     alone = [(await sourced.read("small", {"user_id": user}))[0] for user in users]
     assert together == alone
@@ -147,7 +147,7 @@ async def test_one_view_read_under_two_names_is_two_views(sourced: Sourced) -> N
 
 async def test_one_read_serves_the_union_of_services(sourced: Sourced) -> None:
     plan = sourced.compile("small", "large", "route")
-    row = {"user_id": 7, "merchant_id": "x", "gate": -5, "origin": "SFO", "destination": "JFK"}
+    row: dict[str, Scalar] = {"user_id": 7, "merchant_id": "x", "gate": -5, "origin": "SFO", "destination": "JFK"}
     found = named(plan, await sourced.source.read(plan, [row], BUDGET_S), 0)
     assert found["count"] == (3, Status.PRESENT)
     assert found["origin_weather__wind"] == (3.0, Status.PRESENT)
@@ -177,7 +177,5 @@ async def test_no_feature_service_reads_as_rows_without_features() -> None:
 async def test_an_outage_of_the_memory_source_is_unavailable() -> None:
     source = remembering()
     source.available = False
-    from gateway.adapters.features.memory import MemoryPlanCompiler
-
     plan = MemoryPlanCompiler({"s": []}).compile(["s"])
     assert (await source.read(plan, [{}], BUDGET_S)).statuses == [b""]

@@ -13,6 +13,15 @@ from gateway.core.errors import PlanImpossible
 from gateway.core.features import FeatureBatch, FeaturePlan
 from gateway.ports import FeatureSource, PlanCompiler
 
+__all__ = [
+    "FeatureReader",
+    "MemoryFeatureSource",
+    "MemoryPlanCompiler",
+    "OnReadError",
+    "open_compiler",
+    "open_source",
+]
+
 OnReadError: TypeAlias = Callable[[str, str], None]
 """Told of each thing that went wrong in reading: the plan's tier, and the kind as the source names it."""
 

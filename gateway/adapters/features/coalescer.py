@@ -6,6 +6,7 @@ asked for, so nobody can be handed a reply meant for somebody else.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -20,12 +21,12 @@ class StoreRefused(Exception):
 class Breaker:
     """Opens after ``failures`` in a row; ``pause_s`` seconds later lets one caller through to try.
 
-    Its only sense of time is the event loop's timer. Callers report every batch once, as succeeded or failed.
+    Its only sense of time is the event loop's timer. Every batch is reported once: as succeeded, failed or untried.
     """
 
     def __init__(self, failures: int = 3, pause_s: float = 0.5) -> None:
         self._limit = failures
-        self._pause_s = pause_s
+        self.pause_s = pause_s
         self._failures = 0
         self._open = False
         self._may_probe = False
@@ -54,7 +55,12 @@ class Breaker:
         self._failures += 1
         if self._failures >= self._limit and self._timer is None and not self._may_probe:
             self._open = True
-            self._timer = asyncio.get_running_loop().call_later(self._pause_s, self._half_open)
+            self._timer = asyncio.get_running_loop().call_later(self.pause_s, self._half_open)
+
+    def untried(self) -> None:
+        """Note that whoever was admitted left before the store was asked; the next caller may try instead."""
+        if self._open and self._timer is None:
+            self._may_probe = True
 
     def close(self) -> None:
         """Forget the timer."""
@@ -84,7 +90,7 @@ class Coalescer(Generic[Ask, Answer]):
     ) -> None:
         self._idle = list(lanes)
         self._breaker = breaker or Breaker()
-        self._pending: _Batch[Ask, Answer] | None = None
+        self._pending: deque[_Batch[Ask, Answer]] = deque()
         self._flights: set[asyncio.Task[None]] = set()
 
     async def ask(self, ask: Ask, budget_s: float) -> Answer:
@@ -96,10 +102,10 @@ class Coalescer(Generic[Ask, Answer]):
         if not self._breaker.admits():
             raise StoreRefused
         loop = asyncio.get_running_loop()
-        if self._pending is None:
-            self._pending = _Batch()
+        if not self._pending or self._pending[-1].reported:  # who is late is no company for who has just come
+            self._pending.append(_Batch())
             loop.call_soon(self._launch)
-        batch = self._pending
+        batch = self._pending[-1]
         future: asyncio.Future[Answer] = loop.create_future()
         batch.asks.append(ask)
         batch.waiting.append(future)
@@ -116,23 +122,21 @@ class Coalescer(Generic[Ask, Answer]):
         for flight in self._flights:
             flight.cancel()
         await asyncio.gather(*self._flights, return_exceptions=True)
-        if self._pending is not None:
-            _settle_all(self._pending, ConnectionError("closed"))
+        for batch in self._pending:
+            _settle_all(batch, ConnectionError("closed"))
 
     def _launch(self) -> None:
-        batch = self._pending
-        if batch is None or not self._idle:
-            return
-        self._pending = None
-        live = [index for index, future in enumerate(batch.waiting) if not future.done()]
-        if not live:  # everybody has walked away while the lanes were busy
-            self._report(batch, succeeded=False)
-            return
-        batch.asks = [batch.asks[index] for index in live]
-        batch.waiting = [batch.waiting[index] for index in live]
-        flight = asyncio.get_running_loop().create_task(self._fly(self._idle.pop(), batch))
-        self._flights.add(flight)
-        flight.add_done_callback(self._flights.discard)
+        while self._pending and self._idle:
+            batch = self._pending.popleft()
+            live = [index for index, future in enumerate(batch.waiting) if not future.done()]
+            if live:
+                batch.asks = [batch.asks[index] for index in live]
+                batch.waiting = [batch.waiting[index] for index in live]
+                flight = asyncio.get_running_loop().create_task(self._fly(self._idle.pop(), batch))
+                self._flights.add(flight)
+                flight.add_done_callback(self._flights.discard)
+            elif not batch.reported:
+                self._breaker.untried()
 
     async def _fly(
         self, lane: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]], batch: _Batch[Ask, Answer]

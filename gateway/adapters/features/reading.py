@@ -9,7 +9,8 @@ from gateway.core.deployments import Scalar
 from gateway.core.features import FeatureBatch, FeaturePlan, PlannedView, Status
 
 OnError: TypeAlias = Callable[[str], None]
-"""Told of each thing that went wrong by its kind, a word from a small fixed set; it must not block or raise."""
+"""Told of each thing that went wrong by its kind, a word from a small fixed set. Called from any thread; must not block
+or raise."""
 
 
 def ignore(_kind: str) -> None:

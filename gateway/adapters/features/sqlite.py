@@ -83,9 +83,9 @@ class SqliteFeatureSource:
 
     async def close(self) -> None:
         """Close both connections; a read still in the thread ends first."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._threaded.close)
+        self._executor.shutdown(wait=False)
         self._inline.close()
-        self._threaded.close()
 
     def _read_in_thread(self, layout: _Layout, rows: Sequence[Mapping[str, Scalar]], budget_s: float) -> FeatureBatch:
         self._threaded.wait_s = budget_s
