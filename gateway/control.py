@@ -275,7 +275,7 @@ class Control:
         actor: str,
         reason: str,
     ) -> Decision:
-        """Put a whole split in force, made for revision ``expected``. Raises RevisionConflict, or as ``with_traffic``."""
+        """Put a whole split in force, made for revision ``expected``: RevisionConflict when that has gone by."""
         at = self._clock.data()
         split = {"weights": dict(weights), "shadows": dict(shadows)}
         note = Note("traffic", actor, reason, evidence={"split": split})

@@ -1,0 +1,414 @@
+"""The operators' door. It translates: every route is one question to the control story or to the store's records.
+
+Nothing here blocks the event loop: whatever touches the store runs through ``ControlPlane.run``, on its one thread.
+Without keys every caller is the principal ``local``, and the guard lets in none but this machine.
+"""
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Annotated, Any, Protocol, TypeVar
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from gateway.control import Control
+from gateway.core.deployments import DeploymentSpec, ModelCard
+from gateway.core.errors import BadRequest, RevisionRequired, UnknownPrediction
+from gateway.core.events import Decision
+from gateway.core.features import FeaturePlan
+from gateway.core.ids import SigningKeys, verify
+from gateway.core.rollout import Signal
+from gateway.core.state import DeploymentState
+from gateway.edge import problems
+from gateway.edge.control_guard import ControlGuard
+from gateway.edge.control_schemas import (
+    CanaryRequest,
+    DecisionView,
+    DeploymentsView,
+    DeploymentView,
+    HealthView,
+    LedgerView,
+    Name,
+    PerformanceSpan,
+    PerformanceView,
+    PredictionView,
+    ProblemView,
+    Reason,
+    ShadowRequest,
+    SignalRequest,
+    SpooledView,
+    TimelineView,
+    TrafficRequest,
+    VerdictView,
+)
+from gateway.edge.control_views import (
+    decision_view,
+    deployment_view,
+    performance_lines,
+    prediction_view,
+    verdict_view,
+    versions_of,
+)
+from gateway.edge.status_page import Glance, render
+from gateway.ports import Clock, ControlState, EventLog
+
+PRINCIPAL = "local"
+"""Who is at the door where there are no keys."""
+_REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
+_HOUR_S = 3_600.0
+_GLANCE_HOURS = 24.0
+_NO_WORDS = SignalRequest()
+
+_T = TypeVar("_T")
+
+
+class Run(Protocol):
+    """Runs blocking work on the store's thread and waits for it without blocking the loop."""
+
+    async def __call__(self, work: Callable[[], _T]) -> _T:
+        """Return what ``work`` returns, or raise what it raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model made ready to serve, and the feature plan that covers it and everything its deployment runs."""
+
+    model: ModelCard
+    features: FeaturePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """What a host has acknowledged and not yet drained, at ``as_of`` (wall seconds)."""
+
+    host: str
+    as_of: float
+    predictions: int
+    outcomes: int
+    shadows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """What the door leads to. The agent gives it; tests give it memory."""
+
+    control: Control
+    state: ControlState
+    log: EventLog
+    clock: Clock
+    run: Run
+    prepare: Callable[[str, str], Awaitable[Prepared]]
+    """(deployment, model URI) -> a prepared model. Slow; raises ModelUnusable, PlanImpossible."""
+    features: Callable[[str], FeaturePlan]
+    """The compiled plan in force for a deployment."""
+    settle: Callable[[float], Awaitable[Sequence[Spooled]]]
+    """Drain for at most so many seconds (0: not at all), then say what is left."""
+    keys: Callable[[], SigningKeys]
+    metrics: Callable[[], Response]
+    """This host's metrics as Prometheus reads them; may block, so it runs on a thread of its own."""
+    unready: Callable[[], str | None]
+    """Why the control plane cannot do its work, or None."""
+    declared: Mapping[str, DeploymentSpec] = field(default_factory=dict)
+    """What the configuration of this host says, to compare with what is in force."""
+    hosts: frozenset[str] = frozenset()
+
+
+def create_app(plane: ControlPlane) -> FastAPI:
+    """Build the control plane's app."""
+    app = FastAPI(
+        title="Gateway control plane",
+        description="What is deployed, who gets which traffic, what the judge says, and the operators' signals.",
+        version="1",
+    )
+    app.state.plane = plane
+    app.add_middleware(ControlGuard, hosts=plane.hosts)
+    app.include_router(_reading)
+    app.include_router(_operating)
+    app.include_router(_probing)
+    problems.install(app)
+    return app
+
+
+def _plane(request: Request) -> ControlPlane:
+    plane: ControlPlane = request.app.state.plane
+    return plane
+
+
+Plane = Annotated[ControlPlane, Depends(_plane)]
+
+
+def _problem(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ProblemView, "description": "Problem details (RFC 9457)"} for status in statuses}
+
+
+_reading = APIRouter(prefix="/admin", tags=["reading"], responses=_problem(503))
+_operating = APIRouter(prefix="/admin/deployments/{deployment}", tags=["operating"], responses=_problem(404, 422, 503))
+_probing = APIRouter(tags=["probing"])
+
+
+@_reading.get("/deployments")
+async def deployments(plane: Plane) -> DeploymentsView:
+    """Every deployment as it stands."""
+    return await plane.run(
+        lambda: DeploymentsView(deployments=tuple(_describe(plane, state) for state in plane.state.all()))
+    )
+
+
+@_reading.get("/deployments/{deployment}", responses=_problem(404))
+async def deployment(plane: Plane, deployment: str, response: Response) -> DeploymentView:
+    """One deployment: variants with model, weight, phase, step and verdict; and what applications have to send."""
+    view = await plane.run(lambda: _describe(plane, plane.control.read(deployment)))
+    response.headers["ETag"] = f'"{view.revision}"'
+    return view
+
+
+@_reading.get("/deployments/{deployment}/verdict", responses=_problem(404, 422))
+async def verdict(plane: Plane, deployment: str, candidate: Name | None = None) -> VerdictView:
+    """Each guardrail of a candidate (by default the one alive): estimate, interval, evidence, threshold, sentence."""
+
+    def work() -> VerdictView:
+        rollout, said = plane.control.verdict(deployment, candidate)
+        degraded = plane.control.degraded(plane.control.read(deployment), rollout, said.at)
+        return verdict_view(deployment, rollout, said, degraded)
+
+    return await plane.run(work)
+
+
+@_reading.get("/deployments/{deployment}/timeline", responses=_problem(404))
+async def timeline(plane: Plane, deployment: str, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> TimelineView:
+    """Every decision, newest first: who or which rule, why, from what evidence."""
+
+    def work() -> TimelineView:
+        plane.control.read(deployment)
+        return TimelineView(decisions=tuple(map(decision_view, plane.state.timeline(deployment, limit))))
+
+    return await plane.run(work)
+
+
+@_reading.get("/deployments/{deployment}/performance", responses=_problem(404))
+async def performance(
+    plane: Plane,
+    deployment: str,
+    hours: Annotated[float, Query(gt=0, le=100_000, allow_inf_nan=False)] = 24.0,
+    spans: Annotated[int, Query(ge=1, le=100)] = 1,
+) -> PerformanceView:
+    """Predictions, errors and accuracy by variant over the last ``hours`` of data time, in so many equal spans."""
+
+    def work() -> PerformanceView:
+        state, now = plane.control.read(deployment), _now(plane)
+        edges = [now - hours * _HOUR_S * (spans - i) / spans for i in range(spans + 1)]
+        found = tuple(_span(plane, state, *pair) for pair in pairwise(edges))
+        return PerformanceView(deployment=deployment, spans=found)
+
+    return await plane.run(work)
+
+
+@_reading.get("/predictions/{prediction_id}", responses=_problem(404))
+async def prediction(plane: Plane, prediction_id: str) -> PredictionView:
+    """One prediction with its features, shadows and outcomes. 404 for an id that was never issued here."""
+    ref = verify(plane.keys(), prediction_id)
+    stored = None if ref is None else await plane.run(lambda: plane.log.prediction(ref.tag, ref.body))
+    if stored is None:
+        raise UnknownPrediction
+    return prediction_view(prediction_id, stored)
+
+
+@_reading.get("/ledger")
+async def ledger(
+    plane: Plane,
+    settle_s: Annotated[float, Query(ge=0, le=60, allow_inf_nan=False)] = 0.0,
+    deployment: str | None = None,
+) -> LedgerView:
+    """The books, of one deployment or of all; ``settle_s`` drains first, for at most so many seconds."""
+    spooled = await plane.settle(settle_s)
+
+    def work() -> LedgerView:
+        if deployment is not None:
+            plane.control.read(deployment)
+        books = plane.log.books(deployment)
+        hosts = tuple(SpooledView.model_validate(host) for host in spooled)
+        return LedgerView(predictions=books.predictions, outcomes=books.outcomes, shadows=books.shadows, spooled=hosts)
+
+    return await plane.run(work)
+
+
+@_operating.put("/traffic", responses=_problem(409, 412, 428))
+async def traffic(
+    plane: Plane,
+    deployment: str,
+    body: TrafficRequest,
+    if_match: Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")] = None,
+) -> DecisionView:
+    """Put the whole split in force. A running plan is paused by it; ``resume`` returns to its step."""
+    revision = _revision(if_match)
+    return await _decided(
+        plane,
+        lambda: plane.control.set_traffic(
+            deployment, body.weights, body.shadows, expected=revision, actor=PRINCIPAL, reason=_why(body.reason)
+        ),
+    )
+
+
+@_operating.post("/canary", status_code=201, responses=_problem(409))
+async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> DecisionView:
+    """Start a rollout. The model is prepared and checked first, which may take a while; no request waits for it."""
+    await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan))
+    prepared = await plane.prepare(deployment, body.model)
+    guardrails = None if body.guardrails is None else tuple(one.guardrail() for one in body.guardrails)
+    return await _decided(
+        plane,
+        lambda: plane.control.start_canary(
+            deployment,
+            prepared.model,
+            prepared.features,
+            plan=body.plan,
+            name=body.name,
+            guardrails=guardrails,
+            actor=PRINCIPAL,
+            reason=body.reason,
+        ),
+    )
+
+
+@_operating.post("/shadows", status_code=201, responses=_problem(409))
+async def add_shadow(plane: Plane, deployment: str, body: ShadowRequest) -> DecisionView:
+    """Let another model watch."""
+    await plane.run(lambda: plane.control.read(deployment))
+    prepared = await plane.prepare(deployment, body.model)
+    return await _decided(
+        plane,
+        lambda: plane.control.add_shadow(
+            deployment,
+            prepared.model,
+            prepared.features,
+            name=body.name,
+            rate=body.rate,
+            actor=PRINCIPAL,
+            reason=_why(body.reason),
+        ),
+    )
+
+
+@_operating.delete("/shadows/{name}")
+async def remove_shadow(plane: Plane, deployment: str, name: Name, reason: Reason = "") -> DecisionView:
+    """Let a shadow go."""
+    return await _decided(
+        plane, lambda: plane.control.remove_shadow(deployment, name, actor=PRINCIPAL, reason=_why(reason))
+    )
+
+
+@_operating.post("/promote", responses=_problem(409))
+async def promote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+    """Make a candidate stable, on the operator's word."""
+    return await _signal(plane, deployment, Signal.PROMOTE, body)
+
+
+@_operating.post("/demote", responses=_problem(409))
+async def demote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+    """Take all traffic from a candidate, for good: only a new rollout brings it back."""
+    return await _signal(plane, deployment, Signal.DEMOTE, body)
+
+
+@_operating.post("/pause", responses=_problem(409))
+async def pause(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+    """Hold a rollout where it is. The judge goes on and may still demote."""
+    return await _signal(plane, deployment, Signal.PAUSE, body)
+
+
+@_operating.post("/resume", responses=_problem(409))
+async def resume(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+    """Let a rollout go on: back to its step, or to the next one where it waited for approval."""
+    return await _signal(plane, deployment, Signal.RESUME, body)
+
+
+@_operating.post("/rollback", responses=_problem(409))
+async def rollback(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+    """Return to the previous stable."""
+    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=PRINCIPAL, reason=_why(body.reason)))
+
+
+@_probing.get("/livez")
+async def livez() -> HealthView:
+    """Alive."""
+    return HealthView(status="ok")
+
+
+@_probing.get("/readyz", responses=_problem(503))
+async def readyz(plane: Plane, response: Response) -> HealthView:
+    """Ready to work, or why not."""
+    reason = plane.unready()
+    response.status_code = 200 if reason is None else 503
+    return HealthView(status=reason or "ok")
+
+
+@_probing.get("/metrics", response_class=Response)
+def metrics(plane: Plane) -> Response:
+    """All processes of this host, as Prometheus reads them."""
+    return plane.metrics()
+
+
+@_probing.get("/", response_class=HTMLResponse)
+async def status(plane: Plane) -> HTMLResponse:
+    """A page for people: deployments, variants, live performance, the last decisions."""
+
+    def work() -> list[Glance]:
+        since = _now(plane) - _GLANCE_HOURS * _HOUR_S
+        return [
+            Glance(
+                _describe(plane, state),
+                _span(plane, state, since, _now(plane)),
+                tuple(map(decision_view, plane.state.timeline(state.deployment, 8))),
+            )
+            for state in plane.state.all()
+        ]
+
+    return HTMLResponse(render(await plane.run(work), _GLANCE_HOURS))
+
+
+async def _signal(plane: ControlPlane, deployment: str, signal: Signal, body: SignalRequest) -> DecisionView:
+    return await _decided(
+        plane,
+        lambda: plane.control.send(
+            deployment, signal, actor=PRINCIPAL, reason=_why(body.reason), candidate=body.candidate
+        ),
+    )
+
+
+async def _decided(plane: ControlPlane, work: Callable[[], Decision]) -> DecisionView:
+    return decision_view(await plane.run(work))
+
+
+def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
+    """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
+    name, declared = state.deployment, plane.declared.get(state.deployment)
+    verdicts = {candidate: plane.control.verdict(name, candidate)[1] for candidate in state.rollouts}
+    drift = declared is not None and declared != state.spec
+    return deployment_view(state, plane.features(name), verdicts, drift=drift)
+
+
+def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:
+    rows = plane.log.performance(state.deployment, after, until)
+    return PerformanceSpan(after=after, until=until, variants=performance_lines(rows, versions_of(state)))
+
+
+def _now(plane: ControlPlane) -> float:
+    """Data time now; before the first record of a replay, the beginning of time."""
+    now = plane.clock.data()
+    return now if math.isfinite(now) else 0.0
+
+
+def _revision(if_match: str | None) -> int:
+    """Read ``If-Match``. Raises RevisionRequired when it is missing, BadRequest when it is no revision."""
+    if if_match is None:
+        raise RevisionRequired
+    match = _REVISION.fullmatch(if_match.strip())
+    if match is None:
+        raise BadRequest('If-Match must be one revision, such as "7".')
+    return int(match[1])
+
+
+def _why(reason: str) -> str:
+    return reason or f"asked for by {PRINCIPAL}, who gave no reason"

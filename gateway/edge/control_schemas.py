@@ -1,0 +1,392 @@
+"""The words of the control plane: what operators send and what they get, as OpenAPI shows it.
+
+Shapes only. What a request means is :mod:`gateway.control`'s business; how a core value becomes one of these views is
+:mod:`gateway.edge.control_views`'s.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.core.deployments import Guardrail, Role, Scalar, Type
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
+Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
+Reason = Annotated[str, Field(max_length=500, examples=["the error page shows it"])]
+ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
+
+
+class _Request(BaseModel):
+    """What is sent: a member nobody knows is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class _View(BaseModel):
+    """What is answered."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, from_attributes=True)
+
+
+class GuardrailRequest(_Request):
+    """How much worse this candidate may be on one metric. All figures are badness: higher is worse."""
+
+    metric: Annotated[str, Field(min_length=1, max_length=64, examples=["accuracy"])]
+    relative: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    absolute: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)] = 0.0
+    margin_relative: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    margin_absolute: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)] = 0.0
+    role: Role = Role.GUARDRAIL
+    dry_run: bool = False
+
+    def guardrail(self) -> Guardrail:
+        """Translate into the core's value."""
+        return Guardrail(**self.model_dump())
+
+
+class CanaryRequest(_Request):
+    """Start a rollout."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "models:/flight-delay/7", "plan": "careful", "name": "canary"}]}
+    )
+
+    model: ModelUri
+    """URI of the model in the registry; an alias is pinned to the version it names now."""
+    plan: Annotated[str, Field(max_length=64)] | None = None
+    """Name of one of the deployment's plans; may be left out where there is only one."""
+    name: Name = "canary"
+    """What the candidate is called."""
+    guardrails: Annotated[tuple[GuardrailRequest, ...], Field(min_length=1, max_length=32)] | None = None
+    """What it is held to instead of the deployment's own guardrails."""
+    reason: Reason = ""
+
+
+class ShadowRequest(_Request):
+    """Let a model watch: it scores a share of the requests, and no caller ever sees an answer of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "models:/flight-delay/9", "name": "v9", "rate": 1.0}]}
+    )
+
+    model: ModelUri
+    name: Name
+    rate: Share = 1.0
+    reason: Reason = ""
+
+
+class TrafficRequest(_Request):
+    """The whole split. Stable takes the rest; a shadow that is left out stops. ``{"canary": 0.1}`` for short."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"weights": {"canary": 0.1}, "shadows": {"v9": 1.0}}, {"canary": 0.1}]}
+    )
+
+    weights: Annotated[dict[Name, Share], Field(max_length=64)] = {}
+    shadows: Annotated[dict[Name, Share], Field(max_length=64)] = {}
+    reason: Reason = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, body: object) -> object:
+        """Take the short form, names straight to shares, as the weights."""
+        if isinstance(body, dict) and body and not any(isinstance(value, dict) for value in body.values()):
+            return {"weights": body}
+        return body
+
+
+class SignalRequest(_Request):
+    """An operator's signal: to whom, and why. May be left out altogether when every second counts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "errors on page", "candidate": "canary"}]})
+
+    reason: Reason = ""
+    candidate: Name | None = None
+    """Left out: the one that is alive."""
+
+
+class FieldView(_View):
+    """One value of a request."""
+
+    name: str
+    type: Type
+    required: bool
+    default: Scalar = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class InputsView(_View):
+    """What ``POST /predict`` takes, and a body it accepts."""
+
+    entities: tuple[FieldView, ...]
+    features: tuple[FieldView, ...]
+    example: dict[str, dict[str, Scalar]]
+
+
+class StepView(_View):
+    """Where a candidate stands in its plan: ``number`` of ``of``."""
+
+    plan: str
+    number: int
+    of: int
+    weight: float
+    shadow: float
+    since: float
+    """Data time at which it began, seconds since the epoch."""
+    at_least_s: float
+    events: int
+    approval: bool
+
+
+class VerdictLine(_View):
+    """A verdict in a line."""
+
+    finding: str
+    sentence: str
+    at: float
+
+
+class VariantView(_View):
+    """One variant: which model plays which part, with which share."""
+
+    name: str
+    role: str
+    """``stable``, ``candidate`` or ``shadow``."""
+    generation: str
+    model: str
+    model_version: str
+    digest: str
+    weight: float
+    shadow: float = 0.0
+    phase: str | None = None
+    step: StepView | None = None
+    verdict: VerdictLine | None = None
+    reason: str = ""
+
+
+class ModelView(_View):
+    """A former stable that is kept warm, to go back to in one call."""
+
+    model: str
+    model_version: str
+    digest: str
+
+
+class DeploymentView(_View):
+    """One deployment as it stands. ``revision`` is also its ETag."""
+
+    deployment: str
+    revision: int
+    default: bool
+    config_drift: bool
+    """The file on this host declares something else; ``gateway apply`` would let it hold."""
+    variants: tuple[VariantView, ...]
+    previous: tuple[ModelView, ...]
+    plans: tuple[str, ...]
+    guardrails: tuple[str, ...]
+    inputs: InputsView
+
+
+class DeploymentsView(_View):
+    """Every deployment, by name."""
+
+    deployments: tuple[DeploymentView, ...]
+
+
+class DecisionView(_View):
+    """One line of the timeline: who or which rule did what, why, from what evidence. Times in seconds."""
+
+    deployment: str
+    revision: int
+    action: str
+    actor: str
+    reason: str
+    data_at: float
+    machine_at: float
+    candidate: str | None
+    generation: str | None
+    evidence: dict[str, Any]
+
+
+class TimelineView(_View):
+    """Decisions, newest first."""
+
+    decisions: tuple[DecisionView, ...]
+
+
+class GuardrailView(_View):
+    """One guardrail now. Rates are badness (of accuracy: the share of wrong answers); a positive difference is worse.
+
+    ``evidence`` demotes at ``threshold``; ``promote_evidence`` passes at ``promote_threshold``. All intervals hold
+    at 95 %, at all times.
+    """
+
+    metric: str
+    role: str
+    finding: str
+    dry_run: bool
+    stable: float | None
+    candidate: float | None
+    difference: float | None
+    low: float
+    high: float
+    stable_low: float
+    stable_high: float
+    candidate_low: float
+    candidate_high: float
+    evidence: float
+    evidence_now: float
+    threshold: float
+    promote_evidence: float | None
+    promote_threshold: float | None
+    n_stable: int
+    n_candidate: int
+    bad_stable: int
+    bad_candidate: int
+    sentence: str
+
+
+class VerdictView(_View):
+    """What the judge says about one candidate, and why."""
+
+    deployment: str
+    candidate: str
+    generation: str
+    model_version: str
+    phase: str
+    finding: str
+    sentence: str
+    at: float
+    """Data time up to which evidence was judged, seconds since the epoch."""
+    judge_version: str
+    degraded_share: float
+    """Share of this step's requests that are no evidence, since features were degraded; above 20 % nothing moves up."""
+    paused_by: tuple[str, ...]
+    guardrails: tuple[GuardrailView, ...]
+
+
+class PerformanceLine(_View):
+    """How one variant's answers did. Rates are null where there is nothing to count."""
+
+    variant: str
+    generation: str
+    model_version: str | None
+    predictions: int
+    failed: int
+    error_rate: float | None
+    degraded: int
+    labelled: int
+    accuracy: float | None
+    brier: float | None
+
+
+class PerformanceSpan(_View):
+    """One span of data time (``after``, ``until``], seconds since the epoch."""
+
+    after: float
+    until: float
+    variants: tuple[PerformanceLine, ...]
+
+
+class PerformanceView(_View):
+    """Live performance, oldest span first. For people: no verdict rests on it."""
+
+    deployment: str
+    spans: tuple[PerformanceSpan, ...]
+
+
+class FeatureView(_View):
+    """One value a prediction was made from, as it was then."""
+
+    value: Scalar
+    status: str
+    event_time: float | None
+
+
+class ArmView(_View):
+    """One arm of the draw and the chance it had."""
+
+    name: str
+    generation: str
+    propensity: float
+
+
+class AnswerView(_View):
+    """What a shadow would have answered, or why it was not asked."""
+
+    name: str
+    generation: str
+    prediction: Scalar
+    score: float | None
+    error: str | None
+    dropped: str | None
+
+
+class OutcomeView(_View):
+    """One outcome, as it came."""
+
+    metric: str
+    value: Scalar
+    observed_at: float
+    received_at: float
+    source: str | None
+
+
+class PredictionView(_View):
+    """One prediction with all that is known of it. Times in seconds since the epoch."""
+
+    prediction_id: str
+    deployment: str
+    revision: int
+    at: float
+    assigned: str
+    served: str
+    status: int
+    error: str | None
+    randomised: bool
+    degraded: bool
+    prediction: Scalar
+    score: float | None
+    scores: dict[str, float] | None
+    attempts: int
+    arms: tuple[ArmView, ...]
+    features: dict[str, FeatureView]
+    latency_s: dict[str, float]
+    shadows: tuple[AnswerView, ...]
+    outcomes: tuple[OutcomeView, ...]
+
+
+class SpooledView(_View):
+    """What one host has acknowledged and not yet drained, as of a moment (seconds since the epoch)."""
+
+    host: str
+    as_of: float
+    predictions: int
+    outcomes: int
+    shadows: int
+
+
+class LedgerView(_View):
+    """The books: everything that was received, and what became of it."""
+
+    predictions: dict[str, int]
+    outcomes: dict[str, int]
+    shadows: dict[str, int]
+    spooled: tuple[SpooledView, ...]
+
+
+class HealthView(_View):
+    """``ok``, or why not."""
+
+    status: str
+
+
+class ProblemView(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] = []

@@ -1,0 +1,200 @@
+"""How the core's values look to an operator. Pure translation; nothing is decided and nothing is read here."""
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+
+from gateway.core.deployments import Inputs
+from gateway.core.events import Decision, PredictionRecord
+from gateway.core.features import FeaturePlan, Status
+from gateway.core.judging import Verdict
+from gateway.core.rollout import ENDED, Rollout
+from gateway.core.routing import STABLE, Part
+from gateway.core.state import DeploymentState
+from gateway.core.tables import cards_of, example_body, inputs_of
+from gateway.edge.control_schemas import (
+    AnswerView,
+    ArmView,
+    DecisionView,
+    DeploymentView,
+    FeatureView,
+    FieldView,
+    GuardrailView,
+    InputsView,
+    ModelView,
+    OutcomeView,
+    PerformanceLine,
+    PredictionView,
+    StepView,
+    VariantView,
+    VerdictLine,
+    VerdictView,
+)
+from gateway.ports import StoredPrediction, VariantPerformance
+
+
+def deployment_view(
+    state: DeploymentState, plan: FeaturePlan, verdicts: Mapping[str, Verdict], *, drift: bool
+) -> DeploymentView:
+    """Show a deployment; ``verdicts`` by candidate name."""
+    taken = sum(rollout.weight for rollout in state.rollouts.values())
+    stable = _variant(state.stable, "stable", weight=max(0.0, 1.0 - taken))
+    candidates = [_candidate(rollout, verdicts.get(name)) for name, rollout in state.rollouts.items()]
+    shadows = [_variant(shadow.part, "shadow", shadow=shadow.rate) for shadow in state.shadows.values()]
+    return DeploymentView(
+        deployment=state.deployment,
+        revision=state.revision,
+        default=state.spec.rules.default,
+        config_drift=drift,
+        variants=(stable, *candidates, *shadows),
+        previous=tuple(_model(part) for part in state.previous),
+        plans=tuple(sorted(state.spec.plans)),
+        guardrails=tuple(guardrail.metric for guardrail in state.spec.guardrails),
+        inputs=_inputs(inputs_of(state.spec, cards_of(state), plan)),
+    )
+
+
+def verdict_view(deployment: str, rollout: Rollout, verdict: Verdict, degraded: float) -> VerdictView:
+    """Show a verdict with each of its guardrails."""
+    return VerdictView(
+        deployment=deployment,
+        candidate=rollout.name,
+        generation=rollout.generation,
+        model_version=rollout.model.version,
+        phase=rollout.phase.value,
+        finding=verdict.finding.value,
+        sentence=verdict.sentence,
+        at=verdict.at,
+        judge_version=verdict.version,
+        degraded_share=degraded,
+        paused_by=verdict.paused_by,
+        guardrails=tuple(GuardrailView.model_validate(finding) for finding in verdict.findings),
+    )
+
+
+def decision_view(decision: Decision) -> DecisionView:
+    """Show a line of the timeline."""
+    return DecisionView.model_validate(decision)
+
+
+def versions_of(state: DeploymentState) -> dict[str, str]:
+    """Model versions by digest, of every model the document still knows."""
+    parts = [state.stable, *state.previous, *(shadow.part for shadow in state.shadows.values())]
+    cards = [*(rollout.model for rollout in state.rollouts.values()), *(part.model for part in parts)]
+    return {card.digest: card.version for card in cards}
+
+
+def performance_lines(rows: Sequence[VariantPerformance], versions: Mapping[str, str]) -> tuple[PerformanceLine, ...]:
+    """Show what each variant's answers came to, as rates."""
+    return tuple(
+        PerformanceLine(
+            variant=row.name,
+            generation=row.generation,
+            model_version=versions.get(row.digest),
+            predictions=row.n,
+            failed=row.failed,
+            error_rate=_rate(row.failed, row.n),
+            degraded=row.degraded,
+            labelled=row.labelled,
+            accuracy=_rate(row.correct, row.labelled),
+            brier=_rate(row.brier_sum, row.scored),
+        )
+        for row in rows
+    )
+
+
+def prediction_view(prediction_id: str, stored: StoredPrediction) -> PredictionView:
+    """Show one prediction with its features, shadows and outcomes."""
+    record = stored.record
+    return PredictionView(
+        prediction_id=prediction_id,
+        deployment=record.deployment,
+        revision=record.revision,
+        at=record.at,
+        assigned=record.assigned,
+        served=record.served,
+        status=record.status,
+        error=record.error,
+        randomised=record.randomised,
+        degraded=record.degraded,
+        prediction=record.label,
+        score=record.score,
+        scores=record.scores,
+        attempts=stored.attempts,
+        arms=tuple(ArmView.model_validate(arm) for arm in record.arms),
+        features=_features(record),
+        latency_s=record.latency,
+        shadows=tuple(
+            AnswerView(
+                name=shadow.name,
+                generation=shadow.generation,
+                prediction=shadow.label,
+                score=shadow.score,
+                error=shadow.error,
+                dropped=shadow.dropped,
+            )
+            for shadow in stored.shadows
+        ),
+        outcomes=tuple(OutcomeView.model_validate(outcome) for outcome in stored.outcomes),
+    )
+
+
+def _candidate(rollout: Rollout, verdict: Verdict | None) -> VariantView:
+    line = VerdictLine(finding=verdict.finding.value, sentence=verdict.sentence, at=verdict.at) if verdict else None
+    part = Part(rollout.name, rollout.generation, rollout.model)
+    shown = _variant(part, "candidate", weight=rollout.weight, shadow=rollout.shadow)
+    step = None if rollout.phase in ENDED else _step(rollout)
+    return shown.model_copy(
+        update={"phase": rollout.phase.value, "step": step, "verdict": line, "reason": rollout.reason}
+    )
+
+
+def _variant(part: Part, role: str, *, weight: float = 0.0, shadow: float = 0.0) -> VariantView:
+    return VariantView(
+        name=STABLE if role == STABLE else part.name,
+        role=role,
+        generation=part.generation,
+        model=part.model.name,
+        model_version=part.model.version,
+        digest=part.model.digest,
+        weight=weight,
+        shadow=shadow,
+    )
+
+
+def _step(rollout: Rollout) -> StepView:
+    step = rollout.current
+    return StepView(
+        plan=rollout.plan.name,
+        number=rollout.step + 1,
+        of=len(rollout.plan.steps),
+        weight=step.weight,
+        shadow=step.shadow,
+        since=rollout.since,
+        at_least_s=step.at_least_s,
+        events=step.events,
+        approval=step.approval,
+    )
+
+
+def _model(part: Part) -> ModelView:
+    return ModelView(model=part.model.name, model_version=part.model.version, digest=part.model.digest)
+
+
+def _inputs(inputs: Inputs) -> InputsView:
+    return InputsView(
+        entities=tuple(FieldView.model_validate(field) for field in inputs.entities),
+        features=tuple(FieldView.model_validate(field) for field in inputs.features),
+        example=example_body(inputs),
+    )
+
+
+def _features(record: PredictionRecord) -> dict[str, FeatureView]:
+    columns = zip_longest(record.values, record.statuses, record.event_times)
+    return {
+        name: FeatureView(value=value, status=Status(status or 0).name.lower(), event_time=event_time)
+        for name, (value, status, event_time) in zip(record.names, columns, strict=False)
+    }
+
+
+def _rate(count: float, of: int) -> float | None:
+    return count / of if of else None
