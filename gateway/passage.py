@@ -23,7 +23,8 @@ CLIENT_GONE = 499
 class Trip:
     """What all instances of one request share. ``arrived`` and ``deadline`` are machine time, ``at`` is data time.
 
-    ``barred`` names the candidates that may take no traffic here and now, not even when forced.
+    ``barred`` names the candidates whose share is not theirs here and now (no lease, not loaded): they take no
+    traffic, not even when forced.
     """
 
     table: RoutingTable

@@ -129,7 +129,7 @@ class Predict:
         if ask.at is not None:
             self._clock.observe(ask.at)
         able = self._routing.able(table)
-        barred = frozenset([candidate.part.name for candidate in table.candidates]) - able
+        barred = frozenset([candidate.part.name for candidate in table.candidates if candidate.weight > 0.0]) - able
         at = self._clock.data() if ask.at is None else ask.at
         within = min(table.rules.deadline_s, math.inf if ask.deadline_s is None else ask.deadline_s)
         return Trip(table, layout, parts, able, barred, at, ask.arrived, ask.arrived + within), instances

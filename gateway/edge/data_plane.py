@@ -1,0 +1,246 @@
+"""The door of the data plane: it translates HTTP into the stories of a prediction and an outcome, and decides nothing.
+
+Probes touch neither a database nor a registry. Predictions and outcomes have a lane each, so that neither can crowd
+the other out.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.core.errors import Overloaded
+from gateway.edge import problems, schemas
+from gateway.edge.bodies import deadline_s, event_time, read_json
+from gateway.feedback import Feedback, Receipt
+from gateway.passage import Answer, Explanation
+from gateway.ports import Clock
+from gateway.predict import Ask, Predict
+
+MIB = 2**20
+SCOPES = frozenset({"predict", "feedback", "debug", "operate", "read"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks, and what they may do."""
+
+    name: str
+    scopes: frozenset[str]
+
+
+def local(request: Request) -> Principal:  # noqa: ARG001 - without keys nobody is asked for one
+    """Take every caller for ``local``, with every scope: no keys are configured."""
+    return Principal("local", SCOPES)
+
+
+def always_ready() -> str | None:
+    """Never find a reason to stay out of the balancer's rotation."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """What the door opens onto, and its limits: bytes, requests under way, seconds for a body to arrive.
+
+    ``ready`` says why traffic should stay away, or None. ``replay`` takes data time from ``X-Event-Time``.
+    """
+
+    predict: Predict
+    feedback: Feedback
+    clock: Clock
+    ready: Callable[[], str | None] = always_ready
+    principal: Callable[[Request], Principal] = local
+    replay: bool = False
+    max_body: int = MIB
+    max_feedback_body: int = 8 * MIB
+    max_concurrency: int = 256
+    body_patience_s: float = 10.0
+
+
+class Lane:
+    """Lets at most ``limit`` requests under way at a time."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.under_way = 0
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Take a place while the context lasts. Raises Overloaded at once when there is none."""
+        if self.under_way >= self._limit:
+            raise Overloaded(f"This worker has {self._limit} requests under way already.")
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+
+
+def create_app(plane: DataPlane) -> FastAPI:
+    """Build the data plane's app."""
+    app = FastAPI(
+        title="Gateway, data plane",
+        version="1",
+        description="Predictions and their outcomes. Errors are RFC 9457 problem details; none repeats what was sent.",
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    _predictions(app, plane)
+    _outcomes(app, plane)
+    _probes(app, plane)
+    schemas.document(app)
+    return app
+
+
+def _predictions(app: FastAPI, plane: DataPlane) -> None:
+    lane = Lane(plane.max_concurrency)
+
+    async def answer(request: Request, deployment: str | None) -> Response:
+        arrived = plane.clock.machine()
+        principal = plane.principal(request)
+        body = await read_json(request, plane.max_body, plane.body_patience_s)
+        ask = _ask(plane, principal, request, body, deployment, arrived)
+        with lane.enter():
+            answers = [_prediction(each) for each in await plane.predict(ask)]
+        batch = isinstance(body, dict) and "instances" in body
+        return _json({"predictions": answers} if batch else answers[0])
+
+    @app.post("/predict", summary="Predict with the default deployment", **_PREDICT_DOCS)
+    async def predict(request: Request) -> Response:
+        return await answer(request, None)
+
+    @app.post("/predict/{deployment}", summary="Predict with the named deployment", **_PREDICT_DOCS)
+    async def predict_with(request: Request, deployment: str) -> Response:
+        return await answer(request, deployment)
+
+
+def _outcomes(app: FastAPI, plane: DataPlane) -> None:
+    lane = Lane(plane.max_concurrency)
+
+    @app.post("/feedback", status_code=202, summary="Tell the truth about predictions", **_FEEDBACK_DOCS)
+    async def feedback(request: Request) -> Response:
+        plane.principal(request)
+        body = await read_json(request, plane.max_feedback_body, plane.body_patience_s)
+        with lane.enter():
+            receipt = await plane.feedback(body)
+        return _received(receipt)
+
+
+def _probes(app: FastAPI, plane: DataPlane) -> None:
+    async def livez() -> Response:
+        """Answer, which proves that the event loop turns."""
+        return _json({"status": "alive"})
+
+    async def readyz() -> Response:
+        """Say whether traffic is welcome: stable is loaded, and the worker is not on its way out."""
+        reason = plane.ready()
+        if reason is not None:
+            row = problems.Row(503, "not-ready", "Not ready for traffic")
+            return problems.problem(row, reason, headers={"Retry-After": "1"})
+        return _json({"status": "ready"})
+
+    alive = schemas.gives(schemas.Alive, description="Yes")
+    app.get("/livez", summary="Alive?", responses={200: alive})(livez)
+    app.get("/readyz", summary="Ready for traffic?", responses={200: alive, **schemas.problems([503])})(readyz)
+    for path, probe in (("/livez", livez), ("/readyz", readyz)):
+        app.head(path, include_in_schema=False)(probe)
+
+
+def _ask(
+    plane: DataPlane, principal: Principal, request: Request, body: object, deployment: str | None, arrived: float
+) -> Ask:
+    headers, debug = request.headers, "debug" in principal.scopes
+    at, variant = headers.get("x-event-time"), headers.get("x-variant")
+    if at is not None and not plane.replay:
+        raise HTTPException(400, "X-Event-Time is taken under clock: replay only.")
+    if variant is not None and not debug:
+        raise HTTPException(403, "X-Variant needs the debug scope.")
+    return Ask(
+        body,
+        arrived,
+        deployment,
+        principal.name,
+        variant,
+        None if at is None else event_time(at),
+        deadline_s(headers.get("x-deadline-ms")),
+        debug and headers.get("x-explain") == "1",
+    )
+
+
+def _prediction(answer: Answer) -> dict[str, object]:
+    said: dict[str, object] = {
+        "prediction_id": answer.prediction_id,
+        "deployment": answer.deployment,
+        "prediction": answer.output.label,
+        "degraded": answer.degraded,
+        "logged": answer.logged,
+    }
+    optional = {
+        "score": answer.output.score,
+        "scores": answer.output.scores,
+        "variant": answer.variant,
+        "model_version": answer.model_version,
+        "fallback": answer.fallback or None,
+        "explain": None if answer.explanation is None else _explain(answer.explanation),
+    }
+    return said | {name: value for name, value in optional.items() if value is not None}
+
+
+def _explain(explanation: Explanation) -> dict[str, object]:
+    arm = ("variant", "model_version", "propensity")
+    said: dict[str, object] = msgspec.to_builtins(explanation)
+    return {name: value for name, value in said.items() if name not in arm or value is not None}
+
+
+def _received(receipt: Receipt) -> Response:
+    """Write a receipt: 202 when anything was accepted, else the same as a problem."""
+    said: dict[str, object] = {"accepted": receipt.accepted, "rejected": receipt.rejected}
+    if receipt.accepted:
+        return _json(said, 202)
+    problem = {
+        "type": "nothing-accepted",
+        "title": "No outcome was accepted",
+        "status": 422,
+        "detail": "Every outcome names a prediction_id that this gateway never issued.",
+    }
+    return _json(problem | said, 422, problems.MEDIA_TYPE)
+
+
+def _json(content: object, status: int = 200, media_type: str = "application/json") -> Response:
+    return Response(msgspec.json.encode(content), status, media_type=media_type)
+
+
+_PREDICT_DOCS: dict[str, Any] = {
+    "response_class": Response,
+    "tags": ["predictions"],
+    "responses": {
+        200: schemas.gives(schemas.Prediction, schemas.Predictions, description="The answer, remembered"),
+        **schemas.problems([400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504]),
+    },
+    "openapi_extra": schemas.takes(schemas.Instance, schemas.Batch)
+    | {
+        "parameters": [
+            schemas.header("X-Deadline-Ms", "Bounds the whole request, in milliseconds.", "250"),
+            schemas.header("X-Variant", "Forces a variant, where the deployment allows it; never evidence.", "canary"),
+            schemas.header("X-Explain", "1 adds `explain` to the answer.", "1"),
+            schemas.header("X-Event-Time", "Data time, under clock: replay only.", "2026-11-23T21:00:00Z"),
+        ]
+    },
+}
+
+_FEEDBACK_DOCS: dict[str, Any] = {
+    "response_class": Response,
+    "tags": ["outcomes"],
+    "responses": {
+        202: schemas.gives(schemas.Received, description="On disk, as far as accepted"),
+        **schemas.problems([400, 401, 403, 408, 413, 415, 422, 429, 503]),
+    },
+    "openapi_extra": schemas.takes(schemas.Outcome, schemas.Outcomes),
+}
