@@ -3,7 +3,6 @@
 Counts are integers per (restart tick, propensity) and cell, so the sums are exact in any order.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.evidence.intervals import Stratum
-from gateway.core.evidence.restarts import TICK_S
+from gateway.core.evidence.restarts import tick_of
 
 _T = TypeVar("_T")
 _FIRST_BATCH = 16
@@ -73,7 +72,7 @@ def layout(rows: Sequence[EvidenceRow]) -> Layout:
     ()
     """
     drawn = tuple(row for row in rows if 0.0 < row.propensity < 1.0)
-    placed = [(math.floor(row.position.at / TICK_S), row.propensity) for row in drawn]
+    placed = [(tick_of(row.position.at), row.propensity) for row in drawn]
     keys = tuple(sorted(set(placed)))
     index = {key: 4 * number for number, key in enumerate(keys)}
     places = [index[key] + (0 if row.candidate else 2) for key, row in zip(placed, drawn, strict=True)]
@@ -103,7 +102,7 @@ def count_pairs(
         if bad is not None:
             stable, shadow = bad
             cell = (2 if stable else 0) if shadow else (1 if stable else 3)
-            counts.setdefault(math.floor(row.position.at / TICK_S), [0, 0, 0, 0])[cell] += 1
+            counts.setdefault(tick_of(row.position.at), [0, 0, 0, 0])[cell] += 1
     return {tick: (cells[0], cells[1], cells[2], cells[3]) for tick, cells in sorted(counts.items())}
 
 

@@ -1,8 +1,11 @@
-"""Wealth that also sees a regression which starts late: half of it bets at once, the rest is released tick by tick.
+"""Wealth that also sees a regression which starts late: most of it bets at once, the rest is released tick by tick.
 
 ``E = cash + sum_g M_g``. A tick of data time moves the share ``EPSILON`` of the cash into fresh bets. That is a mixture
 of e-processes over their start times (Shiryaev's geometric prior), so ``P(ever E >= 1/alpha) <= alpha`` over the whole
-life; a change at any time costs ``log(1 / ((1 - STAKE) * EPSILON))``, 7.3 nats, beside what it would have cost alone.
+life; a change at any time costs ``log(1 / ((1 - STAKE) * EPSILON))``, 8.2 nats, beside what it would have cost alone.
+
+The stake of 0.8 was measured against 0.5: a regression that is there from the start is found in 1.40-1.49 times the
+information bound (0.5: 1.57-1.71), one that starts after 200,000 requests in 1.63 times (0.5: 1.60).
 
 Source: Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequential change detection" (2022).
 """
@@ -17,7 +20,7 @@ from gateway.core.evidence.arrays import FloatArray, log_sum_exp
 
 TICK_S = 600.0
 """Data time between two restarts, in seconds."""
-STAKE = 0.5
+STAKE = 0.8
 EPSILON = 1.0 / 720.0
 
 
@@ -41,11 +44,11 @@ class Wealth:
 
 
 def opened(weights: FloatArray, *, restarting: bool) -> Wealth:
-    """Return wealth 1 spread over bets by ``weights``; with half of it held back when ``restarting``.
+    """Return wealth 1 spread over bets by ``weights``; with a part of it held back when ``restarting``.
 
     >>> wealth = opened(np.array([0.5, 0.5]), restarting=True)
     >>> [round(math.exp(log), 3) for log in (*wealth.log_bets, wealth.log_cash, wealth.log_total)]
-    [0.25, 0.25, 0.5, 1.0]
+    [0.4, 0.4, 0.2, 1.0]
     """
     stake = STAKE if restarting else 1.0
     log_bets = tuple(float(value) for value in np.log(stake * weights))
