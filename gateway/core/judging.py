@@ -121,8 +121,13 @@ def look(
     """Return the state after one look at the rows up to the watermark ``at`` (data time, seconds).
 
     ``health`` are the rows that metrics without labels have not seen yet, ``mature`` those that have reached the age
-    at which labels count, ``pairs`` mature requests that a shadow scored too. Hand in *everything* below the
-    watermark: rows picked by their outcome (canary errors first) are not what the draw is about.
+    at which labels count, ``pairs`` mature requests that a shadow scored too; each in order of position, and each row
+    once in a life. Hand in *everything* below the watermark: rows picked by their outcome (canary errors first) are
+    not what the draw is about.
+
+    >>> state = open_case((METRICS["error_rate"].default,), alpha=0.05, alpha_promote=0.05, task=Task.BINARY, at=0.0)
+    >>> look(state, health=[], mature=[], pairs=[], at=60.0).looked_at
+    60.0
     """
     after = state
     for batch in batches(health, _seen(state.arrivals.strata)):

@@ -243,7 +243,7 @@ def test_a_request_that_no_draw_decided_is_no_evidence() -> None:
     assert (state.n_candidate, judged(state).finding) == (0, Finding.INCONCLUSIVE)
 
 
-def test_the_order_of_rows_within_a_look_does_not_matter() -> None:
+def test_the_order_of_rows_within_a_look_does_not_matter_once_the_life_is_longer_than_the_look() -> None:
     state = seen(case(ERRORS, ACCURACY), traffic(1_000, wrong=(0.1, 0.2)))
     rows = traffic(500, wrong=(0.1, 0.2), first=1_000, pi=0.25)
     shuffled = Random(3).sample(rows, len(rows))
