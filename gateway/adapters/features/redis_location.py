@@ -75,6 +75,9 @@ def connection_options(location: str) -> tuple[type[Connection], dict[str, Any]]
 
 
 def _secrets(settings_file: Path) -> Mapping[str, str]:
-    settings = yaml.safe_load(os.path.expandvars(settings_file.read_text()))  # variables expanded as Feast does
-    _, parameters = parse_connection_string(settings["online_store"]["connection_string"])
+    try:
+        settings = yaml.safe_load(os.path.expandvars(settings_file.read_text()))  # variables expanded as Feast does
+        _, parameters = parse_connection_string(settings["online_store"]["connection_string"])
+    except (yaml.YAMLError, LookupError, TypeError) as error:
+        raise OSError(f"{settings_file} has no online_store with a connection_string") from error
     return {name: str(parameters[name]) for name in ("username", "password") if name in parameters}

@@ -7,9 +7,10 @@ Run by the compiler, next to Feast, for each plan. A new Feast release that stor
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from gateway.adapters.features.encoding import KINDS, KeyEncoder, decode, field_hash
+from gateway.adapters.features.encoding import KINDS, KeyEncoder, decode, field_hash, table_name
 from gateway.core.deployments import Scalar
 from gateway.core.features import PlannedView, Status
 
@@ -33,7 +34,7 @@ _FIELDS = {
 
 def differences(views: Sequence[PlannedView], project: str) -> list[str]:
     """Name every way in which our reading of ``views`` differs from the installed Feast's writing; best none."""
-    return list(itertools.chain(_keys(views, project), _hashes(views), _values(views)))
+    return list(itertools.chain(_keys(views, project), _tables(views, project), _hashes(views), _values(views)))
 
 
 def _keys(views: Sequence[PlannedView], project: str) -> Iterator[str]:
@@ -59,6 +60,14 @@ def _keys(views: Sequence[PlannedView], project: str) -> Iterator[str]:
             if ours is None or ours + project.encode() != theirs:
                 yield f"entity keys of {view.name} differ"
                 break
+
+
+def _tables(views: Sequence[PlannedView], project: str) -> Iterator[str]:
+    from feast.infra.online_stores.helpers import compute_table_id
+
+    for view in views:
+        if table_name(project, view.stored) != compute_table_id(project, SimpleNamespace(name=view.stored)):
+            yield f"the table of {view.name} differs"
 
 
 def _hashes(views: Sequence[PlannedView]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import apsw
 
+from gateway.adapters.features.encoding import table_name
 from gateway.adapters.features.reading import Cells, OnError, ViewLayout, assemble, ignore, lay_out
 from gateway.core.deployments import Scalar
 from gateway.core.features import FeatureBatch, FeaturePlan, unavailable
@@ -144,7 +145,7 @@ class _Reader:
 
 
 def _lay_out(plan: FeaturePlan) -> _Layout:
-    tables = tuple(_quoted(f"{plan.project}_{view.stored}") for view in plan.views)
+    tables = tuple(_quoted(table_name(plan.project, view.stored)) for view in plan.views)
     return _Layout(lay_out(plan), tables, len(plan.names()))
 
 
