@@ -24,7 +24,7 @@ class _Document(msgspec.Struct):
 
 
 def load_or_create_keys(path: Path) -> SigningKeys:
-    """Read the keys at ``path``, or make the first one. Of two processes that make one, the first wins and both have it.
+    """Read the keys at ``path``, or make the first one. Two processes that do so at once get the same key.
 
     Raises SettingsError when the file holds no keys, or when others may read it.
     """
@@ -45,11 +45,11 @@ def rotate(path: Path) -> SigningKeys:
 
 
 def _read(path: Path) -> SigningKeys:
-    if path.stat().st_mode & 0o077:
-        raise SettingsError(f"{path} holds signing keys and others may read it; make its mode 0600.")
     try:
+        if path.stat().st_mode & 0o077:
+            raise SettingsError(f"{path} holds signing keys and others may read it; make its mode 0600.")
         document = msgspec.json.decode(path.read_bytes(), type=_Document)
-    except msgspec.DecodeError as error:
+    except (OSError, msgspec.DecodeError) as error:
         raise SettingsError(f"{path} does not hold signing keys ({error}).") from error
     if document.current not in document.keys:
         raise SettingsError(f"{path} has no key {document.current}, which is to sign.")
@@ -58,7 +58,7 @@ def _read(path: Path) -> SigningKeys:
 
 def _write(path: Path, keys: SigningKeys, *, replace: bool) -> None:
     """Put a whole file at ``path``, on disk. Raises FileExistsError when there is one and it is not to be replaced."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    hidden = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

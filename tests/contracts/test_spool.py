@@ -1,0 +1,66 @@
+"""What every spool promises the worker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.spool.drain import SpoolReader
+from gateway.adapters.spool.memory import MemorySpool
+from gateway.adapters.spool.segment import SegmentSpool
+from gateway.core.errors import LogRefused
+from gateway.core.events import Event
+from gateway.ports import Spool
+from tests.records import EVENTS, outcome
+
+Made = tuple[Spool, Callable[[], list[Event]]]
+
+
+@pytest.fixture(params=["memory", "segment"])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
+    """A spool, and a way to see what it kept."""
+    if request.param == "memory":
+        memory = MemorySpool()
+        yield memory, lambda: memory.events
+        return
+    spool, reader = SegmentSpool(tmp_path, writer="w"), SpoolReader(tmp_path)
+    yield spool, lambda: [e for s in reader.segments() for _, e in reader.read(s.spool_id, 0).events]
+    spool.close()
+
+
+def test_every_kind_of_record_comes_back_as_it_was_in_the_order_it_was_appended(made: Made) -> None:
+    spool, kept = made
+    for event in EVENTS:
+        spool.append(event)
+    assert kept() == EVENTS
+
+
+def test_a_record_is_kept_before_append_returns(made: Made) -> None:
+    spool, kept = made
+    spool.append(outcome("b1"))
+    assert kept() == [outcome("b1")]
+
+
+async def test_a_flush_returns_when_there_is_nothing_and_when_there_is_something(made: Made) -> None:
+    spool, kept = made
+    await spool.flush()
+    spool.append(outcome())
+    await spool.flush()
+    await spool.flush()
+    assert kept() == [outcome()]
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800"], ids=["too great", "too small", "lone surrogate"])
+def test_a_value_that_no_record_can_hold_is_refused_and_leaves_no_trace(made: Made, value: object) -> None:
+    spool, kept = made
+    with pytest.raises(LogRefused):
+        spool.append(outcome(value=value))
+    spool.append(outcome())
+    assert kept() == [outcome()]
+
+
+def test_what_was_appended_outlives_close(made: Made) -> None:
+    spool, kept = made
+    spool.append(outcome())
+    spool.close()
+    assert kept() == [outcome()]
