@@ -1,0 +1,171 @@
+"""The composition root: which adapter stands behind which port. Production and tests share it.
+
+:func:`serving` puts a worker's stories together, :func:`controlling` the agent's. Neither starts anything.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from gateway.adapters.alerts import LogSink
+from gateway.adapters.clock import ReplayClock, WallClock, open_clock
+from gateway.adapters.features import FeatureReader, open_compiler
+from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.spool.drain import SpoolReader
+from gateway.adapters.spool.marks import MarksFile
+from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
+from gateway.adapters.spool.segment import SegmentSpool
+from gateway.adapters.store import Store, open_store
+from gateway.adapters.store.keys import load_or_create_keys
+from gateway.control import Control
+from gateway.core.errors import PlanImpossible
+from gateway.core.features import NO_FEATURES, FeaturePlan
+from gateway.core.ids import SigningKeys
+from gateway.core.judging import JudgeState
+from gateway.feedback import Feedback
+from gateway.ports import AlertSink, ModelStore, Observer, PlanCompiler, Routing
+from gateway.predict import Predict
+from gateway.settings import Settings
+from gateway.shadow import ShadowLane
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a worker does: its stories, and what they stand on."""
+
+    predict: Predict
+    feedback: Feedback
+    shadows: ShadowLane
+    features: FeatureReader
+    predictions: SegmentSpool
+    outcomes: SegmentSpool
+    marks: MarksFile
+
+    async def close(self, shadows_s: float) -> None:
+        """Give shadows ``shadows_s`` seconds, then seal the spools: after this, nothing can be recorded."""
+        await self.shadows.drain(shadows_s)
+        await self.shadows.close()
+        self.predictions.close()
+        self.outcomes.close()
+        self.marks.close()
+        await self.features.close()
+
+
+def serving(
+    settings: Settings,
+    *,
+    routing: Routing,
+    runner: PoolRunner,
+    clock: WallClock | ReplayClock,
+    observer: Observer,
+    read_error: Callable[[str, str], None],
+) -> Serving:
+    """Put a worker's stories together over its state folder."""
+    spool = spool_folder(settings)
+    signing = keys(settings)
+    predictions = SegmentSpool(spool, PREDICTIONS, cap_bytes=settings.max_spool)
+    outcomes = SegmentSpool(spool, OUTCOMES, cap_bytes=settings.max_spool)
+    marks = MarksFile(spool)
+    features = FeatureReader(read_error)
+    shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer)
+    predict = Predict(
+        routing=routing,
+        features=features,
+        runner=runner,
+        spool=predictions,
+        shadows=shadows,
+        clock=clock,
+        keys=lambda: signing,
+        random=os.urandom,
+        marks=marks,
+        observer=observer,
+    )
+    feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
+    return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Controlling:
+    """What the agent does: the story of a look, and what it stands on."""
+
+    control: Control
+    store: Store
+    keys: SigningKeys
+    clock: WallClock | ReplayClock
+    spool: SpoolReader
+    models: ModelStore
+    cache: ModelCache
+    compiler: PlanCompiler
+
+
+def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -> Controlling:
+    """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
+    store = open_store(settings.store_url)
+    clock = open_clock(settings.clock)
+    return Controlling(
+        control=Control(
+            store.control,
+            store.events,
+            clock,
+            JudgeJson(),
+            token=lambda: secrets.token_hex(6),
+            alerts=[LogSink()] if alerts is None else alerts,
+        ),
+        store=store,
+        keys=keys(settings),
+        clock=clock,
+        spool=SpoolReader(spool_folder(settings)),
+        models=open_model_store(settings.registry),
+        cache=cache(settings),
+        compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
+    )
+
+
+class JudgeJson:
+    """What the judge remembers, as JSON: floats survive bit for bit."""
+
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(JudgeState)
+
+    def encode(self, case: JudgeState) -> bytes:
+        """Write it down."""
+        return msgspec.json.encode(case)
+
+    def decode(self, raw: bytes) -> JudgeState:
+        """Read what :meth:`encode` wrote."""
+        return self._decoder.decode(raw)
+
+
+class NoCompiler:
+    """Stands where no feature repository is configured."""
+
+    def compile(self, services: Sequence[str]) -> FeaturePlan:
+        """Raise PlanImpossible unless nothing is asked for."""
+        if services:
+            names = ", ".join(services)
+            raise PlanImpossible(f"The model reads {names}, but no feature repository is set (features).")
+        return NO_FEATURES
+
+
+def cache(settings: Settings) -> ModelCache:
+    """Where this host keeps prepared models."""
+    return ModelCache(settings.state_dir / "models")
+
+
+def keys(settings: Settings) -> SigningKeys:
+    """The keys that sign prediction ids, made by whoever comes first."""
+    return load_or_create_keys(settings.state_dir / "keys.json")
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Where workers write and the agent drains."""
+    return settings.state_dir / "spool"
+
+
+def tables_folder(settings: Settings) -> Path:
+    """Where the agent leaves routing tables for workers that start without it."""
+    return settings.state_dir / "tables"

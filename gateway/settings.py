@@ -271,6 +271,10 @@ class Settings(BaseSettings):
     """Longest time to finish requests and to empty the spool on the way out, a duration."""
     look_every: Seconds = Field(default=0.5, gt=0)
     """Shortest time between two looks at a rollout, a duration in machine time."""
+    live_window: Seconds = 86_400.0
+    """Span of the live accuracy in ``/metrics``, a duration in data time."""
+    outcome_ttl: Seconds = 30 * 86_400.0
+    """How long an outcome waits for its prediction before it is given up, a duration in data time."""
     max_body: Bytes = 2**20
     """Largest prediction body accepted, in bytes (``1MiB``)."""
     max_feedback_body: Bytes = 8 * 2**20

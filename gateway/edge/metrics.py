@@ -120,7 +120,7 @@ class WorkerMetrics:
                 self._age.labels(record.deployment, view.name).observe(max(0.0, record.at - at))
             index += len(view.features)
         if record.degraded:
-            for name, status in zip(record.names, record.statuses, strict=False):
+            for name, status in zip(record.names[:index], record.statuses, strict=False):
                 if status not in (Status.PRESENT, Status.REQUEST):
                     self._degraded.labels(record.deployment, name, Status(status).name.lower()).inc()
 

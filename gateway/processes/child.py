@@ -8,24 +8,22 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
-import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.processes.logs import start_logs
 from gateway.settings import Settings, thaw
 
 _PR_SET_PDEATHSIG = 1
 _BEAT_EVERY_S = 0.25
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +48,6 @@ def begin(name: str) -> Inherited:
     return Inherited(settings, socket.socket(fileno=said.listen), said.beat, said.index)
 
 
-def start_logs(level: str, process: str, index: int = 0) -> None:
-    """Write JSON lines to standard error, each with the process that says it."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            _naming(process, index),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-
-
 def serve(app: FastAPI, inherited: Inherited) -> None:
     """Serve ``app`` on the inherited socket until SIGTERM; then finish what is under way and return."""
     config = uvicorn.Config(
@@ -87,11 +67,15 @@ def serve(app: FastAPI, inherited: Inherited) -> None:
         sys.exit(1)
 
 
-async def beat(fd: int) -> None:
-    """Show the supervisor that the event loop turns: a byte each quarter of a second, written by the loop itself."""
+async def beat(fd: int, sound: Callable[[], bool] = lambda: True) -> None:
+    """Show the supervisor that the event loop turns: a byte each quarter of a second, written by the loop itself.
+
+    While the process is not ``sound`` it keeps silent, and if that lasts it is replaced.
+    """
     while True:
         with contextlib.suppress(BlockingIOError):  # a supervisor too busy to read is no reason to wait
-            os.write(fd, b".")
+            if sound():
+                os.write(fd, b".")
         await asyncio.sleep(_BEAT_EVERY_S)
 
 
@@ -123,12 +107,3 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it went before the tie was made
         sys.exit(1)
-
-
-def _naming(process: str, index: int) -> structlog.typing.Processor:
-    def name(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        event["process"] = f"{process}-{index}" if process == "worker" else process
-        event["pid"] = os.getpid()
-        return event
-
-    return name

@@ -11,24 +11,35 @@ The agent also leaves each table on disk, so a worker can start and serve while 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from gateway.core.deployments import ModelCard
 from gateway.core.errors import UnknownDeployment
-from gateway.core.routing import RoutingTable
-from gateway.ports import Clock, Runner
+from gateway.core.routing import Part, RoutingTable
+from gateway.ports import Clock
 
 log = structlog.get_logger(__name__)
 
 _DECODER = msgspec.json.Decoder(RoutingTable)
 
 
+class Loaded(Protocol):
+    """What runs models, as far as a table's use depends on it."""
+
+    def loaded(self, digest: str) -> bool:
+        """Whether a model is loaded and warm here."""
+
+    def refused(self, part: Part) -> bool:
+        """Whether a part gets no calls here and now."""
+
+
 class TableBook:
     """The Routing port of a worker. Everything here happens on the event loop; nothing waits."""
 
-    def __init__(self, clock: Clock, runner: Runner) -> None:
+    def __init__(self, clock: Clock, runner: Loaded) -> None:
         self._clock = clock
         self._runner = runner
         self._in_force: dict[str, RoutingTable] = {}
@@ -49,16 +60,13 @@ class TableBook:
         return self._by_tag.get(tag)
 
     def able(self, table: RoutingTable) -> frozenset[str]:
-        """Names of candidates that may take traffic: lease in force, model loaded, not taken out since."""
+        """Names of candidates that may take traffic: lease in force, loaded, not refused, not taken out since."""
         if not table.candidates or self._clock.machine() >= self._lease:
             return frozenset()
         newest = self._waiting.get(table.deployment, table)
         allowed = {(c.part.name, c.part.generation) for c in newest.candidates if c.weight > 0.0}
-        return frozenset(
-            c.part.name
-            for c in table.candidates
-            if (c.part.name, c.part.generation) in allowed and self._runner.loaded(c.part.model.digest)
-        )
+        parts = [c.part for c in table.candidates if (c.part.name, c.part.generation) in allowed]
+        return frozenset([p.name for p in parts if self._runner.loaded(p.model.digest) and not self._runner.refused(p)])
 
     def adopt(self, tables: Iterable[RoutingTable]) -> None:
         """Take tables from the agent or from disk; each is in force at once, or as soon as its stable is loaded."""
@@ -102,6 +110,14 @@ class TableBook:
         return bool(self._in_force) and all(
             self._runner.loaded(table.stable.model.digest) for table in self._in_force.values()
         )
+
+    def stable_refused(self) -> bool:
+        """Whether some stable model gets no calls on this worker any more, because its threads are stuck."""
+        return any(self._runner.refused(table.stable) for table in self._in_force.values())
+
+    def watching(self) -> frozenset[str]:
+        """Names of parts that only watch."""
+        return frozenset(shadow.part.name for table in self._in_force.values() for shadow in table.shadows)
 
     def _find_default(self) -> RoutingTable | None:
         tables = list(self._in_force.values())

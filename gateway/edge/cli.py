@@ -1,0 +1,85 @@
+"""The ``gateway`` command: it translates words typed in a terminal, and decides nothing.
+
+Errors are one sentence and exit code 2; a stack trace here is a bug.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import compose
+from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.processes import supervisor
+from gateway.processes.logs import start_logs
+from gateway.settings import Settings, load_settings
+
+_DEFAULT = Path("gateway.yaml")
+_OPERATOR = "gateway apply"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Settings; by default ./gateway.yaml if it is there.")
+]
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes, a count.", min=1)] = None,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM, then drain. Exit code 1: something acknowledged is still in the spool."""
+    settings = _settings(config, {} if workers is None else {"workers": workers})
+    settings.specs()
+    start_logs(settings.log_level, "supervisor")
+    raise typer.Exit(supervisor.serve(settings))
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """Say what the settings mean, or what is wrong with them."""
+    settings = _settings(config, {})
+    typer.echo(f"state {settings.state_dir}, store {settings.store_url}, registry {settings.registry}")
+    for name, spec in settings.specs().items():
+        guardrails = ", ".join(guardrail.metric for guardrail in spec.guardrails)
+        typer.echo(f"{name}: stable {spec.stable}; plans {', '.join(spec.plans)}; guardrails {guardrails}")
+
+
+@app.command()
+def apply(
+    reason: Annotated[str, typer.Option(help="Why; it goes into the timeline.")],
+    config: Config = None,
+) -> None:
+    """Write changed deployment specs to control state. The store has one writer, so the gateway must be stopped."""
+    settings = _settings(config, {})
+    try:
+        parts = compose.controlling(settings)
+    except StoreUnavailable as error:
+        message = f"{error} Stop the gateway first: its store has one writer."
+        raise StoreUnavailable(message) from error
+    for name, spec in settings.specs().items():
+        standing = parts.store.control.read(name)
+        if standing is None:
+            typer.echo(f"{name}: not founded yet; the first start does that")
+        elif standing.spec == spec:
+            typer.echo(f"{name}: nothing to change at revision {standing.revision}")
+        else:
+            decision = parts.control.apply(spec, actor=_OPERATOR, reason=reason)
+            typer.echo(f"{name}: now at revision {decision.revision}")
+    parts.store.close()
+
+
+def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
+    path = config if config is not None else (_DEFAULT if _DEFAULT.exists() else None)
+    return load_settings(path, **overrides)
+
+
+def main() -> None:
+    """Run the command."""
+    try:
+        app()
+    except GatewayError as error:
+        typer.echo(f"gateway: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,256 @@
+"""The agent: everything slow or stateful on this host. Drains the log, judges, tells workers, serves operators.
+
+One thread talks to the store; registry and feature repository are asked aside. If anything here cannot go on, the
+process ends and is started again: workers answer meanwhile, with stable once their lease has run out.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from gateway import compose
+from gateway.adapters.alerts import LogSink
+from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.core.events import Decision
+from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
+from gateway.edge.control_plane import ControlPlane, Spooled, create_app
+from gateway.edge.metrics import CONTENT_TYPE, ControlCollector, Exposition, instrument, multiprocess_folder
+from gateway.processes.channel import AgentEnd, socket_path
+from gateway.processes.child import beat, begin, serve
+from gateway.processes.drainer import Drainer
+from gateway.processes.duties import Duties
+from gateway.processes.gauges import Gauges
+from gateway.processes.plans import Plans
+from gateway.processes.provider import Provider
+from gateway.processes.publisher import Publisher
+from gateway.processes.tables import find_on_disk
+from gateway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_RENEW_EVERY_S = 0.5
+_DRAIN_EVERY_S = 0.05
+_STORE_AGAIN_S = 1.0
+_SWEEP_EVERY_S = 600.0
+_REAP_EVERY_S = 1.0
+_UNNAMED_MODEL_S = 3_600.0
+SOMETHING_LEFT = 3
+"""Exit code: the drain timeout came before the spool was empty."""
+
+_Result = TypeVar("_Result")
+
+
+class Agent:
+    """The agent's parts and duties."""
+
+    def __init__(self, settings: Settings, beat_fd: int) -> None:
+        self._settings = settings
+        self._beat_fd = beat_fd
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._parts = parts = compose.controlling(settings, [LogSink(), self])
+        self._clock = parts.clock
+        self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
+        self._plans = Plans(parts.compiler)
+        self._line = AgentEnd(socket_path(settings.state_dir), lambda: self._publisher.greeting(), self._wake)
+        self._publisher = Publisher(
+            parts.store.control, self._plans, parts.clock, self._run, self._line.send, compose.tables_folder(settings)
+        )
+        specs = settings.specs()
+        self._provider = Provider(parts, specs, self._plans, self._publisher, self._run, self._wake)
+        self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
+        self._exposition = Exposition(multiprocess_folder(), ControlCollector(self._gauges.look))
+        self._duties = Duties()
+        self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._looked_at: float | None = None
+        self.left_behind = False
+
+    def app(self) -> FastAPI:
+        """The control plane, which begins and ends the agent's duties."""
+        parts = self._parts
+        plane = ControlPlane(
+            control=parts.control,
+            state=parts.store.control,
+            log=parts.store.events,
+            clock=parts.clock,
+            run=self._run,
+            prepare=self._provider.prepare,
+            features=self._plans.in_force,
+            settle=self._settle,
+            keys=lambda: parts.keys,
+            metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
+            unready=self._unready,
+            declared=self._settings.specs(),
+        )
+        app = create_app(plane)
+        app.router.lifespan_context = self._lifespan
+        instrument(app)
+        return app
+
+    def tell(self, decision: Decision) -> None:  # noqa: ARG002 - that there was one is all that matters here
+        """Hear of a decision, on the store's thread: workers are told at once."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        for table in find_on_disk(compose.tables_folder(self._settings)):
+            self._plans.remember(table.features)
+        await self._publisher.refresh()
+        await self._line.open()
+        duties = {
+            "beat": beat(self._beat_fd),
+            "publish": self._publish(),
+            "drain": self._drain(),
+            "provide": self._provider.run(),
+            "gauges": self._gauges.run(self._run),
+            "reap": self._reap(),
+            "sweep": self._sweep(),
+        }
+        for name, duty in duties.items():
+            self._duties.start(duty, name)
+        yield
+        await self._duties.stop()
+        await self._line.close()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Empty the spool as far as the drain timeout allows, and say what remains."""
+        until = self._clock.machine() + self._settings.drain_timeout
+        try:
+            backlog = await self._run(lambda: self._drainer.drain_all(until))
+        except StoreUnavailable as error:
+            backlog = self._drainer.backlog
+            log.error("drain_failed", reason=str(error))  # noqa: TRY400 - the sentence says it all
+            self.left_behind = True
+        self.left_behind = self.left_behind or backlog.bytes > 0
+        log.info("drained", bytes_left=backlog.bytes, segments_left=backlog.segments)
+        await self._run(self._parts.store.close)
+        self._thread.shutdown(wait=True)
+
+    async def _run(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _wake(self) -> None:
+        self._changed.set()
+
+    # Duties.
+
+    async def _publish(self) -> None:
+        """Read control state twice a second, or at once when something has changed, and tell the workers."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RENEW_EVERY_S):
+                    await self._changed.wait()
+            self._changed.clear()
+            if await self._publisher.refresh():
+                self._provider.wake()
+            await self._mind_the_preparing()
+
+    async def _mind_the_preparing(self) -> None:
+        """Begin a rollout once every live worker has its model warm; end it where none of them can load it."""
+        for name, state in list(self._publisher.states.items()):
+            for rollout in state.rollouts.values():
+                if rollout.phase is Phase.PREPARING:
+                    await self._mind(name, rollout)
+
+    async def _mind(self, deployment: str, rollout: Rollout) -> None:
+        digest, peers = rollout.model.digest, [peer.status for peer in self._line.peers.values()]
+        control = self._parts.control
+        try:
+            if peers and all(digest in status.loaded for status in peers):
+                await self._run(lambda: control.ready(deployment, rollout.generation))
+            elif peers and all(digest in status.failed for status in peers):
+                reason = f"no worker can load its model: {peers[0].failed[digest]}"
+                await self._run(
+                    lambda: control.send(
+                        deployment, Signal.DEMOTE, actor="agent", reason=reason, candidate=rollout.name
+                    )
+                )
+        except GatewayError as error:  # an operator was faster, or the store is away: the next round sees it
+            log.info("not_begun", deployment=deployment, candidate=rollout.name, reason=str(error))
+
+    async def _drain(self) -> None:
+        """Move records into the store as they come, and look at rollouts where there is something new to see."""
+        away = False
+        while True:
+            try:
+                behind = (await self._run(self._drainer.drain)).behind
+                await self._look()
+            except GatewayError as error:
+                if not away:
+                    log.error("drain_waits", reason=str(error))  # noqa: TRY400 - the sentence says it all
+                away = True
+                await asyncio.sleep(_STORE_AGAIN_S)
+                continue
+            away = False
+            await asyncio.sleep(0.0 if behind else _DRAIN_EVERY_S)
+
+    async def _look(self) -> None:
+        now, mark = self._clock.machine(), self._drainer.watermark
+        if mark is None or (self._looked_at is not None and now - self._looked_at < self._settings.look_every):
+            return
+        self._looked_at = now
+        for name, state in list(self._publisher.states.items()):
+            if any(rollout.phase in JUDGED for rollout in state.rollouts.values()):
+                await self._run(lambda name=name: self._parts.control.look(name, mark, self._drainer.visible()))  # type: ignore[misc]
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(_REAP_EVERY_S)
+            await asyncio.to_thread(self._exposition.reap)
+
+    async def _sweep(self) -> None:
+        """Let go of prepared models nobody names, and of outcomes whose prediction never came."""
+        while True:
+            await asyncio.sleep(_SWEEP_EVERY_S)
+            named = {card.digest for table in self._publisher.tables.values() for card in table.models()}
+            held = {digest for peer in self._line.peers.values() for digest in peer.status.loaded}
+            before = self._clock.wall() - _UNNAMED_MODEL_S
+            await asyncio.to_thread(self._parts.cache.prune, named | held, before)
+            with contextlib.suppress(StoreUnavailable):  # there is another time
+                await self._run(
+                    lambda: self._parts.store.events.expire_outcomes(self._clock.data() - self._settings.outcome_ttl)
+                )
+
+    # What the control plane asks.
+
+    async def _settle(self, longest_s: float) -> Sequence[Spooled]:
+        """Drain for at most ``longest_s`` seconds, then say what is left."""
+        if longest_s > 0.0:
+            until = self._clock.machine() + longest_s
+            await self._run(lambda: self._drainer.drain_all(until))
+        spooled = await self._run(self._drainer.spooled)
+        counts = [spooled.get(kind, 0) for kind in ("prediction", "outcome", "shadow")]
+        return [Spooled(socket.gethostname(), self._clock.wall(), *counts)]
+
+    def _unready(self) -> str | None:
+        if self._publisher.trouble is not None:
+            return self._publisher.trouble
+        troubles = [f"{name}: {why}" for name, why in self._provider.trouble.items()]
+        return troubles[0] if troubles else None
+
+
+def main() -> None:
+    """Work until SIGTERM. Exit code 3: not everything that was acknowledged is in the store yet."""
+    inherited = begin("agent")
+    try:
+        agent = Agent(inherited.settings, inherited.beat_fd)
+    except GatewayError as error:
+        log.error("agent_cannot_start", reason=str(error))  # noqa: TRY400 - the sentence says it all
+        sys.exit(1)
+    serve(agent.app(), inherited)
+    sys.exit(SOMETHING_LEFT if agent.left_behind else 0)
+
+
+if __name__ == "__main__":
+    main()

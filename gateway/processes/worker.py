@@ -1,0 +1,132 @@
+"""A worker: answers requests, and needs nothing but its state folder to do so.
+
+It inherits its listening socket, takes tables from disk and then from the agent, loads prepared models aside, and
+says on its spool how far its data time has come. No database, no registry, nothing slow on the event loop.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi import FastAPI
+
+from gateway import compose
+from gateway.adapters.clock import open_clock
+from gateway.adapters.models import PoolRunner
+from gateway.core.errors import LogRefused
+from gateway.core.events import Punctuation
+from gateway.edge.data_plane import DataPlane, create_app
+from gateway.edge.metrics import WorkerMetrics, instrument
+from gateway.processes.channel import Hello, Lease, Status, Tables, ToWorker, WorkerEnd, socket_path
+from gateway.processes.child import Inherited, beat, begin, serve
+from gateway.processes.duties import Duties
+from gateway.processes.loader import Loader
+from gateway.processes.tables import TableBook, find_on_disk
+from gateway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_PUNCTUATE_EVERY_S = 0.2
+_SHADOWS_S = 1.0
+
+
+class Worker:
+    """One worker's parts and duties."""
+
+    def __init__(self, settings: Settings, index: int, beat_fd: int) -> None:
+        self._settings = settings
+        self._beat_fd = beat_fd
+        self._clock = open_clock(settings.clock)
+        self._runner = PoolRunner()
+        self._book = TableBook(self._clock, self._runner)
+        self._loader = Loader(self._book, compose.cache(settings), self._runner, self._clock, self._changed)
+        hello = Hello(os.getpid(), index)
+        self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
+        metrics = WorkerMetrics()
+        self._serving = compose.serving(
+            settings,
+            routing=self._book,
+            runner=self._runner,
+            clock=self._clock,
+            observer=metrics,
+            read_error=metrics.read_error,
+        )
+        self._duties = Duties()
+        self._leaving = False
+
+    def app(self) -> FastAPI:
+        """The data plane, which begins and ends this worker's duties."""
+        settings = self._settings
+        plane = DataPlane(
+            predict=self._serving.predict,
+            feedback=self._serving.feedback,
+            clock=self._clock,
+            ready=self._not_ready,
+            replay=settings.clock == "replay",
+            max_body=settings.max_body,
+            max_feedback_body=settings.max_feedback_body,
+            max_concurrency=settings.max_concurrency,
+        )
+        app = create_app(plane)
+        app.router.lifespan_context = self._lifespan
+        instrument(app)
+        return app
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        self._book.adopt(find_on_disk(compose.tables_folder(self._settings)))
+        self._changed()
+        self._duties.start(beat(self._beat_fd, lambda: not self._book.stable_refused()), "beat")
+        self._duties.start(self._loader.run(), "load")
+        self._duties.start(self._line.run(), "line")
+        self._duties.start(self._punctuate(), "punctuate")
+        yield
+        self._leaving = True
+        await self._duties.stop()
+        await self._serving.close(_SHADOWS_S)
+        log.info("worker_left")
+
+    def _not_ready(self) -> str | None:
+        if self._leaving:
+            return "This worker is on its way out."
+        return None if self._book.ready() else "Stable is not loaded on this worker yet."
+
+    def _heard(self, message: ToWorker) -> None:
+        if isinstance(message, Tables):
+            self._book.adopt(message.tables)
+            self._changed()
+            self._loader.wake()
+        elif isinstance(message, Lease):
+            self._book.extend_lease(message.until)
+
+    def _changed(self) -> None:
+        self._runner.watch(self._book.watching())
+        self._line.tell()
+
+    def _status(self) -> Status:
+        return Status(self._runner.digests(), dict(self._loader.failed), self._book.revisions())
+
+    async def _punctuate(self) -> None:
+        while True:
+            with contextlib.suppress(LogRefused):  # a full spool is told to callers; the watermark waits
+                self._serving.predictions.append(self._word())
+            await asyncio.sleep(_PUNCTUATE_EVERY_S)
+
+    def _word(self) -> Punctuation:
+        """How far data time has come here: on the wall it passes while nothing is asked, under replay it does not."""
+        now, low = self._clock.data(), self._serving.predict.low()
+        if low is None and self._settings.clock == "wall":
+            low = now
+        return Punctuation(low, now)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    inherited: Inherited = begin("worker")
+    serve(Worker(inherited.settings, inherited.index, inherited.beat_fd).app(), inherited)
+
+
+if __name__ == "__main__":
+    main()
