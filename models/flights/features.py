@@ -57,12 +57,11 @@ def apply(layout: Layout) -> None:
 
 
 def materialize(layout: Layout, until: float) -> None:
-    """Fill a fresh online store with every key's latest row at data time ``until`` (seconds).
+    """Empty the online store, and fill it with every key's latest row at data time ``until`` (seconds).
 
     A SQLite store is put into WAL mode, once and for good: otherwise every write locks the gateway's reads out.
     """
-    _forget_online_store(layout)
-    apply(layout)
+    _empty_online_store(layout)
     store = serving_store(layout)
     if store.config.online_store.type == "sqlite":
         with contextlib.closing(sqlite3.connect(layout.online_store)) as connection:
@@ -81,10 +80,14 @@ def training_frame(layout: Layout, flights: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _forget_online_store(layout: Layout) -> None:
+def _empty_online_store(layout: Layout) -> None:
+    """Take everything out: a store that skips older rows, as Redis does, could not be set back otherwise."""
     layout.cursor.unlink(missing_ok=True)
-    for suffix in ("", "-wal", "-shm"):
-        layout.online_store.with_name(layout.online_store.name + suffix).unlink(missing_ok=True)
+    apply(layout)
+    serving_store(layout).teardown()
+    for leftover in layout.online_store.parent.glob(f"{layout.online_store.name}-*"):
+        leftover.unlink()
+    apply(layout)
 
 
 def _definitions(path: Path) -> ModuleType:

@@ -6,6 +6,7 @@ memory of its own. One at a time: SQLite lets an older row overwrite a newer one
 
 import fcntl
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -34,19 +35,13 @@ class OnlineWriter:
 
     def __init__(self, folder: Path, start: float) -> None:
         self._layout = Layout(folder)
-        written = self._layout.written_until()
-        if written is None:
-            raise FileNotFoundError(
-                f"There is no online store in {folder}: run `python -m models.flights.prepare` first."
-            )
-        if written > start:
-            raise StoreIsAhead(written, start)
-        self._lock = (self._layout.feast / "writer.lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with ExitStack() as opened:
+            opened.enter_context(_only_writer(self._layout))
+            self._written = self._going_on_from(start)
+            self._closing = opened.pop_all()
         self._store = features.serving_store(self._layout)
-        self._feed = _after(written, publications(*self._tables()))
+        self._feed = _after(self._written, publications(*self._tables()))
         self._next = next(self._feed, None)
-        self._written = written
 
     def advance(self, to: float) -> int:
         """Write everything published by data time ``to`` (seconds); returns how many rows that were.
@@ -68,10 +63,29 @@ class OnlineWriter:
 
     def close(self) -> None:
         """Let another writer in."""
-        self._lock.close()
+        self._closing.close()
+
+    def _going_on_from(self, start: float) -> int:
+        written = self._layout.written_until()
+        if written is None:
+            raise FileNotFoundError(
+                f"There is no online store in {self._layout.root}: run `python -m models.flights.prepare` first."
+            )
+        if written > start:
+            raise StoreIsAhead(written, start)
+        return written
 
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         return pd.read_parquet(self._layout.flights), pd.read_parquet(self._layout.weather)
+
+
+@contextmanager
+def _only_writer(layout: Layout) -> Iterator[None]:
+    """Hold the lock of the one writer."""
+    layout.feast.mkdir(parents=True, exist_ok=True)
+    with (layout.feast / "writer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def _after(written: int, feed: Iterator[Publication]) -> Iterator[Publication]:

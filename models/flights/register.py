@@ -55,6 +55,8 @@ def _register(layout: Layout) -> None:
         client.set_registered_model_alias(MODEL, alias, str(number))
     for version, example in examples.items():
         _into_folder(layout, version, train.load(layout, version.number), example)
+    aliases = {alias: str(number) for alias, number in ALIASES.items()}
+    (layout.model_folder / MODEL / "aliases.json").write_text(json.dumps(aliases), encoding="utf-8")
 
 
 def _example(flight: pd.DataFrame, columns: Mapping[str, type]) -> dict[str, Any]:

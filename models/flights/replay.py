@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,14 @@ class Flight:
     landed_at: float | None
 
 
-def replay(folder: Path, start: date, end: date, share: float = 1.0, seed: int = 0) -> Iterator[Flight]:
-    """Iterate over the flights scheduled from ``start`` up to, not including, ``end`` (New York days).
+def flights_between(folder: Path, first: date, last: date, share: float = 1.0, seed: int = 0) -> Iterator[Flight]:
+    """Iterate over the flights scheduled on the New York days ``first`` to ``last``, both included.
 
-    With ``share`` below 1 a sample: a flight is in it or not by its id and ``seed``, whatever the dates.
+    With ``share`` below 1 a sample: a flight is in it or not by its id and ``seed``, whatever the days.
     """
     table = pd.read_parquet(Layout(folder).flights)
-    table = table[table["sched_dep_at"].between(instant(start), instant(end), inclusive="left")]
-    for row in table.to_dict("records"):
+    days = (instant(first), instant(last + timedelta(days=1)))
+    for row in table[table["sched_dep_at"].between(*days, inclusive="left")].to_dict("records"):
         if share >= 1.0 or _position(row["flight_id"], seed) < share:
             yield _flight(row)
 
