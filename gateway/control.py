@@ -196,7 +196,7 @@ class Control:
         note = Note(Signal.READY.value, "agent", "every live worker has the model loaded and warm", found[0].name)
         try:
             return self._signal(deployment, Signal.READY, note)
-        except InvalidTransition:  # another host said so first
+        except InvalidTransition:  # another host said so first, or the others leave no room for its share yet
             return None
 
     def found(self, spec: DeploymentSpec, stable: ModelCard, actor: str) -> DeploymentState:
