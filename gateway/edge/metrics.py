@@ -181,7 +181,7 @@ class ControlCollector:
         phases = [((*_arm(v), v.phase), 1.0) for v in variants]
         yield _gauge("variant_phase", "1 for the phase a variant is in.", phases, *arm, "phase")
         accurate = [(_arm(v), v.accuracy) for v in variants if v.accuracy is not None]
-        yield _gauge("variant_accuracy", "Share of labelled answers that were right, recently.", accurate, *arm)
+        yield _gauge("live_accuracy", "Share of labelled answers that were right, recently.", accurate, *arm)
         labelled = [(_arm(v), float(v.labelled)) for v in variants]
         yield _gauge("variant_labelled", "Labelled answers behind the accuracy.", labelled, *arm)
 

@@ -111,7 +111,7 @@ def test_gauges_say_what_the_agent_knows_at_the_scrape() -> None:
     assert registry.get_sample_value("gateway_deployment_revision", {"deployment": "fd"}) == 7.0
     assert registry.get_sample_value("gateway_variant_weight", arm) == 0.05
     assert registry.get_sample_value("gateway_variant_phase", {**arm, "phase": "running"}) == 1.0
-    assert registry.get_sample_value("gateway_variant_accuracy", arm) == 0.8
+    assert registry.get_sample_value("gateway_live_accuracy", arm) == 0.8
     assert registry.get_sample_value("gateway_spool_bytes") == 120.0
     books = {"deployment": "fd", "book": "outcomes", "state": "joined"}
     assert registry.get_sample_value("gateway_ledger", books) == 4.0
