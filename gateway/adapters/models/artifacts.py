@@ -31,7 +31,7 @@ def read_files(folder: Path, at_most: int = GREATEST_ARTIFACT) -> dict[str, byte
     try:
         for path in _walk(folder):
             with path.open("rb") as file:
-                content = file.read(left + 1)
+                content = file.read(min(os.fstat(file.fileno()).st_size, left) + 1)  # reserves all that at once
             left -= len(content)
             if left < 0:
                 raise ModelUnusable(f"The artifact is greater than the {at_most} bytes allowed.")

@@ -1,6 +1,7 @@
 """Other people's objects, which have no types, and other people's packages, which may not be installed."""
 
 import importlib
+import os
 from typing import Any, TypeAlias
 
 from gateway.core.errors import ModelUnusable
@@ -8,9 +9,13 @@ from gateway.core.errors import ModelUnusable
 Foreign: TypeAlias = Any
 """An estimator, a client, or whatever one of them returns: nothing is known of it until it has been looked at."""
 
+_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+
 
 def imported(module: str) -> Foreign:
     """Import a module of the ``mlflow`` extra. Raises ModelUnusable, which says what to install."""
+    for name, value in _QUIET.items():  # a gateway reports to nobody and has no terminal; who set them knows better
+        os.environ.setdefault(name, value)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

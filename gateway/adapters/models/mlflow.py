@@ -14,8 +14,6 @@ from gateway.adapters.models.uris import LATEST, ModelUri
 from gateway.core.errors import ModelUnusable
 from gateway.ports import Artifact
 
-_REGISTRY_META = "registered_model_meta"
-
 
 class MlflowModelStore:
     """The registry behind ``tracking_uri``: ``sqlite:///...``, ``http://...``, or a folder as MLflow makes it."""
@@ -29,7 +27,7 @@ class MlflowModelStore:
         wanted = ModelUri.parse(uri)
         with _translated(uri):
             if wanted.alias:
-                version = self._client.get_model_version_by_alias(wanted.name, wanted.alias).version
+                version = wanted.aliased(self._client.get_registered_model(wanted.name).aliases)
             elif wanted.version == LATEST:
                 found = self._client.search_model_versions(f"name='{wanted.name}'")
                 return wanted.pinned({}, [str(each.version) for each in found])
@@ -42,15 +40,14 @@ class MlflowModelStore:
         wanted = ModelUri.parse(pinned)
         Path(into).mkdir(parents=True, exist_ok=True)
         with _translated(pinned):
-            self._download(self._location(wanted), into)
-        Path(into, _REGISTRY_META).unlink(missing_ok=True)  # written on this side: not the artifact's own bytes
+            folder = self._download(self._location(wanted), into)
         try:
-            content = Path(into, mlmodel.FILE_NAME).read_bytes()
+            content = (folder / mlmodel.FILE_NAME).read_bytes()
         except OSError as error:
             raise ModelUnusable(f"The artifact of {pinned} holds no {mlmodel.FILE_NAME} file.") from error
-        model = mlmodel.parse(content)
+        model, path = mlmodel.parse(content), folder.relative_to(Path(into).resolve()).as_posix()
         return Artifact(
-            wanted.name, wanted.version, pinned, model.flavour(), ".", model.feature_service(), model.task()
+            wanted.name, wanted.version, pinned, model.flavour(), path, model.feature_service(), model.task()
         )
 
     @property
@@ -66,11 +63,12 @@ class MlflowModelStore:
             location = str(self._client.get_logged_model(location.removeprefix("models:/")).artifact_location)
         return location
 
-    def _download(self, location: str, into: str) -> None:
-        artifacts = imported("mlflow.artifacts")
-        artifacts.download_artifacts(
+    def _download(self, location: str, into: str) -> Path:
+        """Download into a folder below ``into``, and say which: MLflow names it after the location's last part."""
+        folder = imported("mlflow.artifacts").download_artifacts(
             artifact_uri=location, dst_path=into, tracking_uri=self._uri, registry_uri=self._uri
         )
+        return Path(folder).resolve()
 
 
 @contextmanager

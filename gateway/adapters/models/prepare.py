@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGALRM, SIGKILL, SIGXCPU
-from typing import BinaryIO
 
 import msgspec
 
@@ -29,6 +28,7 @@ from gateway.ports import Artifact, Model, ModelStore
 _CHILD = "gateway.adapters.models.inspect_child"
 _INCOMING = ".incoming-"
 _CARD_FILE = "manifest.json"
+_JOB, _VERDICT = "job.json", "verdict.json"
 _LONGEST_VERDICT = 2**20
 _PASSED_ON = (
     "HOME",
@@ -37,7 +37,6 @@ _PASSED_ON = (
     "LD_LIBRARY_PATH",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
     "PATH",
-    "TMPDIR",
     "TZ",
 )
 _OUT_OF_TIME = frozenset({-SIGALRM, -SIGXCPU})
@@ -144,12 +143,9 @@ def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limi
     Whatever the artifact does there - crash, loop, allocate, start processes - ends with that process group.
     """
     job = Job(str(folder), digest, artifact, limits.wall_s, limits.memory_bytes, limits.artifact_bytes)
-    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
-        stdin.write(msgspec.json.encode(job))
-        stdin.seek(0)
-        code = _run(stdin, stdout, folder, limits.wall_s)
-        stdout.seek(0)
-        verdict = _read(stdout.read(_LONGEST_VERDICT))
+    with tempfile.TemporaryDirectory(prefix="gateway-inspect-", ignore_cleanup_errors=True) as scratch:
+        code = _run(msgspec.json.encode(job), Path(scratch), limits.wall_s)
+        verdict = _read(Path(scratch, _VERDICT))
     if verdict is not None and verdict.card is not None:
         return verdict.card
     if verdict is not None:
@@ -157,21 +153,23 @@ def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limi
     raise ModelUnusable(f"{artifact.uri}: {_how_it_ended(code, limits)}")
 
 
-def _run(stdin: BinaryIO, stdout: BinaryIO, folder: Path, wall_s: float) -> int | None:
+def _run(job: bytes, scratch: Path, wall_s: float) -> int | None:
     """Run the child for at most ``wall_s`` seconds and return its exit code, None when it ran out of time.
 
-    Files, not pipes: a process that the artifact started could hold a pipe open for ever.
+    It reads and writes files, not pipes: a process that the artifact started could hold a pipe open for ever.
     """
     command = [sys.executable, "-P", "-W", "ignore", "-m", _CHILD]
-    child = subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
-        command,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        env=_environment(),
-        start_new_session=True,
-    )
+    (scratch / _JOB).write_bytes(job)
+    with (scratch / _JOB).open("rb") as stdin, (scratch / _VERDICT).open("wb") as stdout:
+        child = subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+            cwd=scratch,
+            env=_environment(scratch),
+            start_new_session=True,
+        )
     handle = os.pidfd_open(child.pid)
     try:
         waiting = select.poll()
@@ -185,16 +183,18 @@ def _run(stdin: BinaryIO, stdout: BinaryIO, folder: Path, wall_s: float) -> int 
     return code if in_time else None
 
 
-def _environment() -> dict[str, str]:
+def _environment(scratch: Path) -> dict[str, str]:
     """Pass on what Python needs and nothing that an artifact should not see, such as database passwords."""
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return passed_on | one_thread | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    importable = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    return passed_on | one_thread | {"PYTHONPATH": importable, "TMPDIR": str(scratch)}
 
 
-def _read(line: bytes) -> Verdict | None:
+def _read(path: Path) -> Verdict | None:
     try:
-        return msgspec.json.decode(line, type=Verdict)
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(_LONGEST_VERDICT), type=Verdict)
     except msgspec.MsgspecError:
         return None
 

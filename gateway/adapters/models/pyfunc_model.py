@@ -4,7 +4,9 @@
 second class (label: at least one half), a matrix is probabilities by class, anything else is labels.
 """
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,10 @@ class Pyfunc:
         pyfunc = imported("mlflow.pyfunc")
         self.described = mlmodel.parse(files[mlmodel.FILE_NAME])
         self.described.settings("python_function")
-        self._copy = tempfile.TemporaryDirectory(prefix="gateway-pyfunc-")
-        write_files(files, Path(self._copy.name))
-        self.predict = pyfunc.load_model(self._copy.name).predict
+        copy = tempfile.mkdtemp(prefix="gateway-pyfunc-")
+        weakref.finalize(self, shutil.rmtree, copy, ignore_errors=True)
+        write_files(files, Path(copy))
+        self.predict = pyfunc.load_model(copy).predict
 
 
 class PyfuncModel:

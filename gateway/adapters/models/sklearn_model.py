@@ -93,9 +93,13 @@ def task_of(estimator: Foreign) -> Task:
     """Say what kind of answer an estimator gives. Raises ModelUnusable."""
     from sklearn.base import is_classifier, is_regressor  # scikit-learn takes a second to import
 
-    if is_regressor(estimator):
+    try:
+        regressor, classifier = is_regressor(estimator), is_classifier(estimator)
+    except AttributeError:  # scikit-learn asks for tags, which only estimators have
+        regressor, classifier = False, False
+    if regressor:
         return Task.REGRESSION
-    if not is_classifier(estimator) or not hasattr(estimator, "classes_"):
+    if not classifier or not hasattr(estimator, "classes_"):
         raise ModelUnusable(f"A {type(estimator).__name__} is neither a fitted classifier nor a regressor.")
     return Task.BINARY if len(estimator.classes_) == 2 else Task.MULTICLASS
 

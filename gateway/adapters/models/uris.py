@@ -44,14 +44,16 @@ class ModelUri:
         """
         if not versions:
             raise ModelUnusable(f"The registry has no model {self.name}.")
-        version = self.version
-        if self.alias:
-            if self.alias not in aliases:
-                known = ", ".join(sorted(aliases)) or "none"
-                raise ModelUnusable(f"Model {self.name} has no alias {self.alias}; it has: {known}.")
-            version = aliases[self.alias]
-        elif version == LATEST:
+        version = self.aliased(aliases) if self.alias else self.version
+        if version == LATEST:
             version = max(versions, key=int)
         if version not in versions:
             raise ModelUnusable(f"Model {self.name} has no version {version}; the latest is {max(versions, key=int)}.")
         return f"models:/{self.name}/{version}"
+
+    def aliased(self, aliases: Mapping[str, str]) -> str:
+        """Return the version the alias points at. Raises ModelUnusable, which lists the aliases there are."""
+        if self.alias not in aliases:
+            known = ", ".join(sorted(aliases)) or "none"
+            raise ModelUnusable(f"Model {self.name} has no alias {self.alias}; it has: {known}.")
+        return aliases[self.alias]
