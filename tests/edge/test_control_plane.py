@@ -1,0 +1,393 @@
+"""The operators' door: what each route translates, and whom it does not let in."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from fastapi import FastAPI, Response
+
+from gateway.core.errors import ModelUnusable
+from gateway.core.features import NO_FEATURES, FeaturePlan
+from gateway.core.ids import SigningKeys, mint
+from gateway.core.inputs import lay_out, read_body
+from gateway.core.tables import table_of
+from gateway.edge.control_guard import MAX_BODY
+from gateway.edge.control_plane import ControlPlane, Prepared, Spooled, create_app
+from tests.control_house import NAME, SPEC, House, card
+
+KEYS = SigningKeys("k1", {"k1": b"k" * 32})
+HERE = f"/admin/deployments/{NAME}"
+GOOD = {"1": 0.2, "2": 0.2}
+WORSE = {"1": 0.2, "2": 0.6}
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Desk:
+    """What stands behind the door in these tests, beside the memory house."""
+
+    house: House
+    settled: list[float] = field(default_factory=list)
+    unready: str | None = None
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Work at once: there is one thread here."""
+        await asyncio.sleep(0)
+        return work()
+
+    async def prepare(self, deployment: str, uri: str) -> Prepared:
+        """A model of the version named, or none."""
+        version = uri.rpartition("/")[2]
+        if version == "broken":
+            raise ModelUnusable("Its digest is not what the registry says.")
+        return Prepared(card(version), self.features(deployment))
+
+    def features(self, deployment: str) -> FeaturePlan:  # noqa: ARG002 - the same for every deployment
+        """No variant reads the feature store here."""
+        return NO_FEATURES
+
+    async def settle(self, seconds: float) -> Sequence[Spooled]:
+        """Nothing is left."""
+        self.settled.append(seconds)
+        return [Spooled("host", 1.0, 0, 0, 0)]
+
+    def app(self) -> FastAPI:
+        """The app over this desk."""
+        return create_app(
+            ControlPlane(
+                control=self.house.control,
+                state=self.house.state,
+                log=self.house.log,
+                clock=self.house.clock,
+                run=self.run,
+                prepare=self.prepare,
+                features=self.features,
+                settle=self.settle,
+                keys=lambda: KEYS,
+                metrics=lambda: Response("up 1\n", media_type="text/plain"),
+                unready=lambda: self.unready,
+                declared={NAME: SPEC},
+                hosts=frozenset({"gateway.example"}),
+            )
+        )
+
+
+@pytest.fixture
+def house() -> House:
+    return House().open()
+
+
+@pytest.fixture
+def desk(house: House) -> Desk:
+    return Desk(house)
+
+
+@pytest.fixture
+async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(desk.app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8001") as client:
+        yield client
+
+
+def problem(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
+    """Check that it is problem details of this status and type."""
+    body: dict[str, Any] = response.json()
+    assert (response.status_code, body["status"], body["type"]) == (status, status, kind), body
+    assert response.headers["content-type"] == "application/problem+json"
+    return body
+
+
+async def test_a_deployment_shows_its_variants_and_its_revision_is_the_etag(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    house.start()
+    house.serve(20, GOOD)
+    house.look()
+    response = await client.get(HERE)
+    body = response.json()
+    assert response.headers["etag"] == f'"{house.document.revision}"'
+    stable, canary = body["variants"]
+    assert (stable["role"], stable["model_version"], stable["weight"]) == ("stable", "1", 0.8)
+    assert (canary["name"], canary["model_version"], canary["weight"]) == ("canary", "2", 0.2)
+    assert (canary["phase"], canary["step"]["number"], canary["step"]["of"]) == ("running", 1, 2)
+    assert canary["verdict"]["finding"] == "inconclusive"
+    assert canary["digest"] == "digest-2"
+    assert (await client.get("/admin/deployments")).json()["deployments"] == [body]
+
+
+async def test_the_inputs_carry_a_body_that_predict_accepts(house: House, client: httpx.AsyncClient) -> None:
+    inputs = (await client.get(HERE)).json()["inputs"]
+    assert [feature["name"] for feature in inputs["features"]] == ["distance", "sched_dep_hour"]
+    assert inputs["example"] == {"features": {"distance": 1400.0, "sched_dep_hour": 0}}
+    assert read_body(lay_out(table_of(house.document, NO_FEATURES)), inputs["example"])
+
+
+async def test_a_spec_that_differs_from_the_file_is_reported_and_nothing_more(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    assert (await client.get(HERE)).json()["config_drift"] is False
+    house.control.apply(replace(SPEC, keep_previous=1), actor="ann", reason="less")
+    assert (await client.get(HERE)).json()["config_drift"] is True
+
+
+async def test_a_canary_is_prepared_and_started(house: House, client: httpx.AsyncClient) -> None:
+    response = await client.post(f"{HERE}/canary", json={"model": "models:/flights/2", "plan": "quick"})
+    assert response.status_code == 201
+    assert (response.json()["action"], response.json()["actor"]) == ("start", "local")
+    assert house.rollout().model.version == "2"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "pointer"),
+    [
+        ({"model": "models:/flights/broken", "plan": "quick"}, "model-unusable", None),
+        ({"model": "models:/flights/2", "plan": "heroic"}, "invalid-body", "/plan"),
+        ({"model": "models:/flights/2"}, "invalid-body", "/plan"),
+        ({"model": "m", "plan": "quick", "name": "No Good"}, "invalid-body", "/name"),
+        ({"model": "m", "plan": "quick", "guardrails": [{"metric": "charm"}]}, "unmeasurable", None),
+        ({"model": "m", "plan": "quick", "evil": 1}, "invalid-body", ""),
+        ({"model": "\ud800", "plan": "quick"}, "invalid-body", "/model"),
+    ],
+)
+async def test_a_canary_that_cannot_be_is_422_and_nothing_is_echoed(
+    client: httpx.AsyncClient, body: dict[str, Any], kind: str, pointer: str | None
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = await client.post(f"{HERE}/canary", content=json.dumps(body), headers=headers)
+    said = problem(response, 422, kind)
+    assert pointer is None or said["errors"][0]["pointer"] == pointer
+    assert not {"evil", "heroic", "No Good"} & set(response.text.replace('"', " ").split())
+
+
+async def test_a_second_candidate_of_a_name_is_409_before_anything_is_prepared(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    house.start()
+    response = await client.post(f"{HERE}/canary", json={"model": "models:/flights/broken", "plan": "quick"})
+    problem(response, 409, "candidate-running")
+
+
+async def test_traffic_needs_the_revision_it_was_made_for(house: House, client: httpx.AsyncClient) -> None:
+    house.start()
+    etag = (await client.get(HERE)).headers["etag"]
+    problem(await client.put(f"{HERE}/traffic", json={"canary": 0.4}), 428, "revision-required")
+    stale = await client.put(f"{HERE}/traffic", json={"canary": 0.4}, headers={"If-Match": '"1"'})
+    problem(stale, 412, "revision-conflict")
+    problem(await client.put(f"{HERE}/traffic", json={}, headers={"If-Match": "*"}), 400, "bad-request")
+    held = await client.put(f"{HERE}/traffic", json={"canary": 0.4}, headers={"If-Match": etag})
+    assert held.status_code == 200
+    assert (house.rollout().weight, house.rollout().phase) == (0.4, "paused")
+    long = {"weights": {"canary": 0.3}, "shadows": {}, "reason": "less"}
+    again = await client.put(f"{HERE}/traffic", json=long, headers={"If-Match": str(held.json()["revision"])})
+    assert again.json()["reason"] == "less"
+    assert house.rollout().weight == 0.3
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        ({"nobody": 0.1}, 422, "unknown-variant"),
+        ({"canary": 1.5}, 422, "invalid-body"),
+        ({"canary": "0.1"}, 422, "invalid-body"),
+        ({"canary": True}, 422, "invalid-body"),
+        ({"weights": {"canary": 0.1}, "shadows": {"v9": 1.0}}, 422, "unknown-variant"),
+        ({"canary": 0.1}, 409, "candidate-latched"),
+    ],
+)
+async def test_traffic_that_cannot_be_is_refused(
+    house: House, client: httpx.AsyncClient, body: dict[str, Any], status: int, kind: str
+) -> None:
+    house.start()
+    await client.post(f"{HERE}/demote")
+    match = {"If-Match": str(house.document.revision)}
+    problem(await client.put(f"{HERE}/traffic", json=body, headers=match), status, kind)
+
+
+async def test_not_a_number_is_no_share(house: House, client: httpx.AsyncClient) -> None:
+    headers = {"If-Match": str(house.document.revision), "Content-Type": "application/json"}
+    response = await client.put(f"{HERE}/traffic", content=b'{"canary": NaN}', headers=headers)
+    problem(response, 422, "invalid-body")
+
+
+async def test_operators_signals_move_the_rollout_and_land_in_the_timeline(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    house.start()
+    for signal, phase in (("pause", "paused"), ("resume", "running"), ("promote", "promoted")):
+        response = await client.post(f"{HERE}/{signal}", json={"reason": f"to {signal}", "candidate": "canary"})
+        assert (response.status_code, response.json()["reason"]) == (200, f"to {signal}")
+        assert house.rollout().phase == phase
+    back = await client.post(f"{HERE}/rollback", json={"reason": "not so sure"})
+    assert back.status_code == 200
+    assert house.document.stable.model.version == "1"
+    timeline = (await client.get(f"{HERE}/timeline")).json()["decisions"]
+    actions = ["rollback", "promote", "resume", "pause", "ready", "start", "found"]
+    assert [decision["action"] for decision in timeline] == actions
+    assert len((await client.get(f"{HERE}/timeline?limit=2")).json()["decisions"]) == 2
+
+
+async def test_an_abort_needs_no_words(house: House, client: httpx.AsyncClient) -> None:
+    house.start()
+    assert (await client.post(f"{HERE}/demote")).status_code == 200
+    assert house.rollout().weight == 0.0
+
+
+async def test_an_impossible_signal_is_409_and_names_phase_and_signal(house: House, client: httpx.AsyncClient) -> None:
+    house.start()
+    await client.post(f"{HERE}/demote")
+    said = problem(await client.post(f"{HERE}/resume"), 409, "invalid-transition")
+    assert "demoted" in said["detail"]
+    assert "resume" in said["detail"]
+    problem(await client.post(f"{HERE}/rollback"), 409, "invalid-transition")
+
+
+async def test_shadows_come_and_go(house: House, client: httpx.AsyncClient) -> None:
+    added = await client.post(f"{HERE}/shadows", json={"model": "models:/flights/9", "name": "v9", "rate": 0.5})
+    assert added.status_code == 201
+    assert (await client.get(HERE)).json()["variants"][-1]["shadow"] == 0.5
+    assert (await client.delete(f"{HERE}/shadows/v9")).status_code == 200
+    problem(await client.delete(f"{HERE}/shadows/v9"), 422, "unknown-variant")
+
+
+async def test_the_verdict_shows_each_guardrail_with_numbers_and_a_sentence(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    house.start()
+    house.live(20, WORSE)
+    body = (await client.get(f"{HERE}/verdict?candidate=canary")).json()
+    assert (body["finding"], body["phase"], body["model_version"]) == ("fail", "demoted", "2")
+    guardrails = {one["metric"]: one for one in body["guardrails"]}
+    accuracy = guardrails["accuracy"]
+    assert accuracy["evidence"] >= accuracy["threshold"]
+    assert accuracy["low"] <= accuracy["difference"] <= accuracy["high"]
+    assert accuracy["n_candidate"] > 0
+    assert "worse than tolerated" in accuracy["sentence"]
+
+
+async def test_performance_counts_predictions_errors_and_accuracy_by_variant_and_span(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    house.start()
+    house.serve(200, {"1": 0.0, "2": 1.0}, fails={"2": 0.5})
+    [span] = (await client.get(f"{HERE}/performance?hours=1")).json()["spans"]
+    canary, stable = span["variants"]
+    assert (stable["variant"], stable["model_version"], stable["accuracy"], stable["failed"]) == ("stable", "1", 1.0, 0)
+    assert (canary["variant"], canary["accuracy"]) == ("canary", 0.0)
+    assert 0.2 < canary["error_rate"] < 0.8
+    assert stable["predictions"] + canary["predictions"] == 200
+    halves = (await client.get(f"{HERE}/performance?hours={200 / 3600}&spans=2")).json()["spans"]
+    assert [sum(line["predictions"] for line in half["variants"]) for half in halves] == [100, 100]
+
+
+async def test_a_prediction_is_found_by_its_id_and_a_forged_id_is_not(house: House, client: httpx.AsyncClient) -> None:
+    house.start()
+    house.serve(3, GOOD)
+    tag = table_of(house.document, NO_FEATURES).tag
+    issued = mint(KEYS, tag, "b2")
+    body = (await client.get(f"/admin/predictions/{issued}")).json()
+    assert body["prediction_id"] == issued
+    assert body["deployment"] == NAME
+    assert [outcome["metric"] for outcome in body["outcomes"]] == ["label"]
+    assert {arm["name"] for arm in body["arms"]} == {"stable", "canary"}
+    problem(await client.get(f"/admin/predictions/{issued[:-1]}x"), 404, "unknown-prediction")
+    problem(await client.get(f"/admin/predictions/{mint(KEYS, tag, 'b9')}"), 404, "unknown-prediction")
+
+
+async def test_the_ledger_drains_first_and_says_what_is_left(
+    house: House, desk: Desk, client: httpx.AsyncClient
+) -> None:
+    house.serve(10, GOOD)
+    body = (await client.get("/admin/ledger?settle_s=2")).json()
+    assert desk.settled == [2.0]
+    assert body["predictions"]["stored"] == 10
+    assert body["outcomes"]["joined"] == 10
+    assert body["spooled"] == [{"host": "host", "as_of": 1.0, "predictions": 0, "outcomes": 0, "shadows": 0}]
+    problem(await client.get("/admin/ledger?deployment=nowhere"), 404, "unknown-deployment")
+
+
+@pytest.mark.parametrize("path", ["", "/verdict", "/timeline", "/performance"])
+async def test_an_unknown_deployment_is_404_wherever_it_is_asked_for(client: httpx.AsyncClient, path: str) -> None:
+    problem(await client.get(f"/admin/deployments/nowhere{path}"), 404, "unknown-deployment")
+
+
+async def test_probes_say_alive_and_ready_or_why_not(desk: Desk, client: httpx.AsyncClient) -> None:
+    assert (await client.get("/livez")).json() == {"status": "ok"}
+    assert (await client.get("/readyz")).status_code == 200
+    desk.unready = "the store cannot be reached"
+    response = await client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (503, "the store cannot be reached")
+    assert (await client.get("/metrics")).text == "up 1\n"
+
+
+async def test_the_page_shows_how_things_stand_and_fetches_nothing(house: House, client: httpx.AsyncClient) -> None:
+    house.start()
+    house.live(20, WORSE)
+    house.control.start_canary(NAME, card("<b>3</b>"), NO_FEATURES, plan="quick", actor="<script>")
+    page = (await client.get("/")).text
+    assert "flight-delay" in page
+    assert "worse than tolerated" in page
+    assert "accuracy" in page
+    assert "<script" not in page
+    assert "<b>3" not in page
+    assert "http://" not in page.replace("http-equiv", "")
+    assert "https://" not in page
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8001", "127.0.0.1:8001", "[::1]:8001", "gateway.example"])
+async def test_its_own_names_are_let_in(client: httpx.AsyncClient, host: str) -> None:
+    assert (await client.get("/livez", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example"},
+        {"Host": ""},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+async def test_a_foreign_host_or_origin_is_403_whatever_it_asks_for(
+    house: House, client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    house.start()
+    problem(await client.post(f"{HERE}/demote", headers=headers), 403, "foreign-host")
+    assert house.rollout().phase == "running"
+
+
+async def test_a_large_body_is_413_announced_or_not(client: httpx.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(MAX_BODY // 65_536 + 2):
+            yield b" " * 65_536
+
+    headers = {"Content-Type": "application/json"}
+    for content in (b" " * (MAX_BODY + 1), endless()):
+        response = await client.post(f"{HERE}/canary", content=content, headers=headers)
+        problem(response, 413, "body-too-large")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b'"text"', b"[" * 5_000])
+async def test_what_is_no_json_object_is_4xx_problem_details(client: httpx.AsyncClient, content: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = await client.post(f"{HERE}/canary", content=content, headers=headers)
+    assert response.status_code in {400, 422}
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_openapi_describes_every_route_with_its_refusals(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    traffic = document["paths"]["/admin/deployments/{deployment}/traffic"]["put"]
+    assert {"200", "404", "409", "412", "422", "428", "503"} <= traffic["responses"].keys()
+    assert document["components"]["schemas"]["TrafficRequest"]["examples"]
+    routes = {
+        f"{verb} {path.removeprefix('/admin/deployments/{deployment}')}"
+        for path, verbs in document["paths"].items()
+        for verb in verbs
+    }
+    assert {"post /canary", "post /rollback", "delete /shadows/{name}", "get /verdict", "get /admin/ledger"} <= routes
