@@ -1,0 +1,121 @@
+"""What every control state promises: compare-and-set with its decisions, or nothing."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.adapters.store import open_store
+from gateway.core.deployments import (
+    DeploymentSpec,
+    Durability,
+    FeaturePolicy,
+    Field,
+    Guardrail,
+    ModelCard,
+    Plan,
+    ServingRules,
+    Step,
+    Task,
+    Type,
+)
+from gateway.core.errors import RevisionConflict
+from gateway.core.events import Decision
+from gateway.core.rollout import Phase, Rollout
+from gateway.core.routing import Part, Shadow
+from gateway.core.state import DeploymentState
+from gateway.ports import ControlState
+
+CARD = ModelCard(
+    "flight-delay",
+    "7",
+    "models:/flight-delay/7",
+    "d" * 64,
+    "sklearn",
+    "m",
+    (Field("x", Type.NUMBER),),
+    Task.BINARY,
+    (0, 1),
+)
+PLAN = Plan("careful", (Step(shadow=1.0, events=100), Step(weight=0.05, at_least_s=60.0)))
+SPEC = DeploymentSpec(
+    "flight-delay",
+    "flight-delay",
+    "models:/flight-delay/1",
+    rules=ServingRules(default=True, durability=Durability.DISK),
+    inputs={"x": Field("x", Type.NUMBER, default=1.5, minimum=0.0)},
+    features={"f": FeaturePolicy(default="none")},
+    guardrails=(Guardrail("error_rate"), Guardrail("accuracy", absolute=0.01)),
+    plans={"careful": PLAN},
+    label_values=(0, 1, "late"),
+)
+STATE = DeploymentState(
+    "flight-delay",
+    1,
+    SPEC,
+    Part("stable", "g1", CARD),
+    previous=(Part("stable", "g0", CARD),),
+    rollouts={"canary": Rollout("canary", "g2", CARD, PLAN, "salt", 1.0, 2.0, Phase.DEMOTED, reason="it was worse")},
+    shadows={"v9": Shadow(Part("v9", "g3", CARD), "salt", 0.5)},
+)
+
+
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])  # a new adapter adds one URL
+def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlState]:
+    store = open_store(request.param.format(tmp_path=tmp_path))
+    yield store.control
+    store.close()
+
+
+def decision(revision: int, reason: str = "because", **evidence: Any) -> Decision:
+    return Decision("flight-delay", revision, "advance", "judge", reason, 1.0, 2.0, "canary", "g2", evidence)
+
+
+def test_a_document_comes_back_as_it_was_written(control: ControlState) -> None:
+    control.write(STATE, 0, [])
+    assert control.read("flight-delay") == STATE
+    assert control.read("unheard of") is None
+
+
+def test_every_document_is_listed_by_name(control: ControlState) -> None:
+    control.write(replace(STATE, deployment="churn"), 0, [])
+    control.write(STATE, 0, [])
+    control.write(replace(STATE, deployment="a"), 0, [])
+    assert [state.deployment for state in control.all()] == ["a", "churn", "flight-delay"]
+
+
+def test_a_write_made_for_another_revision_changes_nothing_and_says_which_is_there(control: ControlState) -> None:
+    control.write(STATE, 0, [decision(1)])
+    for expected in (0, 2):
+        with pytest.raises(RevisionConflict) as conflict:
+            control.write(replace(STATE, revision=9), expected, [decision(9)])
+        assert (conflict.value.expected, conflict.value.found) == (expected, 1)
+    assert control.read("flight-delay") == STATE
+    assert control.timeline("flight-delay") == [decision(1)]
+
+
+def test_a_revision_only_grows(control: ControlState) -> None:
+    control.write(STATE, 0, [])
+    with pytest.raises(ValueError, match="does not follow"):
+        control.write(STATE, 1, [])
+
+
+def test_a_timeline_is_newest_first_and_keeps_its_evidence(control: ControlState) -> None:
+    control.write(STATE, 0, [decision(1, "first", e=2.5, cursor={"w-p000000": 12}), decision(1, "second")])
+    control.write(replace(STATE, revision=2), 1, [decision(2, "third")])
+    assert [line.reason for line in control.timeline("flight-delay")] == ["third", "second", "first"]
+    assert [line.reason for line in control.timeline("flight-delay", limit=2)] == ["third", "second"]
+    assert control.timeline("flight-delay")[-1].evidence == {"e": 2.5, "cursor": {"w-p000000": 12}}
+    assert control.timeline("unheard of") == []
+
+
+def test_what_a_judge_remembers_belongs_to_its_generation_and_moves_no_revision(control: ControlState) -> None:
+    control.write(STATE, 0, [])
+    assert control.judge_state("flight-delay", "g2") is None
+    control.save_judge_state("flight-delay", "g2", b"\x00one")
+    control.save_judge_state("flight-delay", "g2", b"\x00two")
+    assert control.judge_state("flight-delay", "g2") == b"\x00two"
+    assert control.judge_state("flight-delay", "g3") is None
+    assert control.read("flight-delay") == STATE
