@@ -120,7 +120,7 @@ class Control:
                 return None
             case = self._judged(state, rollout, watermark, visible)
             verdict = judging.verdict(case, watermark)
-            move = next_signal(rollout, verdict, watermark, observed(rollout.current, case))
+            move = next_signal(_since_opened(rollout, case), verdict, watermark, observed(rollout.current, case))
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
             seen = _seen_by_then(rollout, case)
@@ -138,7 +138,7 @@ class Control:
 
         It is saved before any decision: a crash in between costs nothing, since the next look finds the same verdict.
         """
-        case = self.case(rollout, state.deployment)
+        case = self.case(rollout, state.deployment, watermark)
         health, mature = _windows(rollout, case, watermark, visible)
         if health.until <= health.after:
             return case
@@ -168,10 +168,13 @@ class Control:
             return True
         return fits(state, rollout.name, rollout.plan.steps[rollout.step + 1].weight)
 
-    def case(self, rollout: Rollout, deployment: str) -> JudgeState:
-        """What the judge remembers of a candidate's generation: its last look, or a case just opened."""
+    def case(self, rollout: Rollout, deployment: str, at: float = 0.0) -> JudgeState:
+        """What the judge remembers of a candidate's generation: its last look, or a case just opened.
+
+        A candidate started when a replay had not shown any time yet is opened at data time ``at``.
+        """
         raw = self._state.judge_state(deployment, rollout.generation)
-        return _open(rollout) if raw is None else self._codec.decode(raw)
+        return _open(rollout, rollout.opened_at or at) if raw is None else self._codec.decode(raw)
 
     def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict]:
         """A candidate (None: the one there is) and what its evidence so far says. Raises UnknownVariant."""
@@ -243,8 +246,8 @@ class Control:
         state = self.read(deployment)
         chosen, spec = _plan(state.spec, plan), state.spec
         terms = Terms(guardrails or spec.guardrails, spec.alpha, spec.alpha_promote, spec.maturity_s)
-        rollout = begin(name, self._token(), model, chosen, self._token(), terms, self._clock.data())
-        _open(rollout)
+        rollout = begin(name, self._token(), model, chosen, self._token(), terms, self._now(deployment))
+        _open(rollout, rollout.opened_at)
 
         def change(state: DeploymentState) -> DeploymentState:
             accept(state.spec, state.stable.model, model, features)
@@ -262,7 +265,7 @@ class Control:
 
     def rollback(self, deployment: str, *, actor: str, reason: str) -> Decision:
         """Return to the previous stable. Raises InvalidTransition when there is none."""
-        at = self._clock.data()
+        at = self._now(deployment)
         return self._change(deployment, lambda s: rolled_back(s, at, self._token), Note("rollback", actor, reason))
 
     def set_traffic(
@@ -276,7 +279,7 @@ class Control:
         reason: str,
     ) -> Decision:
         """Put a whole split in force, made for revision ``expected``: RevisionConflict when that has gone by."""
-        at = self._clock.data()
+        at = self._now(deployment)
         split = {"weights": dict(weights), "shadows": dict(shadows)}
         note = Note("traffic", actor, reason, evidence={"split": split})
         return self._change(deployment, lambda s: with_traffic(s, weights, shadows, at, reason), note, expected)
@@ -306,7 +309,7 @@ class Control:
         return self._change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
     def _signal(self, deployment: str, signal: Signal, note: Note) -> Decision:
-        at, name = self._clock.data(), note.candidate or CANDIDATE
+        at, name = self._now(deployment), note.candidate or CANDIDATE
 
         def change(state: DeploymentState) -> DeploymentState:
             rollout = rollout_of(state, name)
@@ -330,6 +333,11 @@ class Control:
                 if expected is not None:
                     raise
 
+    def _now(self, deployment: str) -> float:
+        """Data time now; never before the last decision (a replay's clock has seen nothing after a restart)."""
+        last = self._state.timeline(deployment, 1)
+        return max(self._clock.data(), last[0].data_at if last else 0.0)
+
     def _write(self, before: DeploymentState, after: DeploymentState, note: Note) -> Decision:
         """Store the next revision with the decision that explains it, in one transaction, then tell people."""
         revised = replace(after, revision=before.revision + 1)
@@ -340,7 +348,7 @@ class Control:
             action=note.action,
             actor=note.actor,
             reason=note.reason,
-            data_at=self._clock.data(),
+            data_at=self._now(revised.deployment),
             machine_at=self._clock.wall(),
             candidate=note.candidate,
             generation=rollout.generation if rollout else None,
@@ -366,8 +374,14 @@ def _seen_by_then(rollout: Rollout, case: JudgeState) -> int:
     return observed(following, case)
 
 
-def _open(rollout: Rollout) -> JudgeState:
-    return _open_case(rollout.terms, rollout.model, rollout.plan.steps, rollout.opened_at)
+def _since_opened(rollout: Rollout, case: JudgeState) -> Rollout:
+    """The rollout with no time counted from before its case was opened."""
+    since, patient_since = max(rollout.since, case.opened_at), max(rollout.patient_since, case.opened_at)
+    return replace(rollout, since=since, patient_since=patient_since)
+
+
+def _open(rollout: Rollout, at: float) -> JudgeState:
+    return _open_case(rollout.terms, rollout.model, rollout.plan.steps, at)
 
 
 def _open_case(terms: Terms, model: ModelCard, steps: Sequence[Step], at: float = 0.0) -> JudgeState:

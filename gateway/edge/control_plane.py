@@ -8,8 +8,9 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -52,7 +53,9 @@ from gateway.edge.control_views import (
     verdict_view,
     versions_of,
 )
+from gateway.edge.run import Run as Run  # part of what the door asks for
 from gateway.edge.status_page import Glance, render
+from gateway.edge.trend import Trend
 from gateway.ports import Clock, ControlState, EventLog
 
 PRINCIPAL = "local"
@@ -60,16 +63,8 @@ PRINCIPAL = "local"
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 _HOUR_S = 3_600.0
 _GLANCE_HOURS = 24.0
+_GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
-
-_T = TypeVar("_T")
-
-
-class Run(Protocol):
-    """Runs blocking work on the store's thread and waits for it without blocking the loop."""
-
-    async def __call__(self, work: Callable[[], _T]) -> _T:
-        """Return what ``work`` returns, or raise what it raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +119,7 @@ def create_app(plane: ControlPlane) -> FastAPI:
         version="1",
     )
     app.state.plane = plane
+    app.state.trend = Trend(plane.log, plane.clock, plane.run)
     app.add_middleware(ControlGuard, hosts=plane.hosts)
     app.include_router(_reading)
     app.include_router(_operating)
@@ -351,21 +347,27 @@ def metrics(plane: Plane) -> Response:
 
 
 @_probing.get("/", response_class=HTMLResponse)
-async def status(plane: Plane) -> HTMLResponse:
+async def status(plane: Plane, request: Request) -> HTMLResponse:
     """A page for people: deployments, variants, live performance, the last decisions."""
-
-    def work() -> list[Glance]:
-        since = _now(plane) - _GLANCE_HOURS * _HOUR_S
-        return [
-            Glance(
-                _describe(plane, state),
-                _span(plane, state, since, _now(plane)),
-                tuple(map(decision_view, plane.state.timeline(state.deployment, 8))),
-            )
-            for state in plane.state.all()
+    trend: Trend = request.app.state.trend
+    now, glances = _now(plane), []
+    for state in await plane.run(plane.state.all):
+        view, lately, decisions = await plane.run(partial(_glance, plane, state, now))
+        weeks = await trend.weeks(state.deployment, now)
+        spans = [
+            PerformanceSpan(after=w.after, until=w.until, variants=performance_lines(w.rows, versions_of(state)))
+            for w in weeks
         ]
+        glances.append(Glance(view, lately, decisions, tuple(spans)))
+    return HTMLResponse(render(glances, _GLANCE_HOURS))
 
-    return HTMLResponse(render(await plane.run(work), _GLANCE_HOURS))
+
+def _glance(
+    plane: ControlPlane, state: DeploymentState, now: float
+) -> tuple[DeploymentView, PerformanceSpan, tuple[DecisionView, ...]]:
+    decisions = plane.state.timeline(state.deployment, _GLANCE_DECISIONS)
+    lately = _span(plane, state, now - _GLANCE_HOURS * _HOUR_S, now)
+    return _describe(plane, state), lately, tuple(map(decision_view, decisions))
 
 
 async def _signal(plane: ControlPlane, deployment: str, signal: Signal, body: SignalRequest) -> DecisionView:

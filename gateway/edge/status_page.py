@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
+from gateway.core.routing import STABLE
 from gateway.edge.control_schemas import (
     DecisionView,
     DeploymentView,
@@ -24,6 +25,7 @@ h1{font-size:1.3rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}h3{font-size:.95rem;
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top}
 th{font-weight:600;color:#555;border-bottom:1px solid #ccc}td{border-bottom:1px solid #eee}
 td.n{font-variant-numeric:tabular-nums}.quiet{color:#666}.fail,.demoted{color:#b00020}.pass,.promoted{color:#0a6e31}
+.bar{display:inline-block;height:.7em;background:#7a9cc6}
 @media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#16181b}th,h3,.quiet{color:#a0a0a0}
 th{border-color:#444}td{border-color:#2a2d31}.fail,.demoted{color:#ff7a85}.pass,.promoted{color:#63d28b}}
 """
@@ -31,11 +33,12 @@ th{border-color:#444}td{border-color:#2a2d31}.fail,.demoted{color:#ff7a85}.pass,
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One deployment, its last hours and its last decisions."""
+    """One deployment, its last hours, its last decisions and its last weeks (oldest first)."""
 
     deployment: DeploymentView
     lately: PerformanceSpan
     decisions: tuple[DecisionView, ...]
+    weeks: tuple[PerformanceSpan, ...]
 
 
 def render(glances: Sequence[Glance], hours: float) -> str:
@@ -61,11 +64,15 @@ def _deployment(glance: Glance, hours: float) -> str:
         ("variant", "version", "predictions", "failed", "with label", "accuracy", "Brier"),
         map(_performance, glance.lately.variants),
     )
+    weeks = _table(
+        ("week from", "version", "predictions", "with label", "accuracy"),
+        (_week(week, line) for week in reversed(glance.weeks) for line in week.variants if line.variant == STABLE),
+    )
     decisions = _table(("when (data time)", "revision", "who", "what", "why"), map(_decision, glance.decisions))
     return (
         f"<h2>{escape(shown.deployment)} <span class='quiet'>revision {shown.revision}{drift}</span></h2>{variants}"
         f"<h3>last {hours:g} hours of data time, until {_time(glance.lately.until)}</h3>{lately}"
-        f"<h3>last decisions</h3>{decisions}"
+        f"<h3>stable, week by week of data time</h3>{weeks}<h3>last decisions</h3>{decisions}"
     )
 
 
@@ -92,6 +99,17 @@ def _performance(line: PerformanceLine) -> list[str]:
         f"{line.labelled:,}",
         _percent(line.accuracy),
         "none" if line.brier is None else f"{line.brier:.4f}",
+    ]
+
+
+def _week(week: PerformanceSpan, line: PerformanceLine) -> list[str]:
+    bar = "" if line.accuracy is None else f'<span class="bar" style="width:{line.accuracy * 10:.2f}rem"></span>'
+    return [
+        _time(week.after)[:10],
+        escape(line.model_version or "no longer known"),
+        f"{line.predictions:,}",
+        f"{line.labelled:,}",
+        f"{bar} {_percent(line.accuracy)}",
     ]
 
 

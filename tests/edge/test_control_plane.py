@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from gateway.core.inputs import lay_out, read_body
 from gateway.core.tables import table_of
 from gateway.edge.control_guard import MAX_BODY
 from gateway.edge.control_plane import ControlPlane, Prepared, Spooled, create_app
+from gateway.edge.trend import WEEK_S
 from tests.control_house import NAME, SPEC, House, card
 
 KEYS = SigningKeys("k1", {"k1": b"k" * 32})
@@ -336,6 +338,16 @@ async def test_the_page_shows_how_things_stand_and_fetches_nothing(house: House,
     assert "<b>3" not in page
     assert "http://" not in page.replace("http-equiv", "")
     assert "https://" not in page
+
+
+async def test_the_page_shows_how_stable_did_week_by_week(house: House, client: httpx.AsyncClient) -> None:
+    house.serve(100, {"1": 0.0})
+    house.clock.advance(WEEK_S)
+    house.serve(100, {"1": 1.0})
+    page = (await client.get("/")).text
+    [now, before] = re.findall(r"<td class=n>(2013-\d\d-\d\d)</td><td class=n>1</td><td class=n>100</td>", page)
+    assert now > before
+    assert page.index("> 0.0 %") < page.index("> 100.0 %")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8001", "127.0.0.1:8001", "[::1]:8001", "gateway.example"])

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.adapters.clock import ManualClock
 from gateway.adapters.store.memory import MemoryControlState
-from gateway.core.deployments import Guardrail, Task
+from gateway.core.deployments import Guardrail, Plan, Step, Task
 from gateway.core.errors import (
     CandidateLatched,
     CandidateRunning,
@@ -28,6 +29,7 @@ from tests.control_house import NAME, SPEC, T0, House, card
 GOOD = {"1": 0.2, "2": 0.2}
 BETTER = {"1": 0.3, "2": 0.1}
 WORSE = {"1": 0.2, "2": 0.6}
+SLOW = Plan("slow", (Step(weight=0.2, at_least_s=3_600.0, events=10), Step(weight=0.5)))
 
 
 @pytest.fixture
@@ -258,6 +260,23 @@ def test_a_candidate_takes_traffic_only_once_every_worker_is_ready(house: House)
     assert house.control.ready(NAME, generation) is not None
     assert house.control.ready(NAME, generation) is None
     assert (house.rollout().phase, house.rollout().weight) == (Phase.RUNNING, 0.2)
+
+
+def test_a_candidate_started_before_a_replay_showed_any_time_counts_from_the_first_look() -> None:
+    house = House(clock=ManualClock(data=0.0)).open(replace(SPEC, plans={"slow": SLOW}))
+    house.start(plan="slow")
+    house.clock.observe(T0)
+    house.serve(300, GOOD)
+    assert house.look() == []
+    house.clock.advance(3_600.0)
+    assert [decision.action for decision in house.look()] == ["advance"]
+
+
+def test_data_time_of_decisions_never_goes_back_even_where_a_replay_clock_starts_anew(house: House) -> None:
+    house.start()
+    house.clock = ManualClock(data=0.0)
+    again = House(state=house.state, log=house.log, clock=house.clock)
+    assert again.control.send(NAME, Signal.PAUSE, actor="ann", reason="").data_at == T0
 
 
 def test_a_candidate_that_cannot_be_judged_or_served_is_refused_and_leaves_no_trace(house: House) -> None:
