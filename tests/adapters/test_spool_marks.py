@@ -9,6 +9,7 @@ import pytest
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import SLOT_BYTES, SLOTS, MarksFile, crashes
 from gateway.core.events import CrashRecord, Event
+from gateway.ports import Marks
 from tests.records import T0, TAG
 
 
@@ -19,11 +20,12 @@ def found(folder: Path) -> list[Event]:
 
 
 def test_a_run_is_marked_while_it_lasts_and_not_after(tmp_path: Path) -> None:
-    marks = MarksFile(tmp_path, writer="w")
+    file = MarksFile(tmp_path, writer="w")
+    marks: Marks = file
     with marks.running(TAG, ["b1", "b2"], "g-canary", T0):
         assert found(tmp_path) == [CrashRecord(TAG, body, "g-canary", T0) for body in ("b1", "b2")]
     assert found(tmp_path) == []
-    marks.close()
+    file.close()
 
 
 def test_a_run_that_raises_is_cleared_too(tmp_path: Path) -> None:

@@ -224,3 +224,12 @@ def test_segments_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     [segment] = (tmp_path / "spool").glob("*.seg")
     assert segment.stat().st_mode & 0o777 == 0o600
     spool.close()
+
+
+async def test_a_flush_that_comes_to_a_closing_spool_is_refused(tmp_path: Path) -> None:
+    spool = SegmentSpool(tmp_path, writer="w")
+    spool.append(outcome())
+    flushing = asyncio.create_task(spool.flush())
+    spool.close()
+    with pytest.raises(LogRefused):
+        await flushing

@@ -61,6 +61,11 @@ def test_a_commit_is_synced_and_logged_ahead(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").get == "wal"
 
 
+def test_the_file_is_its_owners_only(tmp_path: Path) -> None:
+    with closing(Database(tmp_path / "store.db")):
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
 def test_a_batch_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
     store = open_store(f"sqlite:{tmp_path}/store.db")
     broken = outcome(

@@ -86,10 +86,12 @@ class SpoolReader:
     def pending(self, spool_id: str, offset: int) -> dict[str, int]:
         """Count by kind the records that stand between ``offset`` and the end: what is spooled and not stored."""
         try:
-            data = self._path(spool_id).read_bytes()
+            with self._path(spool_id).open("rb") as file:
+                file.seek(offset)
+                data = file.read()
         except FileNotFoundError:
             return {}
-        kinds = (found.kind for found in frames.scan(data, 0, offset) if isinstance(found, Frame))
+        kinds = (found.kind for found in frames.scan(data, offset) if isinstance(found, Frame))
         known = {kind.value: kind.name.lower() for kind in frames.Kind}
         return dict(Counter(known.get(kind, "unknown") for kind in kinds))
 

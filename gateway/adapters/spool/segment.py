@@ -148,6 +148,7 @@ class _GroupCommit:
         self._synced = 0
         self._lost = 0
         self._round: asyncio.Task[bool] | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool-fsync")
 
     def appended(self, path: Path) -> None:
@@ -169,12 +170,16 @@ class _GroupCommit:
         return True
 
     def close(self) -> None:
-        """Wait for the fsync under way, if any."""
+        """Wait for the fsync under way, if any; none begins after it."""
+        self._closed = True
         self._thread.shutdown(wait=True)
 
     async def _sync(self) -> bool:
         count, dirty = self._count, self._dirty
         self._dirty = {}
+        if self._closed:
+            self._round = None
+            return False
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._sync_files, dirty)
         except OSError:

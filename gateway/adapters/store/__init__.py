@@ -14,7 +14,7 @@ from gateway.ports import ControlState, EventLog
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An opened store. Both halves are safe to call from several threads, and both may block."""
+    """An opened store. Its halves may block, so they belong in a thread that nothing else waits for."""
 
     events: EventLog
     control: ControlState

@@ -108,6 +108,7 @@ def _lock_out_others(path: Path) -> int:
 
 
 def _open(path: Path) -> apsw.Connection:
+    path.touch(0o600)  # it holds what people sent; SQLite gives its other files the same mode
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(1_000)  # somebody may be reading the file with the sqlite3 shell
     mode = value(connection, "PRAGMA journal_mode=WAL")
