@@ -167,13 +167,14 @@ class Predict:
 
     async def _answer(self, trip: Trip, draws: Sequence[Draw]) -> tuple[Sight, list[Result]]:
         """Read features once and run the models. What goes wrong becomes the results', for all of it is recorded."""
-        sight = Sight(unavailable(trip.table.features, len(draws)))
+        sight = None
         try:
             sight = await self._look(trip, draws)
             sight = replace(sight, vectors=self._resolve(trip, sight.batch))
             return sight, await self._run_arms(trip, draws, sight.vectors)
         except BaseException as error:  # noqa: BLE001 - also cancelled, also a bug of ours: recorded first, then raised
-            return sight, [Result(error=error, failure=error)] * len(draws)
+            blank = Sight(unavailable(trip.table.features, len(draws)))
+            return sight or blank, [Result(error=error, failure=error)] * len(draws)
 
     async def _look(self, trip: Trip, draws: Sequence[Draw]) -> Sight:
         """Read the union of what all variants need, for all instances in one go."""

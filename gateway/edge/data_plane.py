@@ -100,7 +100,7 @@ def create_app(plane: DataPlane) -> FastAPI:
 
 
 def _predictions(app: FastAPI, plane: DataPlane) -> None:
-    lane = Lane(plane.max_concurrency)
+    lane, docs = Lane(plane.max_concurrency), _predict_docs(plane)
 
     async def answer(request: Request, deployment: str | None) -> Response:
         arrived = plane.clock.machine()
@@ -112,11 +112,11 @@ def _predictions(app: FastAPI, plane: DataPlane) -> None:
         batch = isinstance(body, dict) and "instances" in body
         return _json({"predictions": answers} if batch else answers[0])
 
-    @app.post("/predict", summary="Predict with the default deployment", **_PREDICT_DOCS)
+    @app.post("/predict", summary="Predict with the default deployment", **docs)
     async def predict(request: Request) -> Response:
         return await answer(request, None)
 
-    @app.post("/predict/{deployment}", summary="Predict with the named deployment", **_PREDICT_DOCS)
+    @app.post("/predict/{deployment}", summary="Predict with the named deployment", **docs)
     async def predict_with(request: Request, deployment: str) -> Response:
         return await answer(request, deployment)
 
@@ -217,23 +217,27 @@ def _json(content: object, status: int = 200, media_type: str = "application/jso
     return Response(msgspec.json.encode(content), status, media_type=media_type)
 
 
-_PREDICT_DOCS: dict[str, Any] = {
-    "response_class": Response,
-    "tags": ["predictions"],
-    "responses": {
-        200: schemas.gives(schemas.Prediction, schemas.Predictions, description="The answer, remembered"),
-        **schemas.problems([400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504]),
-    },
-    "openapi_extra": schemas.takes(schemas.Instance, schemas.Batch)
-    | {
-        "parameters": [
-            schemas.header("X-Deadline-Ms", "Bounds the whole request, in milliseconds.", "250"),
-            schemas.header("X-Variant", "Forces a variant, where the deployment allows it; never evidence.", "canary"),
-            schemas.header("X-Explain", "1 adds `explain` to the answer.", "1"),
-            schemas.header("X-Event-Time", "Data time, under clock: replay only.", "2026-11-23T21:00:00Z"),
-        ]
-    },
-}
+def _predict_docs(plane: DataPlane) -> dict[str, Any]:
+    deadline = "Bounds the whole request, in milliseconds."
+    variant = "Forces a variant, where the deployment allows it; such a request is never evidence."
+    then = "Data time: RFC 3339 with its zone, or seconds since the Unix epoch."
+    headers = [
+        schemas.header("X-Deadline-Ms", deadline, 250, type="integer", minimum=0, maximum=999_999_999),
+        schemas.header("X-Variant", variant, "canary", type="string"),
+        schemas.header("X-Explain", "`1` adds `explain` to the answer.", "1", type="string"),
+    ]
+    if plane.replay:
+        headers.append(schemas.header("X-Event-Time", then, "2026-11-23T21:00:00Z", type="string"))
+    return {
+        "response_class": Response,
+        "tags": ["predictions"],
+        "responses": {
+            200: schemas.gives(schemas.Prediction, schemas.Predictions, description="The answer, remembered"),
+            **schemas.problems([400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504]),
+        },
+        "openapi_extra": schemas.takes(schemas.Instance, schemas.Batch) | {"parameters": headers},
+    }
+
 
 _FEEDBACK_DOCS: dict[str, Any] = {
     "response_class": Response,

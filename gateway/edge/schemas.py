@@ -209,9 +209,9 @@ def problems(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": word, "content": content} for status, word in words.items()}
 
 
-def header(name: str, says: str, example: str) -> dict[str, Any]:
-    """Describe an optional request header."""
-    return {"name": name, "in": "header", "description": says, "example": example, "schema": {"type": "string"}}
+def header(name: str, says: str, example: object, **schema: object) -> dict[str, Any]:
+    """Describe an optional request header by its JSON schema."""
+    return {"name": name, "in": "header", "description": says, "example": example, "schema": schema}
 
 
 def document(app: FastAPI, models: Sequence[type[BaseModel]] = _MODELS) -> None:
