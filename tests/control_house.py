@@ -1,4 +1,4 @@
-"""A control story in memory for tests: real state, real log, real judge, and traffic drawn by the real routing rule.
+"""A control story for tests, in memory unless told otherwise, with the real judge and the real routing rule.
 
 Traffic comes in as records, a request per data second, with its label right behind. ``wrong`` and ``fails`` say how
 often a model version answers wrongly or fails.
@@ -21,6 +21,7 @@ from gateway.core.rollout import Rollout
 from gateway.core.routing import Assignment, RoutingTable, assign
 from gateway.core.state import DeploymentState
 from gateway.core.tables import table_of
+from gateway.ports import ControlState, EventLog
 
 NAME = "flight-delay"
 T0 = 1_363_000_000.0
@@ -53,8 +54,8 @@ def card(version: str, **fields: object) -> ModelCard:
 class House:
     """The story and everything it reaches."""
 
-    state: MemoryControlState = field(default_factory=MemoryControlState)
-    log: MemoryEventLog = field(default_factory=MemoryEventLog)
+    state: ControlState = field(default_factory=MemoryControlState)
+    log: EventLog = field(default_factory=MemoryEventLog)
     clock: ManualClock = field(default_factory=lambda: ManualClock(data=T0))
     alerts: MemorySink = field(default_factory=MemorySink)
     chance: random.Random = field(default_factory=lambda: random.Random(7))

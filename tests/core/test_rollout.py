@@ -1,5 +1,7 @@
 """The life of a rollout: every phase with every signal, and what no walk through the table can reach."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +120,8 @@ def test_the_diagram_draws_every_transition() -> None:
     assert drawn.startswith("stateDiagram-v2\n")
     for (source, signal), target in TRANSITIONS.items():
         assert f"    {source.value} --> {target.value}: {signal.value}\n" in drawn
+
+
+def test_the_reference_shows_the_diagram_of_this_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "rollout.md"
+    assert diagram() in page.read_text(encoding="utf-8")

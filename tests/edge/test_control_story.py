@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gateway.adapters.clock import ManualClock
+from gateway.adapters.store import open_store
 from gateway.adapters.store.memory import MemoryControlState
 from gateway.core.deployments import Guardrail, Plan, Step, Task
 from gateway.core.errors import (
@@ -82,6 +84,18 @@ def test_a_shadow_that_would_answer_worse_is_demoted_before_it_answers_anybody(h
     [decision] = house.look()
     assert decision.action == "demote"
     assert "paired" in decision.reason
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite:{folder}/store.db"])
+def test_the_whole_way_is_the_same_in_every_store(url: str, tmp_path: Path) -> None:
+    store = open_store(url.format(folder=tmp_path))
+    house = House(store.control, store.events).open(replace(SPEC, maturity_s=60.0))
+    house.start("2", plan="watchful")
+    rise = [decision.action for decision in house.live(40, BETTER)]
+    house.start("3", plan="quick")
+    fall = house.live(20, {"2": 0.1, "3": 0.5})
+    store.close()
+    assert (rise, [decision.action for decision in fall]) == (["advance", "promote"], ["demote"])
 
 
 def test_a_decision_carries_its_evidence_and_stands_in_the_timeline_of_the_same_revision(house: House) -> None:
