@@ -245,7 +245,7 @@ def main() -> None:
     inherited = begin("agent")
     try:
         agent = Agent(inherited.settings, inherited.beat_fd)
-    except GatewayError as error:
+    except (GatewayError, OSError) as error:
         log.error("agent_cannot_start", reason=str(error))  # noqa: TRY400 - the sentence says it all
         sys.exit(1)
     serve(agent.app(), inherited)

@@ -48,8 +48,11 @@ def begin(name: str) -> Inherited:
     return Inherited(settings, socket.socket(fileno=said.listen), said.beat, said.index)
 
 
-def serve(app: FastAPI, inherited: Inherited) -> None:
-    """Serve ``app`` on the inherited socket until SIGTERM; then finish what is under way and return."""
+def serve(app: FastAPI, inherited: Inherited, leaving: Callable[[], None] = lambda: None) -> None:
+    """Serve ``app`` on the inherited socket until SIGTERM; then finish what is under way and return.
+
+    ``leaving`` is told of the signal at once.
+    """
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -61,7 +64,7 @@ def serve(app: FastAPI, inherited: Inherited) -> None:
         server_header=False,
         timeout_graceful_shutdown=max(1, int(inherited.settings.drain_timeout)),
     )
-    server = _Server(config)
+    server = _Server(config, leaving)
     server.run(sockets=[inherited.listener])
     if not server.started:
         sys.exit(1)
@@ -82,6 +85,10 @@ async def beat(fd: int, sound: Callable[[], bool] = lambda: True) -> None:
 class _Server(uvicorn.Server):
     """Ends by returning, so that the exit code tells a clean end from a kill; uvicorn would raise the signal again."""
 
+    def __init__(self, config: uvicorn.Config, leaving: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
@@ -91,6 +98,7 @@ class _Server(uvicorn.Server):
 
     def _leave(self) -> None:
         self.should_exit = True
+        self._leaving()
 
 
 def _arguments() -> argparse.Namespace:

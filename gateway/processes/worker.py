@@ -20,7 +20,7 @@ from gateway.core.events import Punctuation
 from gateway.edge.data_plane import DataPlane, create_app
 from gateway.edge.metrics import WorkerMetrics, instrument
 from gateway.processes.channel import Hello, Lease, Status, Tables, ToWorker, WorkerEnd, socket_path
-from gateway.processes.child import Inherited, beat, begin, serve
+from gateway.processes.child import beat, begin, serve
 from gateway.processes.duties import Duties
 from gateway.processes.loader import Loader
 from gateway.processes.tables import TableBook, find_on_disk
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 _PUNCTUATE_EVERY_S = 0.2
 _SHADOWS_S = 1.0
+_PATIENCE_S = 20.0
 
 
 class Worker:
@@ -55,6 +56,7 @@ class Worker:
         )
         self._duties = Duties()
         self._leaving = False
+        self._moved = asyncio.Event()
 
     def app(self) -> FastAPI:
         """The data plane, which begins and ends this worker's duties."""
@@ -82,11 +84,24 @@ class Worker:
         self._duties.start(self._loader.run(), "load")
         self._duties.start(self._line.run(), "line")
         self._duties.start(self._punctuate(), "punctuate")
+        await self._until_ready()
         yield
-        self._leaving = True
         await self._duties.stop()
         await self._serving.close(_SHADOWS_S)
         log.info("worker_left")
+
+    async def _until_ready(self) -> None:
+        """Accept no connection that another worker could answer: first load stable, within reason."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while not self._leaving and not self._book.ready():
+                    await self._moved.wait()
+                    self._moved.clear()
+
+    def leave(self) -> None:
+        """Hear that the end has come: no more traffic is welcome."""
+        self._leaving = True
+        self._moved.set()
 
     def _not_ready(self) -> str | None:
         if self._leaving:
@@ -104,6 +119,7 @@ class Worker:
     def _changed(self) -> None:
         self._runner.watch(self._book.watching())
         self._line.tell()
+        self._moved.set()
 
     def _status(self) -> Status:
         return Status(self._runner.digests(), dict(self._loader.failed), self._book.revisions())
@@ -124,8 +140,9 @@ class Worker:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    inherited: Inherited = begin("worker")
-    serve(Worker(inherited.settings, inherited.index, inherited.beat_fd).app(), inherited)
+    inherited = begin("worker")
+    worker = Worker(inherited.settings, inherited.index, inherited.beat_fd)
+    serve(worker.app(), inherited, worker.leave)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ class Gateway:
             command = [sys.executable, "-m", "gateway", "serve", "--config", str(self.folder / "gateway.yaml")]
             self.process = subprocess.Popen(command, stderr=log, env=environment)
         addresses = until(self._addresses)
+        self.data.close()
+        self.control.close()
         self.data = httpx.Client(base_url=addresses["data"], timeout=10.0)
         self.control = httpx.Client(base_url=addresses["control"], timeout=10.0)
         if ready:

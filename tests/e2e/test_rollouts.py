@@ -1,0 +1,119 @@
+"""Rollouts end to end: a good candidate is promoted and a bad one demoted, by the evidence and nobody's hand."""
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, train_fragile, until
+
+PLANS = {
+    "two steps": [{"shadow": 1.0, "events": 20}, {"weight": 0.5, "events": 50}],
+    "half": [{"weight": 0.5, "events": 1_000_000}],
+}
+GUARDRAILS = [
+    {"metric": "error_rate", "margin_absolute": 0.2},
+    {"metric": "accuracy", "margin_absolute": 0.2},
+]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("gw")
+    models = folder / "models"
+    train(models, "1")
+    train(models, "2")
+    train(models, "3", right=False)
+    train_fragile(models, "4")
+    gateway = Gateway(folder, simple_config(folder, deployment={"plans": PLANS, "guardrails": GUARDRAILS}))
+    try:
+        yield gateway.start()
+    finally:
+        gateway.close()
+
+
+def start(gateway: Gateway, version: str, plan: str) -> None:
+    body = {"model": f"models:/{DEPLOYMENT}/{version}", "plan": plan}
+    answer = gateway.control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=20.0)
+    assert answer.status_code == 201, answer.text
+
+
+def live(gateway: Gateway, random: Random) -> None:
+    """Some customers ask, and what became of them is told."""
+    ages = [random.uniform(0.0, 60.0) for _ in range(40)]
+    visits = [float(random.randrange(10)) for _ in ages]
+    body = {"instances": [{"features": {"age": a, "visits": v}} for a, v in zip(ages, visits, strict=True)]}
+    answer = gateway.data.post("/predict", json=body)
+    assert answer.status_code == 200, answer.text
+    items = [
+        {"prediction_id": said["prediction_id"], "outcome": int(age > 30.0)}
+        for said, age in zip(answer.json()["predictions"], ages, strict=True)
+    ]
+    assert gateway.tell(*items).status_code == 202
+
+
+def ended(gateway: Gateway, random: Random) -> dict[str, Any]:
+    """Live on until the candidate's rollout has ended; returns the candidate as operators see it."""
+
+    def look() -> dict[str, Any] | None:
+        live(gateway, random)
+        candidate = gateway.variant("canary")
+        return candidate if candidate and candidate["phase"] in ("promoted", "demoted") else None
+
+    return until(look, 30.0)
+
+
+def timeline(gateway: Gateway) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = gateway.control.get(f"/admin/deployments/{DEPLOYMENT}/timeline").json()["decisions"]
+    return found
+
+
+def test_a_good_candidate_watches_then_shares_and_is_promoted(gateway: Gateway) -> None:
+    start(gateway, "2", "two steps")
+    assert ended(gateway, Random(1))["phase"] == "promoted"
+    done = [(line["action"], line["actor"]) for line in reversed(timeline(gateway)) if line["candidate"] == "canary"]
+    assert done == [("start", "local"), ("ready", "agent"), ("advance", "judge"), ("promote", "judge")]
+    until(lambda: gateway.predict()["model_version"] == "2", 2.0)
+    ledger = gateway.ledger()["shadows"]
+    assert ledger["eligible"] == ledger["done"] + ledger["dropped"] > 0
+
+
+def test_a_candidate_that_is_wrong_is_demoted_and_people_are_told_why(gateway: Gateway) -> None:
+    start(gateway, "3", "half")
+    assert ended(gateway, Random(2))["phase"] == "demoted"
+    [last, *_] = timeline(gateway)
+    assert (last["action"], last["actor"]) == ("demote", "judge")
+    assert "accuracy" in last["reason"]
+    until(lambda: {gateway.predict()["variant"] for _ in range(20)} == {"stable"}, 2.0)
+
+
+def test_a_candidate_that_raises_is_demoted_and_no_caller_notices(gateway: Gateway) -> None:
+    start(gateway, "4", "half")
+    assert ended(gateway, Random(3))["phase"] == "demoted"
+    [last, *_] = timeline(gateway)
+    assert (last["action"], last["actor"]) == ("demote", "judge")
+    failed = {'{deployment="churn",variant="canary",version="4"}': 1.0}
+    assert gateway.sample("gateway_variant_failures_total").keys() == failed.keys()
+    assert sum(gateway.sample("gateway_fallbacks_total").values()) > 0
+
+
+def test_a_model_that_is_not_there_and_a_name_that_runs_are_refused(gateway: Gateway) -> None:
+    start(gateway, "2", "half")
+    until(lambda: (gateway.variant("canary") or {}).get("phase") == "running")
+    refused = gateway.control.post(
+        f"/admin/deployments/{DEPLOYMENT}/canary", json={"model": f"models:/{DEPLOYMENT}/99", "plan": "half"}
+    )
+    assert refused.status_code == 409  # one of that name runs
+    other = gateway.control.post(
+        f"/admin/deployments/{DEPLOYMENT}/canary",
+        json={"model": f"models:/{DEPLOYMENT}/99", "plan": "half", "name": "other"},
+    )
+    assert other.status_code == 422
+    assert gateway.predict()["logged"]
+
+
+def test_the_page_and_metrics_show_how_each_variant_does(gateway: Gateway) -> None:
+    until(lambda: gateway.sample("gateway_live_accuracy"), 5.0)
+    assert gateway.sample("gateway_deployment_revision")['{deployment="churn"}'] > 1.0
+    assert gateway.control.get("/").status_code == 200
