@@ -10,6 +10,7 @@ from crc32c import crc32c
 
 from gateway.adapters.spool.drain import SpoolReader, drain
 from gateway.adapters.spool.frames import Unreadable, encode
+from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.segment import SegmentSpool
 from gateway.adapters.store.memory import MemoryEventLog
 from gateway.core.errors import StoreUnavailable
@@ -140,6 +141,22 @@ def test_what_is_spooled_and_not_yet_stored_is_counted_by_kind(tmp_path: Path) -
 def test_the_last_punctuation_of_each_spool_is_passed_on(tmp_path: Path) -> None:
     write(tmp_path, Punctuation(T0, T0), Punctuation(None, T0 + 1))
     assert drain(SpoolReader(tmp_path), MemoryEventLog()).punctuations == {"w-p000000": Punctuation(None, T0 + 1)}
+
+
+def test_a_worker_that_left_cleanly_owes_no_shadows_once_all_it_wrote_is_stored(tmp_path: Path) -> None:
+    marks = MarksFile(tmp_path, writer="w")
+    spool = write(tmp_path, prediction("b1", shadows=("v8", "v9")), shadow("b1"), close=False)
+    reader, log = SpoolReader(tmp_path), MemoryEventLog()
+    drain(reader, log)
+    assert log.books().shadows["pending"] == 1
+    spool.close()
+    drain(reader, log)
+    assert log.books().shadows["pending"] == 1  # its marks say that it lives
+    write(tmp_path, prediction("b2"))
+    marks.close()
+    drain(reader, log)
+    assert log.books().shadows == {"eligible": 2, "done": 1, "dropped": 1, "pending": 0, "dropped:worker_died": 1}
+    assert log.books().predictions["stored"] == 2
 
 
 WORKER = """

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.spool.drain import SpoolReader
+from gateway.adapters.spool.drain import SpoolReader, drain
 from gateway.adapters.spool.files import LocalFiles
 from gateway.adapters.spool.frames import encode
 from gateway.adapters.spool.names import OUTCOMES, this_writer, writer_of
 from gateway.adapters.spool.segment import SegmentSpool
+from gateway.adapters.store.memory import MemoryEventLog
 from gateway.core.errors import LogRefused
 from gateway.core.events import Event
 from tests.records import outcome, prediction
@@ -85,6 +86,16 @@ def test_a_new_segment_is_begun_at_the_size_given_and_the_old_one_sealed(tmp_pat
     assert [segment.sealed for segment in segments] == [True, True, False]
     assert spool.spool_id == segments[-1].spool_id
     spool.close()
+
+
+def test_a_process_never_gives_a_segment_the_name_of_one_that_was_drained_and_deleted(tmp_path: Path) -> None:
+    log, reader = MemoryEventLog(), SpoolReader(tmp_path)
+    for body in ("b1", "b2"):
+        spool = SegmentSpool(tmp_path, writer="w")
+        spool.append(outcome(body))
+        spool.close()
+        drain(reader, log)
+    assert log.books().outcomes["accepted"] == 2
 
 
 def test_two_spools_of_one_process_never_share_a_segment(tmp_path: Path) -> None:

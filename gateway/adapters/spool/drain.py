@@ -6,6 +6,7 @@ commit ended. A segment is deleted only when it is sealed and the store holds al
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,6 +100,12 @@ class SpoolReader:
         """Name the writers that are gone but have left marks of what they were running, with the marks' files."""
         return {path.stem: path for path in sorted(self._folder.glob(f"*{MARKS}")) if unlocked(path)}
 
+    def writers_beside(self, finished: Sequence[Segment]) -> set[str]:
+        """Name the writers that have marks, or any segment beside the ``finished`` ones: alive, or not yet buried."""
+        done = {segment.spool_id for segment in finished}
+        marked = {path.stem for path in self._folder.glob(f"*{MARKS}")}
+        return marked | {segment.writer for segment in self.segments() if segment.spool_id not in done}
+
     def _path(self, spool_id: str) -> Path:
         return self._folder / f"{spool_id}{SEGMENT}"
 
@@ -154,7 +161,7 @@ def drain(reader: SpoolReader, log: EventLog, limit_bytes: int = BATCH_BYTES) ->
     drained = Drained()
     dead = reader.dead_writers()  # looked at before the segments: a writer found dead has written its last
     cursors = log.cursors()
-    unfinished: set[str] = set()
+    finished: list[Segment] = []
     for segment in reader.segments():
         cursor = cursors.get(segment.spool_id, 0)
         batch = reader.read(segment.spool_id, cursor, limit_bytes)
@@ -162,12 +169,15 @@ def drain(reader: SpoolReader, log: EventLog, limit_bytes: int = BATCH_BYTES) ->
             log.append(segment.spool_id, batch.events, batch.end)
         drained.note(segment, batch)
         if segment.sealed and batch.end >= segment.size:
-            reader.remove(segment.spool_id)
-            drained.removed.append(segment.spool_id)
-        else:
-            unfinished.add(segment.writer)
+            finished.append(segment)
+    at_work = reader.writers_beside(finished)
+    for writer in sorted({segment.writer for segment in finished} - at_work):
+        log.close_writer(writer)  # it left cleanly; before its last segment goes, so that a crash here repeats it
+    for segment in finished:
+        reader.remove(segment.spool_id)
+        drained.removed.append(segment.spool_id)
     for writer, path in dead.items():
-        if writer not in unfinished:
+        if writer not in {segment.writer for segment in reader.segments()}:
             _bury(writer, path, log, drained)
     return drained
 

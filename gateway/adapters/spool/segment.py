@@ -5,7 +5,9 @@ called after it returns. Nothing here reads, and nothing here knows what a recor
 """
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,10 @@ from gateway.core.errors import LogRefused
 from gateway.core.events import Event
 
 SEGMENT_BYTES = 64 * 1024 * 1024
+
+_numbers: defaultdict[tuple[Path, str, str], Iterator[int]] = defaultdict(itertools.count)
+"""The next segment number of each (folder, writer, lane). One for the process, because a spool_id must never come
+twice: the store has a cursor for it, and takes what stands below for known."""
 
 
 @dataclass(slots=True)
@@ -52,7 +58,7 @@ class SegmentSpool:
         self._segment_bytes = segment_bytes
         self._cap_bytes = cap_bytes
         self._files = files or LocalFiles()
-        self._begun = 0
+        self._numbers = _numbers[folder, self._writer, lane]
         self._current: _Open | None = None
         self._closed = False
         self._commit = _GroupCommit(self._files, folder, on_failure=self._seal)
@@ -113,14 +119,8 @@ class SegmentSpool:
     def _begin_segment(self) -> _Open:
         if self._cap_bytes is not None and self._files.used(self._folder) >= self._cap_bytes:
             raise LogRefused(f"The spool holds its {self._cap_bytes} bytes; the agent has to drain it first.")
-        while True:
-            path = self._folder / segment_name(self._writer, self._lane, self._begun)
-            self._begun += 1
-            try:
-                descriptor = self._files.create(path)
-            except FileExistsError:  # another spool of this process
-                continue
-            break
+        path = self._folder / segment_name(self._writer, self._lane, next(self._numbers))
+        descriptor = self._files.create(path)
         self._seal()
         self._current = _Open(path, descriptor)
         return self._current
