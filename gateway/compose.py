@@ -153,7 +153,7 @@ class NoCompiler:
 
 def cache(settings: Settings) -> ModelCache:
     """Where this host keeps prepared models."""
-    return ModelCache(settings.state_dir / "models")
+    return ModelCache((settings.state_dir / "models").absolute())  # a child process opens it from elsewhere
 
 
 def keys(settings: Settings) -> SigningKeys:
