@@ -99,7 +99,7 @@ def test_an_artifact_sees_no_secret_of_the_agents(tmp_path: Path, monkeypatch: p
 
 
 def test_what_a_model_prints_is_not_taken_for_the_verdict(tmp_path: Path) -> None:
-    prints = OnLoad(eval, "print('{\"card\": null}') or __import__('os').write(1, b'{}')")
+    prints = OnLoad(eval, "print('{\"found\": null}') or __import__('os').write(1, b'{}')")
     with pytest.raises(ModelUnusable, match="neither a fitted classifier nor a regressor"):
         ModelCache(tmp_path / "cache").prepare(folder_with(tmp_path, prints), URI)
 
@@ -165,10 +165,11 @@ def test_bytes_swapped_back_and_forth_are_loaded_only_as_verified(tmp_path: Path
 
     swapper = threading.Thread(target=swap)
     swapper.start()
-    outcomes = {_loads(cache, card) for _ in range(200)}
+    outcomes: list[bool] = []
+    while len(outcomes) < 200 or not {True, False} <= set(outcomes):  # until it has really raced
+        outcomes.append(_loads(cache, card))
     done.set()
     swapper.join()
-    assert outcomes == {True, False}  # it really raced
     assert not told.exists()
 
 

@@ -175,6 +175,8 @@ async def test_stable_goes_on_while_a_thread_is_left_and_is_refused_when_none_is
         await runner.predict(part("stable", stable), [[2]], SOON)
     assert runner.refused(part("stable", stable))
     assert runner.stuck() == {"stable": 2}
+    with pytest.raises(Overloaded, match="stuck"):
+        await runner.predict(part("stable", stable), [[3]], LONG)
     stable.gate.set()
     await until_idle(runner)
     assert not runner.refused(part("stable", stable))

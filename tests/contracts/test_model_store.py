@@ -279,11 +279,8 @@ def _pyfunc() -> Any:
     """A pyfunc whose class travels with it, as that of a model defined in a notebook would."""
     from mlflow.pyfunc import PythonModel
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's, to the author of a pyfunc
-
-        class ByHour(PythonModel):  # type: ignore[misc]  # MLflow has no types
-            def predict(self, model_input):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  # MLflow would enforce it
-                return model_input["hour"] / 24.0
+    class ByHour(PythonModel):  # type: ignore[misc]  # MLflow has no types
+        def predict(self, model_input: pd.DataFrame) -> Any:
+            return model_input["hour"] / 24.0
 
     return ByHour()

@@ -9,12 +9,17 @@ from gateway.core.errors import ModelUnusable
 Foreign: TypeAlias = Any
 """An estimator, a client, or whatever one of them returns: nothing is known of it until it has been looked at."""
 
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+_MLFLOW_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # a gateway reports to nobody
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # and has no terminal
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a registry that is down is to be said so within seconds, not minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
 
 
 def imported(module: str) -> Foreign:
     """Import a module of the ``mlflow`` extra. Raises ModelUnusable, which says what to install."""
-    for name, value in _QUIET.items():  # a gateway reports to nobody and has no terminal; who set them knows better
+    for name, value in _MLFLOW_DEFAULTS.items():  # whoever set them knows better
         os.environ.setdefault(name, value)
     try:
         return importlib.import_module(module)

@@ -38,9 +38,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The card of a model that loads and answers, or the sentence that says why it is unusable."""
+    """What a model that loads and answers takes and gives, or the sentence that says why it is unusable."""
 
-    card: ModelCard | None = None
+    found: Description | None = None
     unusable: str = ""
 
 
@@ -57,7 +57,7 @@ def main() -> None:
 def judge(job: Job) -> Verdict:
     """Open the artifact, and say what it is or why it is unusable. Never quotes what a model's error says."""
     try:
-        return Verdict(card=inspect(job))
+        return Verdict(found=inspect(job))
     except MemoryError:
         return Verdict(unusable=f"Loading the model takes more than the {job.memory_bytes >> 20} MiB allowed.")
     except ModuleNotFoundError as error:
@@ -68,30 +68,29 @@ def judge(job: Job) -> Verdict:
         return Verdict(unusable=f"The model cannot be loaded ({type(error).__name__}).")
 
 
-def inspect(job: Job) -> ModelCard:
+def inspect(job: Job) -> Description:
     """Open, describe and try the artifact. Raises whatever the artifact raises."""
     artifact, kind = job.artifact, flavour(job.artifact.flavour)
     files = verified(Path(job.folder), job.digest, job.artifact_bytes)
     opened = kind.open(files)
-    card = _card(job, kind.describe(files, opened))
-    if artifact.task is not None and artifact.task is not card.task:
-        raise ModelUnusable(f"The registry says {artifact.task}, but the model is {card.task}.")
-    _try_out(kind.model(card, opened))
-    return card
-
-
-def _card(job: Job, found: Description) -> ModelCard:
-    names = [field.name for field in found.inputs]
-    if len(set(names)) < len(names):
+    found = kind.describe(files, opened)
+    if len({field.name for field in found.inputs}) < len(found.inputs):
         raise ModelUnusable("Two inputs of the model have the same name.")
-    artifact = job.artifact
+    if artifact.task is not None and artifact.task is not found.task:
+        raise ModelUnusable(f"The registry says {artifact.task}, but the model is {found.task}.")
+    _try_out(kind.model(card_of(artifact, job.digest, found), opened))
+    return found
+
+
+def card_of(artifact: Artifact, digest: str, found: Description) -> ModelCard:
+    """Put together what the registry says of a model and what opening it showed."""
     return ModelCard(
         name=artifact.name,
         version=artifact.version,
         uri=artifact.uri,
-        digest=job.digest,
+        digest=digest,
         flavour=artifact.flavour,
-        path=f"{job.digest}/artifact",
+        path=f"{digest}/artifact",
         inputs=found.inputs,
         task=found.task,
         classes=found.classes,

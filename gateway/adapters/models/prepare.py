@@ -20,7 +20,7 @@ import msgspec
 
 from gateway.adapters.models.artifacts import digest_of, read_files, verified, write_files
 from gateway.adapters.models.flavours import flavour
-from gateway.adapters.models.inspect_child import Job, Verdict
+from gateway.adapters.models.inspect_child import Job, Verdict, card_of
 from gateway.core.deployments import ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.ports import Artifact, Model, ModelStore
@@ -146,8 +146,8 @@ def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limi
     with tempfile.TemporaryDirectory(prefix="gateway-inspect-", ignore_cleanup_errors=True) as scratch:
         code = _run(msgspec.json.encode(job), Path(scratch), limits.wall_s)
         verdict = _read(Path(scratch, _VERDICT))
-    if verdict is not None and verdict.card is not None:
-        return verdict.card
+    if verdict is not None and verdict.found is not None:
+        return card_of(artifact, digest, verdict.found)  # what it is called is not for the artifact to say
     if verdict is not None:
         raise ModelUnusable(f"{artifact.uri}: {verdict.unusable}")
     raise ModelUnusable(f"{artifact.uri}: {_how_it_ended(code, limits)}")

@@ -81,7 +81,12 @@ class _Pool:
         return self.stuck > self._tolerates
 
     def submit(self, model: Model, rows: Sequence[Sequence[Scalar]], deadline_s: float) -> _Call:
-        """Queue a call that gives up after ``deadline_s`` seconds. Raises ModelFailed (stuck) or Overloaded."""
+        """Queue a call that gives up after ``deadline_s`` seconds. Raises ModelFailed (stuck) or Overloaded.
+
+        Being stuck is a candidate's failure; stable's callers are asked to come again, for another worker may answer.
+        """
+        if self.refused and self.name == STABLE:
+            raise Overloaded("Every thread of stable's pool on this worker is stuck.")
         if self.refused:
             raise ModelFailed(STUCK)
         if self.under_way >= self._size.threads + self._size.waiting:
