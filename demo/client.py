@@ -79,7 +79,7 @@ class Gateway:
                 self._session.get(f"{self._data}/readyz") as data,
                 self._session.get(f"{self._control}/readyz") as control,
             ):
-                return data.status == control.status == 200
+                return bool(data.status == 200 and control.status == 200)
         except aiohttp.ClientError:
             return False
 
@@ -107,4 +107,4 @@ class Gateway:
     async def metrics(self) -> str:
         """Read what Prometheus would."""
         async with self._session.get(f"{self._control}/metrics") as response:
-            return await response.text()
+            return str(await response.text())

@@ -17,8 +17,19 @@ from demo.client import Answer, Gateway, timestamp
 from demo.writer import HistoryWriter
 from models.flights.replay import Flight
 
-WINDOW_S = 600.0
+WINDOW_S = 600
 _FEEDBACK_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A tally as the report shows it."""
+
+    requests: int
+    served: dict[str, int]
+    fallbacks: int
+    degraded: int
+    outcomes: int
 
 
 @dataclass(slots=True)
@@ -30,6 +41,14 @@ class Tally:
     degraded: int = 0
     outcomes: int = 0
     started: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        """How long it has been played, in machine seconds."""
+        return time.monotonic() - self.started
+
+    def figures(self) -> "Figures":
+        """Put the counts into the report's words."""
+        return Figures(self.requests, dict(self.served), self.fallbacks, self.degraded, self.outcomes)
 
     @property
     def requests(self) -> int:
@@ -59,7 +78,7 @@ class Player:
             if until is not None and until.is_set():
                 break
             due = list(window)
-            await self.writer.advance(index * WINDOW_S)
+            await self.writer.advance(float(index * WINDOW_S))
             await asyncio.gather(*(self._ask(flight, tally) for flight in due))
             self.now = due[-1].at
             await self._land(self.now, tally)

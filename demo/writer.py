@@ -26,20 +26,20 @@ class HistoryWriter:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("The writer process was started without pipes.")
+        self._tell, self._heard = self._process.stdin, self._process.stdout
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._tell.close()
         await self._process.wait()
 
     async def advance(self, to: float) -> int:
         """Return once every history known at data time ``to`` can be read; says how many rows were written."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{to}\n".encode())
-        await self._process.stdin.drain()
-        line = await self._process.stdout.readline()
+        self._tell.write(f"{to}\n".encode())
+        await self._tell.drain()
+        line = await self._heard.readline()
         if not line:
             raise RuntimeError("The writer of the feature store has stopped; its message stands above.")
         return int(line)
@@ -47,7 +47,7 @@ class HistoryWriter:
 
 def main() -> None:
     """Write histories as standard input tells."""
-    from models.flights.histories import OnlineWriter  # noqa: PLC0415  Feast takes seconds: only this process needs it
+    from models.flights.histories import OnlineWriter  # Feast takes seconds to import: only this process needs it
 
     writer = OnlineWriter(Path(sys.argv[1]), float(sys.argv[2]))
     for line in sys.stdin:

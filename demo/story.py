@@ -1,0 +1,151 @@
+"""Five acts on real flights. Each tells what happened, with figures, and says whether it went as told."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from demo.client import Gateway
+from demo.player import Player, Tally
+from demo.screen import Screen
+from demo.watch import Ending, watching
+from models.flights.data import instant
+from models.flights.replay import flights_between
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Whole days that an act may play, both included, every flight of a day once. An act ends early when decided."""
+
+    first: date
+    last: date
+
+
+MARCH = Days(date(2013, 3, 1), date(2013, 3, 4))
+PROVING = Days(date(2013, 3, 5), date(2013, 4, 7))
+UNITS = Days(date(2013, 4, 8), date(2013, 4, 20))
+RAISING = Days(date(2013, 4, 22), date(2013, 4, 27))
+JULY = Days(date(2013, 7, 1), date(2013, 7, 7))
+SAMPLE = (MARCH, PROVING, UNITS, RAISING, JULY)
+"""The declared sample: contiguous whole days, so that a plane's history within the day is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What happened in one act: whether it went as told, and the figures that show it."""
+
+    title: str
+    told: bool
+    summary: str
+    figures: dict[str, Any]
+    seconds: float
+
+
+@dataclass
+class Stage:
+    """What the acts share."""
+
+    folder: Path
+    gateway: Gateway
+    player: Player
+    screen: Screen
+    acts: list[Act] = field(default_factory=list)
+    spring: dict[str, float] = field(default_factory=dict)
+    """Accuracy by version in April, for summer to be compared with."""
+
+    async def serve(self, days: Days) -> Tally:
+        """Play whole days to their end."""
+        return await self.player.play(flights_between(self.folder, days.first, days.last), Tally())
+
+    async def roll_out(self, version: int, plan: str, days: Days) -> tuple[Tally, Ending]:
+        """Start a candidate and play days until the gateway has promoted or demoted it, or they are over."""
+        async with watching(self.gateway, self.screen) as ending:
+            await self.gateway.post("/canary", {"model": f"models:/flight-delay/{version}", "plan": plan})
+            await ending.started.wait()
+            flights = flights_between(self.folder, days.first, days.last)
+            tally = await self.player.play(flights, Tally(), ending.over)
+        return tally, ending
+
+    async def accuracy(self, days: Days) -> dict[str, float]:
+        """Read every version's accuracy from the first of ``days`` to now in the gateway's own log, all labels in."""
+        await self.player.land_all(Tally())
+        await self.gateway.ledger()
+        hours = (self.player.now - instant(days.first)) / 3600
+        [span] = (await self.gateway.get("/performance", hours=hours))["spans"]
+        right, labelled = Counter[str](), Counter[str]()
+        for row in span["variants"]:
+            if row["model_version"] is not None and row["labelled"]:
+                labelled[row["model_version"]] += row["labelled"]
+                right[row["model_version"]] += round(row["accuracy"] * row["labelled"])
+        return {version: round(right[version] / labelled[version], 4) for version in sorted(labelled)}
+
+    async def act(self, title: str, play: "Play") -> bool:
+        """Play one act, show and keep what came of it."""
+        self.screen.act(title)
+        started = time.monotonic()
+        told, summary, figures = await play(self)
+        self.acts.append(Act(title, told, summary, figures, round(time.monotonic() - started, 1)))
+        self.screen.told(told, summary)
+        return told
+
+
+Told = tuple[bool, str, dict[str, Any]]
+Play = Callable[[Stage], Awaitable[Told]]
+
+
+async def stable_serves(stage: Stage) -> Told:
+    """Stable v1, trained on January and February without histories, serves March."""
+    tally = await stage.serve(MARCH)
+    accuracy = await stage.accuracy(MARCH)
+    figures = asdict(tally.figures()) | {"accuracy": accuracy}
+    told = set(tally.served) == {"stable"} and set(accuracy) == {"1"}
+    return told, f"v1 answered {tally.requests:,} flights, {accuracy.get('1', 0):.1%} rightly", figures
+
+
+async def challenger_is_promoted(stage: Stage) -> Told:
+    """v2 reads online histories too, and goes shadow, 5 %, 25 %, 50 %, promoted by the judge."""
+    tally, ending = await stage.roll_out(2, "careful", PROVING)
+    steps = [line["action"] for line in ending.decisions]
+    figures = asdict(tally.figures()) | ending.figures() | {"steps": steps}
+    told = ending.action == "promote" and ending.actor == "judge" and steps.count("advance") == 3
+    return told, f"v2 {ending.sentence()}", figures
+
+
+async def wrong_units_are_caught(stage: Stage) -> Told:
+    """v3 was trained with a delay in hours that the store serves in minutes; offline it looked fine."""
+    tally, ending = await stage.roll_out(3, "direct", UNITS)
+    figures = asdict(tally.figures()) | ending.figures() | {"users_who_met_it": tally.served["canary"]}
+    told = ending.action == "demote" and ending.actor == "judge"
+    met = f"{tally.served['canary']:,} of {tally.requests:,} callers met it"
+    return told, f"v3 {ending.sentence()}; {met}", figures
+
+
+async def raising_is_caught(stage: Stage) -> Told:
+    """v4 raises on a tenth of the requests: callers get stable's answer."""
+    tally, ending = await stage.roll_out(4, "direct", RAISING)
+    stage.spring = await stage.accuracy(UNITS)
+    figures = asdict(tally.figures()) | ending.figures() | {"accuracy": stage.spring}
+    told = ending.action == "demote" and ending.actor == "judge" and tally.fallbacks > 0
+    return told, f"v4 {ending.sentence()}; stable stood in {tally.fallbacks} times, no caller saw an error", figures
+
+
+async def summer_comes(stage: Stage) -> Told:
+    """The model trained in winter meets July."""
+    tally = await stage.serve(JULY)
+    spring, july = stage.spring, await stage.accuracy(JULY)
+    shown = "gateway_live_accuracy" in await stage.gateway.metrics()
+    figures = asdict(tally.figures()) | {"accuracy_spring": spring, "accuracy_july": july, "in_metrics": shown}
+    told = july.get("2", 1.0) < spring.get("2", 0.0) and shown
+    return told, f"v2 was right on {spring.get('2', 0):.1%} in April and on {july.get('2', 0):.1%} in July", figures
+
+
+ACTS = (
+    ("Stable v1 serves March", stable_serves),
+    ("Challenger v2 proves itself: shadow, 5 %, 25 %, 50 %, promoted", challenger_is_promoted),
+    ("Challenger v3 has its units wrong", wrong_units_are_caught),
+    ("Challenger v4 raises on a tenth of the requests", raising_is_caught),
+    ("Summer comes", summer_comes),
+)
