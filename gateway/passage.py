@@ -144,6 +144,7 @@ def record_of(
         served=result.served if failure is None else "",
         arms=_arms(trip, assignment),
         randomised=assignment.randomised,
+        sticky=table.rules.sticky,
         request_hash=None if request_id is None else ids.key_hash(request_id),
         status=status_of(failure),
         error=None if result.error is None else kind_of(result.error),
