@@ -117,6 +117,7 @@ class AgentEnd:
             peer = self.peers[hello.pid] = Peer(hello.pid, hello.index, writer)
             for message in self._greet():
                 _write(writer, message)
+            self._changed()
             while True:
                 message_in = await _read(reader, _TO_AGENT)
                 if isinstance(message_in, Status) and message_in != peer.status:
