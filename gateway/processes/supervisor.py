@@ -28,7 +28,6 @@ from gateway.settings import Settings, freeze
 log = structlog.get_logger(__name__)
 
 _FIRST_BEAT_S = 60.0
-_STALE_S = 8.0
 _LIVED_WELL_S = 10.0
 _LONGEST_BACKOFF_S = 5.0
 _TICK_S = 0.25
@@ -52,28 +51,26 @@ class Child:
     failures: int = 0
     due: float = 0.0
 
-    def stands_still(self, now: float) -> bool:
-        """Whether its event loop has not turned for too long."""
-        last, patience = (self.started, _FIRST_BEAT_S) if self.beaten is None else (self.beaten, _STALE_S)
-        return self.process is not None and now - last > patience
+    def stands_still(self, now: float, patience_s: float) -> bool:
+        """Whether its event loop has not turned for ``patience_s`` seconds; a start may take longer."""
+        last, longest = (self.started, _FIRST_BEAT_S) if self.beaten is None else (self.beaten, patience_s)
+        return self.process is not None and now - last > longest
 
 
 @dataclass
 class Supervisor:
-    """Keeps the children of one state folder; :meth:`run` returns the exit code."""
+    """Keeps the children of one state folder, the agent first; :meth:`run` returns the exit code."""
 
     settings: Settings
     data: socket.socket
     control: socket.socket
+    children: list[Child]
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
-    children: list[Child] = field(default_factory=list)
+    patience_s: float = 8.0
     stopping: bool = False
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, then drain. 0: everything acknowledged is in the store."""
-        self.children = [Child("agent", "gateway.processes.agent", 0, self.control)]
-        for index in range(self.settings.workers):
-            self.children.append(Child(f"worker-{index}", "gateway.processes.worker", index, self.data))
         with self._signals():
             while not self.stopping:
                 self._keep_alive()
@@ -85,7 +82,7 @@ class Supervisor:
         for child in self.children:
             if child.process is None and now >= child.due:
                 self._start(child)
-            elif child.stands_still(now) and child.process is not None:
+            elif child.stands_still(now, self.patience_s) and child.process is not None:
                 log.error("child_stands_still", child=child.name, pid=child.process.pid)
                 child.process.kill()
 
@@ -176,6 +173,9 @@ class Supervisor:
             signal.signal(number, self._stop)
         yield
         signal.set_wakeup_fd(before)
+        self.selector.close()
+        os.close(reading)
+        os.close(writing)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -189,7 +189,13 @@ def serve(settings: Settings) -> int:
         control = _bind(settings.control_host, settings.control_port)
         _prepare(settings, data, control)
         log.info("listening", data=_url(data), control=_url(control))
-        return Supervisor(settings, data, control).run()
+        return Supervisor(settings, data, control, _household(settings, data, control)).run()
+
+
+def _household(settings: Settings, data: socket.socket, control: socket.socket) -> list[Child]:
+    agent = Child("agent", "gateway.processes.agent", 0, control)
+    workers = [Child(f"worker-{n}", "gateway.processes.worker", n, data) for n in range(settings.workers)]
+    return [agent, *workers]
 
 
 def _prepare(settings: Settings, data: socket.socket, control: socket.socket) -> None:
