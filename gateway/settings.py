@@ -165,7 +165,7 @@ class DeploymentSettings(_Section):
     model: str | None = None
     """The registered model's name, for people; by default the deployment's."""
     stable: str
-    """URI of the model that serves first, such as ``models:/flight-delay@stable`` or a path in the model folder."""
+    """URI of the model that serves first, such as ``models:/flight-delay@champion`` or ``file:flight-delay/1``."""
     default: bool = False
     """Whether ``POST /predict`` without a name means this one."""
     sticky: bool = False

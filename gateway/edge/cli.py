@@ -5,12 +5,13 @@ Errors are one sentence and exit code 2; a stack trace here is a bug.
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.edge.reference import metrics_page, settings_page
 from gateway.processes import supervisor
 from gateway.processes.logs import start_logs
 from gateway.settings import Settings, load_settings
@@ -69,6 +70,12 @@ def apply(
             decision = parts.control.apply(spec, actor=_OPERATOR, reason=reason)
             typer.echo(f"{name}: now at revision {decision.revision}")
     parts.store.close()
+
+
+@app.command()
+def reference(page: Annotated[Literal["settings", "metrics"], typer.Argument(help="Which page.")]) -> None:
+    """Print a reference page, written from the code."""
+    typer.echo({"settings": settings_page, "metrics": metrics_page}[page](), nl=False)
 
 
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:

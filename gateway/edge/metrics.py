@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
@@ -30,6 +31,9 @@ _AGES = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 4 * 3_600.0, 86_400.0, 7 * 86_4
 _PROBES = ["^/livez$", "^/readyz$", "^/metrics$"]
 _ARCHIVE = "archive"
 
+Description: TypeAlias = tuple[str, str, tuple[str, ...], str]
+"""A metric's name, kind, labels and sentence."""
+
 
 def instrument(app: FastAPI) -> None:
     """Count and time every HTTP request of ``app`` by route template, method and status; probes are left out."""
@@ -41,10 +45,14 @@ class WorkerMetrics:
     """The Observer of a worker: what became of requests, shadows and outcomes. Costs microseconds, never raises."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._described: list[Description] = []
+
         def counter(name: str, says: str, *labels: str) -> Counter:
+            self._described.append((f"gateway_{name}_total", "counter", labels, says))
             return Counter(f"gateway_{name}", says, labels, registry=registry)
 
         def seconds(name: str, says: str, *labels: str, buckets: tuple[float, ...] = _FAST) -> Histogram:
+            self._described.append((f"gateway_{name}_seconds", "histogram", labels, says))
             return Histogram(f"gateway_{name}_seconds", says, labels, buckets=buckets, registry=registry)
 
         arm = ("deployment", "variant", "version")
@@ -64,6 +72,10 @@ class WorkerMetrics:
         self._dropped = counter("shadows_dropped", "Shadows that were not asked.", "deployment", "variant", "reason")
         self._outcomes = counter("outcomes_accepted", "Outcomes on disk.", "deployment", "metric")
         self._forged = counter("outcomes_rejected", "Outcomes that name ids never issued here.")
+
+    def described(self) -> tuple[Description, ...]:
+        """Every metric: its name, kind, labels, and what it says."""
+        return tuple(self._described)
 
     def predicted(self, record: PredictionRecord, table: RoutingTable, logged: bool) -> None:
         """A routed request ended, well or not."""
