@@ -1,6 +1,7 @@
 """Five acts on real flights. Each tells what happened, with figures, and says whether it went as told."""
 
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,9 @@ from demo.watch import Ending, watching
 from models.flights.data import instant
 from models.flights.replay import flights_between
 
+_DAWN_S = 6.5 * 3600.0
+"""A rollout starts when the day's first flights have left: data time is then the day's own, for everybody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Days:
@@ -28,7 +32,7 @@ MARCH = Days(date(2013, 3, 1), date(2013, 3, 4))
 PROVING = Days(date(2013, 3, 5), date(2013, 4, 7))
 UNITS = Days(date(2013, 4, 8), date(2013, 4, 20))
 RAISING = Days(date(2013, 4, 22), date(2013, 4, 27))
-JULY = Days(date(2013, 7, 1), date(2013, 7, 7))
+JULY = Days(date(2013, 7, 1), date(2013, 7, 10))
 SAMPLE = (MARCH, PROVING, UNITS, RAISING, JULY)
 """The declared sample: contiguous whole days, so that a plane's history within the day is whole."""
 
@@ -62,11 +66,13 @@ class Stage:
 
     async def roll_out(self, version: int, plan: str, days: Days) -> tuple[Tally, Ending]:
         """Start a candidate and play days until the gateway has promoted or demoted it, or they are over."""
+        flights = list(flights_between(self.folder, days.first, days.last))
+        dawn = bisect_left(flights, instant(days.first) + _DAWN_S, key=lambda flight: flight.at)
+        tally = await self.player.play(flights[:dawn], Tally())
         async with watching(self.gateway, self.screen) as ending:
             await self.gateway.post("/canary", {"model": f"models:/flight-delay/{version}", "plan": plan})
             await ending.started.wait()
-            flights = flights_between(self.folder, days.first, days.last)
-            tally = await self.player.play(flights, Tally(), ending.over)
+            await self.player.play(flights[dawn:], tally, ending.over)
         return tally, ending
 
     async def accuracy(self, days: Days) -> dict[str, float]:

@@ -61,7 +61,8 @@ class Ending:
         if not seen["ended"]:
             return "is still undecided"
         verb = "was promoted" if seen["ended"] == "promote" else "was demoted"
-        return f"{verb} after {seen['seconds']} s ({seen['flight_hours']:.0f} hours of flights): {seen['reason']}"
+        reason = seen["reason"].rstrip(".")
+        return f"{verb} after {seen['seconds']} s ({seen['flight_hours']:.0f} hours of flights): {reason}"
 
 
 @asynccontextmanager

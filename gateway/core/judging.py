@@ -323,9 +323,10 @@ def _worded(found: MetricFinding, metric: Metric, guardrail: Guardrail, waiting:
 
 def _labels_wanting(state: JudgeState) -> str:
     """Say what is missing in the labels of mature requests; nothing when they are enough and alike in both arms."""
-    stable, candidate = _coverage(state, candidate=False), _coverage(state, candidate=True)
-    if stable is None or candidate is None:
+    coverage = _coverage(state)
+    if coverage is None:
         return "no labels are due yet"
+    stable, candidate = coverage
     if min(stable, candidate) >= ENOUGH_LABELS and abs(stable - candidate) <= EQUAL_LABELS:
         return ""
     return (
@@ -334,12 +335,23 @@ def _labels_wanting(state: JudgeState) -> str:
     )
 
 
-def _coverage(state: JudgeState, *, candidate: bool) -> float | None:
-    due, labelled = (
-        sum(one.n_candidate if candidate else one.n_stable for one in strata)
-        for strata in (state.due, state.labels.strata)
-    )
-    return labelled / due if due else None
+def _coverage(state: JudgeState) -> tuple[float, float] | None:
+    """Share of mature requests that have a label, stable's and the candidate's, over the same traffic.
+
+    Compared within each propensity and averaged by overlap, as all rates are: a storm that cancels flights while the
+    candidate's share is small must not look like missing labels of stable's.
+    """
+    labelled = {stratum.propensity: stratum for stratum in state.labels.strata}
+    shared = [stratum for stratum in state.due if stratum.n_stable and stratum.n_candidate]
+    weight = sum(stratum.overlap for stratum in shared)
+    if not weight:
+        return None
+    stable = candidate = 0.0
+    for due in shared:
+        got = labelled.get(due.propensity, Stratum(due.propensity))
+        stable += due.overlap * got.n_stable / due.n_stable
+        candidate += due.overlap * got.n_candidate / due.n_candidate
+    return stable / weight, candidate / weight
 
 
 def _ratio_finding(name: str, case: RatioCase) -> MetricFinding:

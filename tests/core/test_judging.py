@@ -288,6 +288,15 @@ def test_too_few_labels_or_unequal_ones_keep_a_candidate_from_passing() -> None:
     assert said.paused_by == ("label_ratio",)
 
 
+def test_labels_that_fail_to_come_while_the_share_is_small_are_not_taken_for_stables() -> None:
+    stormy = traffic(6_000, wrong=(0.1, 0.1), pi=0.05)
+    stormy = [one if one.position.offset % 8 else replace(one, outcomes={}) for one in stormy]
+    calm = traffic(6_000, wrong=(0.1, 0.05), pi=0.5)
+    calm = [replace(one, position=Position(one.position.at + 6_000, "spool", one.position.offset)) for one in calm]
+    said = judged(seen(case(ACCURACY), [*stormy, *calm], every=500))
+    assert about("accuracy", said).finding is Finding.PASS
+
+
 def test_arms_that_do_not_get_their_share_put_the_rollout_on_hold() -> None:
     rows = [one for one in traffic(8_000, pi=0.5) if not (one.candidate and one.position.offset % 4 == 0)]
     said = judged(seen(case(ERRORS), rows, every=500))
