@@ -50,6 +50,33 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """In which form a prepared model runs, chosen by measurement when it was prepared, and the sentence that says why.
+
+    ``kind`` is ``original``, ``onnx`` or ``treelite``. A compiled form is pinned by its own ``digest``; its labels
+    equal the original's on every row it was proved with, its scores within ``tolerance``. ``call_s`` and ``row_s``
+    are machine seconds: what one row took, and what each row of a batch adds. ``rounds``: inputs are rounded to float32
+    first, as scikit-learn's trees do.
+    """
+
+    kind: str = "original"
+    why: str = ""
+    digest: str = ""
+    tolerance: float = 0.0
+    call_s: float = 0.0
+    row_s: float = 0.0
+    rounds: bool = False
+
+    @property
+    def gathers(self) -> bool:
+        """Whether rows answered together cost clearly less than one by one."""
+        return self.row_s < 0.7 * self.call_s
+
+
+ORIGINAL = Form()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """A prepared model: what it is, pinned by digest, and what it takes and gives.
 
@@ -68,6 +95,7 @@ class ModelCard:
     classes: tuple[int | str, ...] = ()
     feature_service: str | None = None
     schema: int = 1
+    form: Form = ORIGINAL
 
 
 class Role(StrEnum):

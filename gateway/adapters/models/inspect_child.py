@@ -17,9 +17,13 @@ from typing import BinaryIO
 import msgspec
 
 from gateway.adapters.models.artifacts import verified
+from gateway.adapters.models.choosing import choose
+from gateway.adapters.models.compiled import COMPILED_FILE
 from gateway.adapters.models.flavours import Description, flavour
+from gateway.adapters.models.foreign import Foreign
 from gateway.adapters.models.rows import example_row
-from gateway.core.deployments import ModelCard
+from gateway.adapters.models.sklearn_model import SklearnModel
+from gateway.core.deployments import ORIGINAL, Form, ModelCard
 from gateway.core.errors import GatewayError, ModelFailed, ModelUnusable
 from gateway.ports import Artifact, Model
 
@@ -38,10 +42,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a model that loads and answers takes and gives, or the sentence that says why it is unusable."""
+    """What a model that loads and answers takes and gives, or the sentence that says why it is unusable.
+
+    A ``form`` that is not the original lies beside, in the file ``compiled``.
+    """
 
     found: Description | None = None
     unusable: str = ""
+    form: Form = ORIGINAL
 
 
 def main() -> None:
@@ -57,7 +65,7 @@ def main() -> None:
 def judge(job: Job) -> Verdict:
     """Open the artifact, and say what it is or why it is unusable. Never quotes what a model's error says."""
     try:
-        return Verdict(found=inspect(job))
+        return inspect(job)
     except MemoryError:
         return Verdict(unusable=f"Loading the model takes more than the {job.memory_bytes >> 20} MiB allowed.")
     except ModuleNotFoundError as error:
@@ -68,8 +76,8 @@ def judge(job: Job) -> Verdict:
         return Verdict(unusable=f"The model cannot be loaded ({type(error).__name__}).")
 
 
-def inspect(job: Job) -> Description:
-    """Open, describe and try the artifact. Raises whatever the artifact raises."""
+def inspect(job: Job) -> Verdict:
+    """Open, describe and try the artifact, and choose its form. Raises whatever the artifact raises."""
     artifact, kind = job.artifact, flavour(job.artifact.flavour)
     files = verified(Path(job.folder), job.digest, job.artifact_bytes)
     opened = kind.open(files)
@@ -78,11 +86,22 @@ def inspect(job: Job) -> Description:
         raise ModelUnusable("Two inputs of the model have the same name.")
     if artifact.task is not None and artifact.task is not found.task:
         raise ModelUnusable(f"The registry says {artifact.task}, but the model is {found.task}.")
-    _try_out(kind.model(card_of(artifact, job.digest, found), opened))
-    return found
+    model = kind.model(card_of(artifact, job.digest, found), opened)
+    _try_out(model)
+    return Verdict(found, form=_form(model, opened))
 
 
-def card_of(artifact: Artifact, digest: str, found: Description) -> ModelCard:
+def _form(model: Model, opened: Foreign) -> Form:
+    """Choose the form, and leave a compiled one in this process's folder."""
+    if not isinstance(model, SklearnModel):
+        return Form(why="The original runs: only scikit-learn's estimators are compiled.")
+    form, content = choose(model, opened)
+    if content:
+        Path(COMPILED_FILE).write_bytes(content)
+    return form
+
+
+def card_of(artifact: Artifact, digest: str, found: Description, form: Form = ORIGINAL) -> ModelCard:
     """Put together what the registry says of a model and what opening it showed."""
     return ModelCard(
         name=artifact.name,
@@ -95,6 +114,7 @@ def card_of(artifact: Artifact, digest: str, found: Description) -> ModelCard:
         task=found.task,
         classes=found.classes,
         feature_service=artifact.feature_service,
+        form=form,
     )
 
 

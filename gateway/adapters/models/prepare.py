@@ -19,9 +19,10 @@ from signal import SIGALRM, SIGKILL, SIGXCPU
 import msgspec
 
 from gateway.adapters.models.artifacts import digest_of, read_files, verified, write_files
+from gateway.adapters.models.compiled import COMPILED_FILE, form_digest, open_compiled
 from gateway.adapters.models.flavours import flavour
 from gateway.adapters.models.inspect_child import Job, Verdict, card_of
-from gateway.core.deployments import ModelCard
+from gateway.core.deployments import ORIGINAL, ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.ports import Artifact, Model, ModelStore
 
@@ -73,8 +74,9 @@ class ModelCache:
             if not self._holds(digest):
                 whole = Path(incoming, "whole")
                 write_files(files, whole / "artifact")
-                card = inspect_in_child(whole / "artifact", digest, artifact, self._limits)
-                write_files({_CARD_FILE: msgspec.json.encode(card)}, whole)
+                card, compiled = inspect_in_child(whole / "artifact", digest, artifact, self._limits)
+                beside = {COMPILED_FILE: compiled} if compiled else {}
+                write_files({_CARD_FILE: msgspec.json.encode(card), **beside}, whole)
                 self._put(whole, digest)
         found = self.card(digest)
         return replace(found, name=artifact.name, version=artifact.version, uri=pinned)
@@ -94,12 +96,27 @@ class ModelCache:
         """
         kind = flavour(card.flavour)
         files = verified(self._path / card.path, card.digest, self._limits.artifact_bytes)
+        compiled = self._load_compiled(card)
+        if compiled is not None:
+            return compiled
         try:
             return kind.model(card, kind.open(files))
         except GatewayError:
             raise
         except Exception as error:  # opening an artifact runs foreign code
             raise ModelUnusable(f"{card.uri} cannot be loaded ({type(error).__name__}).") from error
+
+    def _load_compiled(self, card: ModelCard) -> Model | None:
+        """Load the form that was proved; None where it is the original, or its runtime is not installed here."""
+        if not card.form.digest:
+            return None
+        try:
+            content = (self._path / card.digest / COMPILED_FILE).read_bytes()
+            return open_compiled(content, card)
+        except ModuleNotFoundError:
+            return None
+        except OSError as error:
+            raise ModelUnusable(f"The {card.form.kind} form of {card.uri} cannot be read: {error.strerror}.") from error
 
     def prune(self, keep: Container[str], before: float) -> list[str]:
         """Delete every model not in ``keep`` last prepared before ``before`` (wall seconds); returns their digests.
@@ -117,7 +134,9 @@ class ModelCache:
     def _holds(self, digest: str) -> bool:
         """Whether the model is here, unspoilt; the folder's age starts anew, so that nobody prunes it now."""
         try:
-            self.card(digest)
+            card = self.card(digest)
+            if card.form.digest and form_digest((self._path / digest / COMPILED_FILE).read_bytes()) != card.form.digest:
+                return False
             verified(self._path / digest / "artifact", digest, self._limits.artifact_bytes)
             os.utime(self._path / digest)
         except (ModelUnusable, OSError):
@@ -137,8 +156,10 @@ class ModelCache:
             os.close(descriptor)
 
 
-def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limits) -> ModelCard:
-    """Open the artifact in a process of its own and return the card it found. Raises ModelUnusable.
+def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limits) -> tuple[ModelCard, bytes]:
+    """Open the artifact in a process of its own; return the card it found, and its compiled form if that is to run.
+
+    Raises ModelUnusable.
 
     Whatever the artifact does there - crash, loop, allocate, start processes - ends with that process group.
     """
@@ -146,8 +167,10 @@ def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limi
     with tempfile.TemporaryDirectory(prefix="gateway-inspect-", ignore_cleanup_errors=True) as scratch:
         code = _run(msgspec.json.encode(job), Path(scratch), limits.wall_s)
         verdict = _read(Path(scratch, _VERDICT))
+        compiled = _read_compiled(Path(scratch, COMPILED_FILE), limits)
     if verdict is not None and verdict.found is not None:
-        return card_of(artifact, digest, verdict.found)  # what it is called is not for the artifact to say
+        form = verdict.form if verdict.form.digest == (form_digest(compiled) if compiled else "") else ORIGINAL
+        return card_of(artifact, digest, verdict.found, form), compiled  # its name is not for the artifact to say
     if verdict is not None:
         raise ModelUnusable(f"{artifact.uri}: {verdict.unusable}")
     raise ModelUnusable(f"{artifact.uri}: {_how_it_ended(code, limits)}")
@@ -197,6 +220,13 @@ def _read(path: Path) -> Verdict | None:
             return msgspec.json.decode(file.read(_LONGEST_VERDICT), type=Verdict)
     except msgspec.MsgspecError:
         return None
+
+
+def _read_compiled(path: Path, limits: Limits) -> bytes:
+    """Read what the child left, nothing where it left nothing; a link of the artifact's own making is not followed."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > limits.artifact_bytes:
+        return b""
+    return path.read_bytes()
 
 
 def _how_it_ended(code: int | None, limits: Limits) -> str:
