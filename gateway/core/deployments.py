@@ -55,16 +55,17 @@ class Form:
 
     ``kind`` is ``original``, ``onnx`` or ``treelite``. A compiled form is pinned by its own ``digest``; its labels
     equal the original's on every row it was proved with, its scores within ``tolerance``. ``call_s`` and ``row_s``
-    are machine seconds: what one row took, and what each row of a batch adds. ``rounds``: inputs are rounded to float32
+    are machine seconds: what one row took, and what each row of a batch adds. They, and the sentence, differ from one
+    preparation to the next and do not make a form another. ``rounds``: inputs are rounded to float32
     first, as scikit-learn's trees do.
     """
 
     kind: str = "original"
-    why: str = ""
+    why: str = field(default="", compare=False)
     digest: str = ""
     tolerance: float = 0.0
-    call_s: float = 0.0
-    row_s: float = 0.0
+    call_s: float = field(default=0.0, compare=False)
+    row_s: float = field(default=0.0, compare=False)
     rounds: bool = False
 
     @property
