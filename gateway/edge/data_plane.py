@@ -4,6 +4,7 @@ Probes touch neither a database nor a registry. Predictions and outcomes have a 
 the other out.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.core.deployments import Scalar
 from gateway.core.errors import Overloaded
 from gateway.edge import problems, schemas
-from gateway.edge.bodies import deadline_s, event_time, read_json
+from gateway.edge.bodies import deadline_s, decode, event_time, read_json
+from gateway.edge.hot import HotApp, HotRoute
 from gateway.feedback import Feedback, Receipt
 from gateway.passage import Answer, Explanation
 from gateway.ports import Clock
 from gateway.predict import Ask, Predict
 
 MIB = 2**20
+JSON = "application/json"
 SCOPES = frozenset({"predict", "feedback", "debug", "operate", "read"})
 
 
@@ -83,9 +87,9 @@ class Lane:
             self.under_way -= 1
 
 
-def create_app(plane: DataPlane) -> FastAPI:
+def create_app(plane: DataPlane) -> HotApp:
     """Build the data plane's app."""
-    app = FastAPI(
+    app = HotApp(
         title="Gateway, data plane",
         version="1",
         description="Predictions and their outcomes. Errors are RFC 9457 problem details; none repeats what was sent.",
@@ -99,18 +103,26 @@ def create_app(plane: DataPlane) -> FastAPI:
     return app
 
 
-def _predictions(app: FastAPI, plane: DataPlane) -> None:
+def _predictions(app: HotApp, plane: DataPlane) -> None:
     lane, docs = Lane(plane.max_concurrency), _predict_docs(plane)
+
+    async def say(ask: Ask) -> bytes:
+        with lane.enter():
+            answers = [_prediction(each) for each in await plane.predict(ask)]
+        batch = isinstance(ask.body, dict) and "instances" in ask.body
+        return msgspec.json.encode({"predictions": answers} if batch else answers[0])
 
     async def answer(request: Request, deployment: str | None) -> Response:
         arrived = plane.clock.machine()
         principal = plane.principal(request)
         body = await read_json(request, plane.max_body, plane.body_patience_s)
-        ask = _ask(plane, principal, request, body, deployment, arrived)
-        with lane.enter():
-            answers = [_prediction(each) for each in await plane.predict(ask)]
-        batch = isinstance(body, dict) and "instances" in body
-        return _json({"predictions": answers} if batch else answers[0])
+        return Response(await say(_ask(plane, principal, request, body, deployment, arrived)), media_type=JSON)
+
+    async def answer_plain(request: Request, raw: bytes, deployment: str | None) -> bytes:
+        arrived, principal = plane.clock.machine(), plane.principal(request)
+        return await say(Ask(decode(raw), arrived, deployment, principal.name, deadline_s=math.inf))
+
+    app.hot = HotRoute(answer_plain, plane.max_body, plane.body_patience_s)
 
     @app.post("/predict", summary="Predict with the default deployment", **docs)
     async def predict(request: Request) -> Response:
@@ -174,23 +186,37 @@ def _ask(
     )
 
 
-def _prediction(answer: Answer) -> dict[str, object]:
-    said: dict[str, object] = {
-        "prediction_id": answer.prediction_id,
-        "deployment": answer.deployment,
-        "prediction": answer.output.label,
-        "degraded": answer.degraded,
-        "logged": answer.logged,
-    }
-    optional = {
-        "score": answer.output.score,
-        "scores": answer.output.scores,
-        "variant": answer.variant,
-        "model_version": answer.model_version,
-        "fallback": answer.fallback or None,
-        "explain": None if answer.explanation is None else _explain(answer.explanation),
-    }
-    return said | {name: value for name, value in optional.items() if value is not None}
+class _Said(msgspec.Struct, omit_defaults=True, gc=False):
+    """An answer as it is written: what is None is left out, but for the prediction itself."""
+
+    prediction_id: str
+    deployment: str
+    prediction: Scalar
+    degraded: tuple[str, ...]
+    logged: bool
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    variant: str | None = None
+    model_version: str | None = None
+    fallback: bool = False
+    explain: dict[str, object] | None = None
+
+
+def _prediction(answer: Answer) -> _Said:
+    output = answer.output
+    return _Said(
+        answer.prediction_id,
+        answer.deployment,
+        output.label,
+        answer.degraded,
+        answer.logged,
+        output.score,
+        output.scores,
+        answer.variant,
+        answer.model_version,
+        answer.fallback,
+        None if answer.explanation is None else _explain(answer.explanation),
+    )
 
 
 def _explain(explanation: Explanation) -> dict[str, object]:
@@ -213,7 +239,7 @@ def _received(receipt: Receipt) -> Response:
     return _json(problem | said, 422, problems.MEDIA_TYPE)
 
 
-def _json(content: object, status: int = 200, media_type: str = "application/json") -> Response:
+def _json(content: object, status: int = 200, media_type: str = JSON) -> Response:
     return Response(msgspec.json.encode(content), status, media_type=media_type)
 
 

@@ -8,6 +8,7 @@ a variant that is gone leaves no series behind. All units are seconds and bytes.
 
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from prometheus_fastapi_instrumentator import Instrumentator
 from gateway.core.events import OutcomeRecord, PredictionRecord, ShadowRecord
 from gateway.core.features import FeaturePlan, Status
 from gateway.core.routing import STABLE, RoutingTable
+from gateway.edge.hot import HotApp
+from gateway.edge.http_metrics import HttpMetrics
+from gateway.edge.tally import Folding, observe_all
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -30,6 +34,7 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 _AGES = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 4 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 _PROBES = ["^/livez$", "^/readyz$", "^/metrics$"]
 _ARCHIVE = "archive"
+_Child: TypeAlias = Callable[..., list[float]]
 
 Description: TypeAlias = tuple[str, str, tuple[str, ...], str]
 """A metric's name, kind, labels and sentence."""
@@ -37,8 +42,14 @@ Description: TypeAlias = tuple[str, str, tuple[str, ...], str]
 
 def instrument(app: FastAPI) -> None:
     """Count and time every HTTP request of ``app`` by route template, method and status; probes are left out."""
+    try:
+        http = HttpMetrics(fine=_FAST, coarse=(0.01, 0.1, 1.0))
+    except ValueError:  # another app of this process counts them already, as the instrumentator itself would have it
+        return
     instrumentator = Instrumentator(should_group_status_codes=False, excluded_handlers=_PROBES)
-    instrumentator.instrument(app, latency_highr_buckets=_FAST, latency_lowr_buckets=(0.01, 0.1, 1.0))
+    instrumentator.add(http.instrumentation).instrument(app)
+    if isinstance(app, HotApp) and app.hot is not None:
+        app.hot.answered = http.answered
 
 
 class WorkerMetrics:
@@ -46,6 +57,10 @@ class WorkerMetrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._described: list[Description] = []
+        self._late: list[tuple[PredictionRecord, RoutingTable, str]] = []
+        self._versions: dict[str, tuple[RoutingTable, dict[str, str]]] = {}
+        self._answered: dict[tuple[str, str, str, int], Counter] = {}
+        self._folding = Folding(registry, self.fold)
 
         def counter(name: str, says: str, *labels: str) -> Counter:
             self._described.append((f"gateway_{name}_total", "counter", labels, says))
@@ -80,17 +95,46 @@ class WorkerMetrics:
     def predicted(self, record: PredictionRecord, table: RoutingTable, logged: bool) -> None:
         """A routed request ended, well or not."""
         name, variant = record.deployment, record.assigned
-        part = table.parts().get(variant)
-        version = part.model.version if part else ""
-        self._predictions.labels(name, variant, version, str(record.status)).inc()
+        version = self._version(table, variant)
+        key = (name, variant, version, record.status)
+        answered = self._answered.get(key)
+        if answered is None:
+            answered = self._answered[key] = self._predictions.labels(name, variant, version, str(record.status))
+        answered.inc()
         if record.error is not None:
             self._failures.labels(name, variant, version).inc()
         if variant != STABLE and record.served == STABLE:
             self._fallbacks.labels(name, variant).inc()
         if not logged:
             self._refused.labels(name).inc()
-        self._time(record, (name, variant, version))
-        self._feature_quality(record, table.features)
+        self._late.append((record, table, version))
+        if len(self._late) == 1:
+            self._folding.soon()
+
+    def _version(self, table: RoutingTable, variant: str) -> str:
+        known = self._versions.get(table.deployment)
+        if known is None or known[0] is not table:
+            versions = {name: part.model.version for name, part in table.parts().items()}
+            known = self._versions[table.deployment] = (table, versions)
+        return known[1].get(variant, "")
+
+    def fold(self) -> None:
+        """Fold times and ages seen since the last time into the histograms."""
+        late, self._late = self._late, []
+        seen: defaultdict[Histogram, list[float]] = defaultdict(list)
+        children: dict[tuple[str, ...], Histogram] = {}
+
+        def child(metric: Histogram, *labels: str) -> list[float]:
+            key = (metric._name, *labels)
+            if key not in children:
+                children[key] = metric.labels(*labels)
+            return seen[children[key]]
+
+        for record, table, version in late:
+            self._time(child, record, version)
+            self._feature_quality(child, record, table.features)
+        for histogram, values in seen.items():
+            observe_all(histogram, values)
 
     def shadowed(self, record: ShadowRecord, logged: bool) -> None:
         """A shadow scored, failed or was dropped."""
@@ -114,22 +158,22 @@ class WorkerMetrics:
         """A feature read went wrong in a way its source has a name for."""
         self._read_errors.labels(tier, kind).inc()
 
-    def _time(self, record: PredictionRecord, arm: tuple[str, str, str]) -> None:
-        latency = record.latency
+    def _time(self, child: _Child, record: PredictionRecord, version: str) -> None:
+        latency, name = record.latency, record.deployment
         if "total" in latency:
-            self._duration.labels(record.deployment).observe(latency["total"])
+            child(self._duration, name).append(latency["total"])
         if "model" in latency:
-            self._model.labels(*arm).observe(latency["model"])
+            child(self._model, name, record.assigned, version).append(latency["model"])
         if "features" in latency:
-            self._features.labels(record.deployment).observe(latency["features"])
+            child(self._features, name).append(latency["features"])
 
-    def _feature_quality(self, record: PredictionRecord, plan: FeaturePlan) -> None:
+    def _feature_quality(self, child: _Child, record: PredictionRecord, plan: FeaturePlan) -> None:
         """Ages once per view, for all its features were written together; statuses only of what was not served."""
         index = 0
         for view in plan.views:
             at = record.event_times[index] if index < len(record.event_times) else None
             if at is not None:
-                self._age.labels(record.deployment, view.name).observe(max(0.0, record.at - at))
+                child(self._age, record.deployment, view.name).append(max(0.0, record.at - at))
             index += len(view.features)
         if record.degraded:
             for name, status in zip(record.names[:index], record.statuses, strict=False):

@@ -104,6 +104,17 @@ def explain(error: GatewayError) -> Response:
     return problem(row_of(error), str(error), places, headers)
 
 
+def respond(error: Exception) -> Response:
+    """Turn any error into a response: ours, what is wrong with the HTTP, and the unforeseen."""
+    if isinstance(error, GatewayError):
+        return explain(error)
+    if isinstance(error, HTTPException):
+        title = HTTPStatus(error.status_code).phrase
+        row = Row(error.status_code, PROTOCOL.get(error.status_code, "http-error"), title)
+        return problem(row, str(error.detail), headers=error.headers)
+    return problem(TABLE[GatewayError], "Something went wrong here; it is in the gateway's log.")
+
+
 def pointer(location: Sequence[int | str]) -> str:
     """Write a place as an RFC 6901 pointer, as deep as its names are plain: an odd name is the caller's own text.
 
@@ -127,9 +138,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def protocol(_: Request, error: HTTPException) -> Response:
-        title = HTTPStatus(error.status_code).phrase
-        row = Row(error.status_code, PROTOCOL.get(error.status_code, "http-error"), title)
-        return problem(row, str(error.detail), headers=error.headers)
+        return respond(error)
 
     @app.exception_handler(RequestValidationError)
     async def shape(_: Request, error: RequestValidationError) -> Response:
@@ -137,8 +146,8 @@ def install(app: FastAPI) -> None:
         return problem(TABLE[errors.InvalidBody], "The request does not fit this route.", places)
 
     @app.exception_handler(Exception)
-    async def unforeseen(_: Request, __: Exception) -> Response:
-        return problem(TABLE[GatewayError], "Something went wrong here; it is in the gateway's log.")
+    async def unforeseen(_: Request, error: Exception) -> Response:
+        return respond(error)
 
 
 def _place(location: Sequence[int | str], kind: str, message: str) -> Problem:

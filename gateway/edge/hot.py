@@ -1,0 +1,119 @@
+"""The hot route: a plain ``POST /predict``, answered before FastAPI's routing, validation and middleware.
+
+It takes what most callers send - JSON, nothing special in the headers - and leaves everything else to the app, whose
+route tells the same story; a test holds the two to one answer. What it answers is counted as the instrumentator
+would. Middleware added to the app does not see these requests.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Final, TypeAlias
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from gateway.core.errors import GatewayError
+from gateway.edge import problems
+from gateway.edge.http_metrics import Seen
+
+Answering: TypeAlias = Callable[[Request, bytes, str | None], Awaitable[bytes]]
+"""Tells the story of one request with this body and deployment, and returns what to say. Raises as the route does."""
+
+_ROUTE: Final = "/predict"
+_UNCOMMON: Final = frozenset(
+    {
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"x-deadline-ms",
+        b"x-event-time",
+        b"x-explain",
+        b"x-variant",
+    }
+)
+_JSON_HEADER = (b"content-type", b"application/json")
+
+
+class HotRoute:
+    """Answers what :meth:`takes` lets through. ``limit`` is the most bytes of a body, ``patience_s`` its time to come.
+
+    ``answered`` is told of every answer, if anybody listens.
+    """
+
+    def __init__(self, answering: Answering, limit: int, patience_s: float) -> None:
+        self._answering = answering
+        self._limit = limit
+        self._patience_s = patience_s
+        self.answered: Callable[[Seen], None] | None = None
+
+    def takes(self, scope: Scope) -> bool:
+        """Whether a request is plain enough to be answered here."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope.get("root_path"):
+            return False
+        path: str = scope["path"]
+        if not path.startswith(_ROUTE) or (path != _ROUTE and (path[8] != "/" or len(path) == 9 or "/" in path[9:])):
+            return False
+        headers = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]) or headers.get(b"content-type") != b"application/json":
+            return False
+        length = headers.get(b"content-length", b"")
+        return length.isdigit() and len(length) < 10 and int(length) <= self._limit and _UNCOMMON.isdisjoint(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that :meth:`takes` let through."""
+        began, path = perf_counter(), scope["path"]
+        request = Request(scope, receive)
+        unforeseen: Exception | None = None
+        try:
+            raw = await self._body(receive)
+            said = await self._answering(request, raw, None if len(path) == len(_ROUTE) else path[9:])
+            status, length = 200, len(said)
+            await send({"type": "http.response.start", "status": 200, "headers": _headers(length)})
+            await send({"type": "http.response.body", "body": said})
+        except Exception as error:  # noqa: BLE001 - the last border before the server: every error leaves as a problem
+            response = problems.respond(error)
+            status, length = response.status_code, len(response.body)
+            unforeseen = None if isinstance(error, (GatewayError, HTTPException)) else error
+            await response(scope, receive, send)
+        if self.answered is not None:
+            handler = _ROUTE if len(path) == len(_ROUTE) else "/predict/{deployment}"
+            received = next(int(value) for name, value in scope["headers"] if name == b"content-length")
+            self.answered(Seen(handler, "POST", str(status), received, length, perf_counter() - began))
+        if unforeseen is not None:
+            raise unforeseen  # the server logs it
+
+    async def _body(self, receive: Receive) -> bytes:
+        """Read a body whose length was declared. Raises HTTPException 400 or 408."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                message = await receive()
+                raw: bytes = message.get("body", b"")
+                while message.get("more_body", False):
+                    message = await receive()
+                    raw += message.get("body", b"")
+        except TimeoutError:
+            close = {"Connection": "close"}
+            raise HTTPException(408, f"The body did not arrive within {self._patience_s:g} s.", close) from None
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, "The body ended early.")
+        return raw
+
+
+class HotApp(FastAPI):
+    """A FastAPI app with a hot route in front of it."""
+
+    hot: HotRoute | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer by the hot route what it takes, else as FastAPI does."""
+        if self.hot is not None and self.hot.takes(scope):
+            await self.hot(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def _headers(length: int) -> list[tuple[bytes, bytes]]:
+    return [(b"content-length", b"%d" % length), _JSON_HEADER]
