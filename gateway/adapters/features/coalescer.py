@@ -109,12 +109,17 @@ class Coalescer(Generic[Ask, Answer]):
         future: asyncio.Future[Answer] = loop.create_future()
         batch.asks.append(ask)
         batch.waiting.append(future)
+        timer = loop.call_later(budget_s, self._expire, batch, future)
         try:
-            async with asyncio.timeout(budget_s):
-                return await future
-        except TimeoutError:
+            return await future
+        finally:
+            timer.cancel()
+
+    def _expire(self, batch: _Batch[Ask, Answer], future: "asyncio.Future[Answer]") -> None:
+        """The budget is over: whoever asked walks away, and its batch has failed."""
+        if not future.done():
             self._report(batch, succeeded=False)
-            raise
+            future.set_exception(TimeoutError())
 
     async def close(self) -> None:
         """Break off what is under way; whoever still waits gets ConnectionError."""

@@ -8,6 +8,7 @@ equal Feast's own is tested when a plan is compiled (:mod:`gateway.adapters.feat
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import mmh3
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
@@ -161,6 +162,27 @@ def decode(cell: bytes | None, kinds: frozenset[str]) -> tuple[Scalar, Status]:
     if kind in kinds:
         return getattr(message, kind), Status.PRESENT
     return None, Status.NULL if kind == "null_val" else Status.UNAVAILABLE
+
+
+_DOUBLE_TAG = 0x29  # field 5, eight bytes follow
+_DOUBLE_BYTES = 9
+
+
+def decode_doubles(cells: Sequence[bytes | None]) -> tuple[float, ...] | None:
+    """Read cells that are all present and all doubles, at once; None where one is anything else.
+
+    >>> decode_doubles([bytes.fromhex("29000000000000f83f")] * 2), decode_doubles([None])
+    ((1.5, 1.5), None)
+    """
+    for cell in cells:
+        if cell is None or len(cell) != _DOUBLE_BYTES or cell[0] != _DOUBLE_TAG:
+            return None
+    return _doubles(len(cells)).unpack(b"".join(cells))  # type: ignore[arg-type]  # none of them is None
+
+
+@cache
+def _doubles(count: int) -> struct.Struct:
+    return struct.Struct("<" + "xd" * count)
 
 
 def decode_timestamp(cell: bytes) -> float:

@@ -1,4 +1,4 @@
-"""Reads Feast's Redis hashes directly, through redis-py's asyncio connections.
+"""Reads Feast's Redis hashes directly, over connections that redis-py opens (:mod:`gateway.adapters.features.resp`).
 
 All views of one entity share one hash, so a read is one HMGET per distinct entity key and row; concurrent reads share
 the pipelines of two connections (:mod:`gateway.adapters.features.coalescer`). redis-py's own pool and retries are not
@@ -9,42 +9,38 @@ Here a connection serves one batch at a time and is dropped unless every reply o
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
 
 from google.protobuf.message import DecodeError
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.adapters.features.coalescer import Breaker, Coalescer, StoreRefused
 from gateway.adapters.features.encoding import KeyEncoder, decode_timestamp, field_hash
 from gateway.adapters.features.reading import Cells, OnError, ViewLayout, assemble, ignore, lay_out
 from gateway.adapters.features.redis_location import connection_options
+from gateway.adapters.features.resp import Command, Lane, Reply, head_of, tail_of
 from gateway.core.deployments import Scalar
 from gateway.core.features import FeatureBatch, FeaturePlan, unavailable
 
 STALLED_S = 1.0
 """A connection that has not answered for so long is dropped. Callers have long walked away: this frees its lane."""
-_PIPELINE = 128
-"""Commands sent before their replies are read, and before others get a turn on the loop."""
 _INLINE_CELLS = 2_000
 """Rows x features up to which replies are decoded on the event loop (about 2 ms)."""
-
-Command: TypeAlias = tuple[bytes | str, ...]
-Reply: TypeAlias = list[bytes | None] | ResponseError
 
 
 @dataclass(frozen=True, slots=True)
 class _Hash:
     """The views of a plan that live in one entity's hash: one HMGET reads them all.
 
-    ``spans`` has, by view index, where the view's cells stand in the reply; its event time stands right behind them.
+    ``head`` and ``tail`` are the command around its key, as it goes over the wire. ``spans`` has, by view index, where the view's cells stand in the reply; its event time stands right behind them.
     """
 
     key: KeyEncoder
-    fields: tuple[bytes, ...]
+    head: bytes
+    tail: bytes
     spans: dict[int, tuple[int, int]]
 
 
@@ -72,7 +68,7 @@ class RedisFeatureSource:
     ) -> None:
         self._on_error = on_error
         self._layouts: dict[str, _Layout] = {}
-        self._lanes = [_Lane(location, stalled_s) for _ in range(2)]
+        self._lanes = [Lane(partial(_connection, location, stalled_s), stalled_s) for _ in range(2)]
         self._coalescer: Coalescer[Sequence[Command], Sequence[Reply]] = Coalescer(self._lanes, breaker)
 
     async def read(self, plan: FeaturePlan, rows: Sequence[Mapping[str, Scalar]], budget_s: float) -> FeatureBatch:
@@ -82,7 +78,7 @@ class RedisFeatureSource:
             layout = self._layouts[plan.plan_id] = _lay_out(plan)
         keys = [[entity.key(row) for entity in layout.hashes] for row in rows]
         commands: list[Command] = [
-            ("HMGET", key + layout.project, *entity.fields)
+            b"%b$%d\r\n%b%b%b" % (entity.head, len(key) + len(layout.project), key, layout.project, entity.tail)
             for row_keys in keys
             for entity, key in zip(layout.hashes, row_keys, strict=True)
             if key is not None
@@ -134,62 +130,6 @@ class RedisFeatureSource:
             return view.unreadable
 
 
-class _Lane:
-    """One connection. Runs one batch at a time, and keeps the connection only if the batch's replies were all read."""
-
-    def __init__(self, location: str, stalled_s: float) -> None:
-        self._location = location
-        self._stalled_s = stalled_s
-        self._connection: Connection | None = None
-
-    async def __call__(self, asks: Sequence[Sequence[Command]]) -> list[list[Reply]]:
-        """Run all commands of all asks; the same command asked twice runs once."""
-        commands = list(dict.fromkeys(command for ask in asks for command in ask))
-        connection = self._connection
-        if connection is None:  # made here, on the loop that uses it, and after any fork
-            connection = self._connection = _connection(self._location, self._stalled_s)
-        try:
-            async with asyncio.timeout(self._stalled_s):
-                replies = await _run(connection, commands)
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        by_command = dict(zip(commands, replies, strict=True))
-        return [[by_command[command] for command in ask] for ask in asks]
-
-    async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
-
-
-async def _run(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
-    """Send the commands and read their replies. A kept connection the server has closed meanwhile is opened anew."""
-    kept = connection.is_connected
-    first = commands[:_PIPELINE]
-    try:
-        replies = await _pipeline(connection, first)
-    except RedisConnectionError:
-        if not kept:
-            raise
-        await connection.disconnect(nowait=True)
-        replies = await _pipeline(connection, first)
-    for start in range(_PIPELINE, len(commands), _PIPELINE):
-        await asyncio.sleep(0)
-        replies += await _pipeline(connection, commands[start : start + _PIPELINE])
-    return replies
-
-
-async def _pipeline(connection: Connection, commands: Sequence[Command]) -> list[Reply]:
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-    replies: list[Reply] = []
-    for _ in commands:
-        try:
-            replies.append(await connection.read_response(disable_decoding=True))
-        except ResponseError as error:  # the next reply still belongs to the next command
-            replies.append(error)
-    return replies
-
-
 def _connection(location: str, stalled_s: float) -> Connection:
     kind, options = connection_options(location)
     return kind(**options, socket_connect_timeout=stalled_s, retry=Retry(NoBackoff(), 0))
@@ -219,4 +159,4 @@ def _hash(views: Sequence[ViewLayout], indexes: Sequence[int]) -> _Hash:
         fields += [field_hash(view.stored, feature.stored) for feature in view.features]
         spans[index] = (start, len(fields))
         fields.append(f"_ts:{view.stored}".encode())
-    return _Hash(views[indexes[0]].key, tuple(fields), spans)
+    return _Hash(views[indexes[0]].key, head_of(fields), tail_of(fields), spans)
