@@ -130,6 +130,7 @@ def record_of(
 ) -> PredictionRecord:
     """Write down one instance: its draw, what was seen, what came of it. ``failure`` is the whole request's."""
     table, assignment, output = trip.table, draw.assignment, result.output or _NO_OUTPUT
+    key_hash = ids.key_hash(draw.key)
     values, statuses = _seen(trip.layout, draw.instance, sight, row)
     request_id = draw.instance.request_id
     return PredictionRecord(
@@ -138,14 +139,14 @@ def record_of(
         deployment=table.deployment,
         revision=table.revision,
         epoch=assignment.epoch,
-        key_hash=ids.key_hash(draw.key),
+        key_hash=key_hash,
         at=trip.at,
         assigned=assignment.arm,
         served=result.served if failure is None else "",
         arms=_arms(trip, assignment),
         randomised=assignment.randomised,
         sticky=table.rules.sticky,
-        request_hash=None if request_id is None else ids.key_hash(request_id),
+        request_hash=_request_hash(request_id, draw.key, key_hash),
         status=status_of(failure),
         error=None if result.error is None else kind_of(result.error),
         label=output.label,
@@ -174,6 +175,13 @@ def explain(record: PredictionRecord, vector: FeatureVector, version: str, blind
     )
 
 
+def _request_hash(request_id: str | None, key: str, key_hash: str) -> str | None:
+    """Hash the caller's request id, which is the routing key more often than not."""
+    if request_id is None or request_id == key:
+        return None if request_id is None else key_hash
+    return ids.key_hash(request_id)
+
+
 def _arms(trip: Trip, assignment: Assignment) -> tuple[ArmRecord, ...]:
     return tuple(
         [
@@ -186,23 +194,31 @@ def _arms(trip: Trip, assignment: Assignment) -> tuple[ArmRecord, ...]:
 def _seen(layout: Layout, instance: Instance, sight: Sight, row: int) -> tuple[tuple[Scalar, ...], bytes]:
     """Values and statuses in the order of ``layout.names``: served features, entities, request features."""
     values: list[Scalar]
-    if sight.vectors:
-        vector = sight.vectors[row]
+    vector = sight.vectors[row] if sight.vectors else None
+    if vector is not None and vector.degraded:
         values = [vector.values[name] for name in layout.served]
         statuses = bytearray([vector.statuses[name] for name in layout.served])
-    else:
+    else:  # as it was read: nothing was resolved yet, or nothing needed a fallback
         values, statuses = list(sight.batch.values[row]), bytearray(sight.batch.statuses[row])
     for fields, sent in ((layout.entities, instance.entities), (layout.features, instance.features)):
+        if len(sent) == len(fields):  # an instance holds its values in the order of the fields
+            values += sent.values()
+            statuses += _ALL_SENT[: len(sent)] if len(sent) <= len(_ALL_SENT) else bytes([Status.REQUEST]) * len(sent)
+            continue
         for name, declared in fields.items():
             values.append(sent.get(name, declared.default))
             statuses.append(Status.REQUEST if name in sent else Status.MISSING)
     return tuple(values), bytes(statuses)
 
 
+_ALL_SENT = bytes([Status.REQUEST]) * 256
+
+
 def _event_times(trip: Trip, sight: Sight, row: int) -> tuple[float | None, ...]:
-    views = zip(trip.table.features.views, sight.batch.event_times[row], strict=True)
-    served = [time for view, time in views for _ in view.features]
-    return (*served, *(None,) * (len(trip.layout.names) - len(served)))
+    times: list[float | None] = []
+    for width, time in zip(trip.layout.fresh.widths, sight.batch.event_times[row], strict=True):
+        times += [time] * width
+    return (*times, *(None,) * (len(trip.layout.names) - len(times)))
 
 
 def _is_degraded(sight: Sight, row: int, failure: BaseException | None) -> bool:

@@ -6,8 +6,8 @@ registry, and nothing a candidate or a shadow does can keep stable from answerin
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeAlias
@@ -25,7 +25,7 @@ from gateway.core.errors import (
     Unserviceable,
 )
 from gateway.core.events import PredictionRecord
-from gateway.core.features import FeatureBatch, FeatureVector, resolve, unavailable
+from gateway.core.features import FeatureBatch, FeatureVector, resolve, resolve_fresh, unavailable
 from gateway.core.inputs import Instance, Layout, lay_out, read_body, row_of
 from gateway.core.routing import STABLE, Part, RoutingTable, assign, force
 from gateway.passage import Answer, Draw, Result, Sight, Trip, explain, failure_of, record_of
@@ -33,6 +33,7 @@ from gateway.ports import Clock, FeatureSource, Marks, Observer, Output, Routing
 from gateway.shadow import Invitation, ShadowLane
 
 Row: TypeAlias = Sequence[Scalar]
+_NOBODY: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Predict:
         self._shed_shadows_above = shed_shadows_above
         self._under_way: dict[int, float] = {}
         self._tickets = count()
-        self._layouts: dict[str, tuple[RoutingTable, Layout]] = {}
+        self._layouts: dict[str, tuple[RoutingTable, Layout, Mapping[str, Part]]] = {}
 
     async def __call__(self, ask: Ask) -> list[Answer]:
         """Answer every instance of a request, in order, each routed and remembered on its own.
@@ -92,11 +93,15 @@ class Predict:
         """
         trip, instances = self._set_out(ask)
         draws = [self._draw(trip, ask, instance) for instance in instances]
-        with self._passing(trip.at):
+        ticket = next(self._tickets)
+        self._under_way[ticket] = trip.at  # holds the watermark until the request is recorded
+        try:
             sight, results = await self._answer(trip, draws)
             records = self._records(trip, draws, sight, results)
             kept, refusal = await self._remember(trip.table, records)
             self._invite(trip, draws[:kept], records[:kept], sight)
+        finally:
+            del self._under_way[ticket]
         failure = failure_of(results)
         if failure is not None:
             raise failure
@@ -119,27 +124,27 @@ class Predict:
     def _set_out(self, ask: Ask) -> tuple[Trip, tuple[Instance, ...]]:
         """Find the table, check what was sent, and fix the request's times. Raises BadRequest."""
         table = self._routing.table(ask.deployment)
-        parts = table.parts()
+        layout, parts = self._layout(table)
         if ask.variant is not None and not table.rules.allow_forced:
             raise ForcingForbidden
         if ask.variant is not None and ask.variant not in parts:
             raise UnknownVariant(tuple(parts))
-        layout = self._layout(table)
         instances = read_body(layout, ask.body)
         if ask.at is not None:
             self._clock.observe(ask.at)
         able = self._routing.able(table)
-        barred = frozenset([candidate.part.name for candidate in table.candidates if candidate.weight > 0.0]) - able
+        sharing = [candidate.part.name for candidate in table.candidates if candidate.weight > 0.0]
+        barred = frozenset(sharing) - able if sharing else _NOBODY
         at = self._clock.data() if ask.at is None else ask.at
         within = min(table.rules.deadline_s, math.inf if ask.deadline_s is None else ask.deadline_s)
         return Trip(table, layout, parts, able, barred, at, ask.arrived, ask.arrived + within), instances
 
-    def _layout(self, table: RoutingTable) -> Layout:
-        """Lay a table out once, for as long as it is in force."""
+    def _layout(self, table: RoutingTable) -> tuple[Layout, Mapping[str, Part]]:
+        """Lay a table out once, for as long as it is in force; and name its parts."""
         known = self._layouts.get(table.deployment)
         if known is None or known[0] is not table:
-            known = self._layouts[table.deployment] = (table, lay_out(table))
-        return known[1]
+            known = self._layouts[table.deployment] = (table, lay_out(table), table.parts())
+        return known[1], known[2]
 
     def _draw(self, trip: Trip, ask: Ask, instance: Instance) -> Draw:
         """Give an instance its identity and name who answers it."""
@@ -153,16 +158,6 @@ class Predict:
             return Draw(instance, body, key, force(trip.table, ask.variant, key, trip.at))
         return Draw(instance, body, key, assign(trip.table, key, trip.at, trip.able))
 
-    @contextmanager
-    def _passing(self, at: float) -> Iterator[None]:
-        """Hold the watermark at ``at`` until the request is recorded."""
-        ticket = next(self._tickets)
-        self._under_way[ticket] = at
-        try:
-            yield
-        finally:
-            del self._under_way[ticket]
-
     # What is seen, and what the models say.
 
     async def _answer(self, trip: Trip, draws: Sequence[Draw]) -> tuple[Sight, list[Result]]:
@@ -170,7 +165,7 @@ class Predict:
         sight = None
         try:
             sight = await self._look(trip, draws)
-            sight = replace(sight, vectors=self._resolve(trip, sight.batch))
+            sight = Sight(sight.batch, sight.seconds, self._resolve(trip, sight.batch))
             return sight, await self._run_arms(trip, draws, sight.vectors)
         except BaseException as error:  # noqa: BLE001 - also cancelled, also a bug of ours: recorded first, then raised
             blank = Sight(unavailable(trip.table.features, len(draws)))
@@ -189,8 +184,13 @@ class Predict:
 
     def _resolve(self, trip: Trip, batch: FeatureBatch) -> tuple[FeatureVector, ...]:
         table, required = trip.table, trip.layout.required
-        rows = range(len(batch.values))
-        return tuple([resolve(table.features, batch, row, trip.at, table.policies, required) for row in rows])
+        return tuple(
+            [
+                resolve_fresh(trip.layout.fresh, batch, row, trip.at)
+                or resolve(table.features, batch, row, trip.at, table.policies, required)
+                for row in range(len(batch.values))
+            ]
+        )
 
     async def _run_arms(self, trip: Trip, draws: Sequence[Draw], vectors: Sequence[FeatureVector]) -> list[Result]:
         """Let each drawn arm answer its instances at once; where a candidate could not, stable answers after it."""

@@ -4,6 +4,7 @@ A plan is compiled once from a Feast FeatureService and is plain data. Sources r
 that is too old or must be replaced is decided here, by data time.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -111,6 +112,53 @@ def unavailable(plan: FeaturePlan, rows: int) -> FeatureBatch:
     names, views = plan.names(), len(plan.views)
     nothing = (None,) * len(names)
     return FeatureBatch([nothing] * rows, [bytes([Status.UNAVAILABLE]) * len(names)] * rows, [(None,) * views] * rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What a row must look like to need no fallback: worked out once per plan and policies, used per request.
+
+    ``widths`` has the number of features per view and ``limits`` the smallest max age among them, in seconds.
+    """
+
+    names: tuple[str, ...]
+    widths: tuple[int, ...]
+    limits: tuple[float, ...]
+    present: bytes
+    statuses: Mapping[str, Status]
+
+
+def freshness(plan: FeaturePlan, policies: Mapping[str, FeaturePolicy]) -> Freshness:
+    """Work out when a row of this plan is fresh in every feature."""
+    names = plan.names()
+    limits = [
+        [view.ttl_s if policy.max_age_s is None else policy.max_age_s for policy in _policies(view, policies)]
+        for view in plan.views
+    ]
+    return Freshness(
+        names,
+        tuple([len(view.features) for view in plan.views]),
+        tuple([min([math.inf if limit is None else limit for limit in each], default=math.inf) for each in limits]),
+        bytes([Status.PRESENT]) * len(names),
+        dict.fromkeys(names, Status.PRESENT),
+    )
+
+
+def _policies(view: PlannedView, policies: Mapping[str, FeaturePolicy]) -> list[FeaturePolicy]:
+    return [policies.get(feature.name, _DEFAULT_POLICY) for feature in view.features]
+
+
+def resolve_fresh(fresh: Freshness, batch: FeatureBatch, row: int, now: float) -> FeatureVector | None:
+    """As :func:`resolve`, for a row that is present and young enough in every feature; None for any other."""
+    if batch.statuses[row] != fresh.present:
+        return None
+    ages: list[float] = []
+    for event_time, width, limit in zip(batch.event_times[row], fresh.widths, fresh.limits, strict=True):
+        if event_time is None or now - event_time > limit:
+            return None
+        ages += [now - event_time] * width
+    values = dict(zip(fresh.names, batch.values[row], strict=True))
+    return FeatureVector(values, fresh.statuses, dict(zip(fresh.names, ages, strict=True)), ())
 
 
 def resolve(

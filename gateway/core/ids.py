@@ -3,9 +3,9 @@
 ``<key id>.<deployment tag>.<128-bit body>.<96-bit HMAC>``, base64url without padding, at most 80 characters.
 """
 
-import base64
 import hashlib
 import hmac
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -78,4 +78,7 @@ def _mac(key: bytes, tag: str, body: str) -> str:
 
 
 def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")

@@ -6,12 +6,13 @@ Nothing is coerced and nothing that was sent is ever repeated: an unknown name i
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from gateway.core.deployments import Field, ModelCard, Scalar, Type
 from gateway.core.errors import InvalidBody, Problem
-from gateway.core.features import FeatureVector
+from gateway.core.features import FeatureVector, Freshness, freshness
 from gateway.core.routing import RoutingTable
 
 MAX_INSTANCES = 1_000
@@ -43,6 +44,15 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class RowPlan:
+    """A model's row that is picked whole from the served features, or else whole from the request's own."""
+
+    inputs: tuple[Field, ...]
+    served: bool
+    pick: Callable[[Mapping[str, Scalar]], tuple[Scalar, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A routing table laid out for checking requests and building rows: made once per table, used per request.
 
@@ -62,6 +72,9 @@ class Layout:
     no_entities: Mapping[str, str]
     """Names that are known, but not as entities, with what to say of them."""
     no_features: Mapping[str, str]
+    fresh: Freshness
+    rows: Mapping[str, "RowPlan"]
+    """By model digest, where all of the model's row comes from, for those that take it from one place."""
 
 
 def lay_out(table: RoutingTable) -> Layout:
@@ -89,7 +102,20 @@ def lay_out(table: RoutingTable) -> Layout:
         no_entities=dict.fromkeys(features, "Is a request feature; send it in features."),
         no_features=dict.fromkeys(entities, "Is an entity key; send it in entities.")
         | dict.fromkeys(served, "Is read from the feature store and cannot be sent."),
+        fresh=freshness(table.features, table.policies),
+        rows=dict(_row_plans(table, entities, delivered)),
     )
+
+
+def _row_plans(
+    table: RoutingTable, entities: Mapping[str, Field], delivered: Mapping[str, frozenset[str]]
+) -> Iterator[tuple[str, RowPlan]]:
+    for card in table.models():
+        names, served = [field.name for field in card.inputs], _served_to(card, delivered)
+        if len(names) < 2 or not entities.keys().isdisjoint(names):
+            continue
+        if served.issuperset(names) or served.isdisjoint(names):
+            yield card.digest, RowPlan(card.inputs, served.issuperset(names), itemgetter(*names))
 
 
 def _key_entity(declared: str | None) -> str | None:
@@ -206,6 +232,10 @@ def fault(declared: Field, value: object) -> str | None:
     >>> fault(Field("hour", Type.INTEGER), True)
     'Must be an integer.'
     """
+    if type(value) is float and declared.type is Type.NUMBER and -LARGEST <= value <= LARGEST:
+        low, high = declared.minimum, declared.maximum
+        if (low is None or value >= low) and (high is None or value <= high):
+            return None  # the usual case; NaN and infinity have failed the comparison
     if declared.type is Type.BOOLEAN:
         return None if isinstance(value, bool) else f"Must be {_WORDS[declared.type]}."
     if declared.type is Type.STRING:
@@ -276,6 +306,12 @@ def row_of(layout: Layout, card: ModelCard, instance: Instance, vector: FeatureV
     A name that is an entity key takes the entity's value; one that the model's own feature service delivers takes it
     from the feature vector; any other is the request's, or its declared default.
     """
+    plan = layout.rows.get(card.digest)
+    if plan is not None and plan.inputs is card.inputs:
+        try:
+            return plan.pick(vector.values if plan.served else instance.features)
+        except KeyError:  # an optional one was not sent: its default has to be found
+            pass
     delivered = _served_to(card, layout.delivered)
     return tuple([_cell(layout, declared, delivered, instance, vector) for declared in card.inputs])
 

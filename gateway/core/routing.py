@@ -145,4 +145,4 @@ def force(table: RoutingTable, variant: str, key: str, at: float) -> Assignment:
 
 
 def _watching(table: RoutingTable, epoch: int, key: str) -> tuple[str, ...]:
-    return tuple(s.part.name for s in table.shadows if s.rate >= 1.0 or position(s.salt, epoch, key) < s.rate)
+    return tuple([s.part.name for s in table.shadows if s.rate >= 1.0 or position(s.salt, epoch, key) < s.rate])

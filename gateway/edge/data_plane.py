@@ -5,8 +5,7 @@ the other out.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,16 +74,17 @@ class Lane:
         self._limit = limit
         self.under_way = 0
 
-    @contextmanager
-    def enter(self) -> Iterator[None]:
+    def enter(self) -> "Lane":
         """Take a place while the context lasts. Raises Overloaded at once when there is none."""
+        return self
+
+    def __enter__(self) -> None:
         if self.under_way >= self._limit:
             raise Overloaded(f"This worker has {self._limit} requests under way already.")
         self.under_way += 1
-        try:
-            yield
-        finally:
-            self.under_way -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self.under_way -= 1
 
 
 def create_app(plane: DataPlane) -> HotApp:

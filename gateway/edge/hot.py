@@ -87,16 +87,29 @@ class HotRoute:
 
     async def _body(self, receive: Receive) -> bytes:
         """Read a body whose length was declared. Raises HTTPException 400 or 408."""
+        late = False
+        task = asyncio.current_task()
+
+        def expire() -> None:
+            nonlocal late
+            late = True
+            if task is not None:
+                task.cancel()
+
+        timer = asyncio.get_running_loop().call_later(self._patience_s, expire)  # asyncio.timeout costs three times it
         try:
-            async with asyncio.timeout(self._patience_s):
+            message = await receive()
+            raw: bytes = message.get("body", b"")
+            while message.get("more_body", False):
                 message = await receive()
-                raw: bytes = message.get("body", b"")
-                while message.get("more_body", False):
-                    message = await receive()
-                    raw += message.get("body", b"")
-        except TimeoutError:
+                raw += message.get("body", b"")
+        except asyncio.CancelledError:
+            if not late or task is None or task.uncancel() > 0:
+                raise
             close = {"Connection": "close"}
             raise HTTPException(408, f"The body did not arrive within {self._patience_s:g} s.", close) from None
+        finally:
+            timer.cancel()
         if message["type"] == "http.disconnect":
             raise HTTPException(400, "The body ended early.")
         return raw
