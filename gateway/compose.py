@@ -71,7 +71,9 @@ def serving(
     outcomes = SegmentSpool(spool, OUTCOMES, cap_bytes=settings.max_spool)
     marks = MarksFile(spool)
     features = FeatureReader(read_error)
-    shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer)
+    shadows = ShadowLane(
+        runner, predictions, clock, marks=marks, observer=observer, together=runner.together
+    )
     predict = Predict(
         routing=routing,
         features=features,

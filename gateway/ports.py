@@ -3,6 +3,7 @@
 Adapters translate foreign errors into :mod:`gateway.core.errors` where they enter.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -134,6 +135,12 @@ class Spool(Protocol):
 
     def append(self, event: Event) -> None:
         """Hand ``event`` to the kernel before returning. Raises LogRefused."""
+
+    def append_soon(self, event: Event) -> "asyncio.Future[None]":
+        """Hand ``event`` to the kernel with whatever else this turn of the loop brings, in the order it came.
+
+        The future is done once the kernel has it, or raises LogRefused; leaving it does not take the record back.
+        """
 
     async def flush(self) -> None:
         """Return once everything appended before the call is on disk (fsync, group commit). Raises LogRefused."""

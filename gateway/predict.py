@@ -274,9 +274,13 @@ class Predict:
         """Write the records down before anybody is answered; say how many were written, and what stopped it."""
         kept, refusal = 0, None
         try:
-            for record in records:
-                self._spool.append(record)
-                kept += 1
+            if len(records) == 1 and len(self._under_way) > 1:
+                await self._append_in_company(records[0])
+                kept = 1
+            else:
+                for record in records:
+                    self._spool.append(record)
+                    kept += 1
             if table.rules.durability is Durability.DISK:
                 await self._spool.flush()
         except LogRefused as error:
@@ -284,6 +288,20 @@ class Predict:
         for record in records:
             self._observer.predicted(record, table, logged=refusal is None)
         return kept, refusal
+
+    async def _append_in_company(self, record: PredictionRecord) -> None:
+        """Write a record together with those of the requests beside it. Raises LogRefused.
+
+        The record of a caller who goes away meanwhile is written all the same, so what has to follow it follows, and
+        the cancellation is heard at the next await.
+        """
+        try:
+            await self._spool.append_soon(record)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+                task.cancel()
 
     def _invite(self, trip: Trip, draws: Sequence[Draw], records: Sequence[PredictionRecord], sight: Sight) -> None:
         """Offer each recorded prediction to the shadows its record names; each of them owes one record of its own."""

@@ -7,21 +7,24 @@ so that eligible = done + dropped + pending holds at every moment.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from gateway.core.deployments import Scalar
-from gateway.core.errors import LogRefused, NoModelReady, Overloaded
+from gateway.core.errors import NoModelReady, Overloaded
 from gateway.core.events import ShadowRecord
 from gateway.core.routing import Part
 from gateway.passage import kind_of
-from gateway.ports import Clock, Marks, Observer, Runner, Spool, Unmarked, Unobserved
+from gateway.ports import Clock, Marks, Observer, Output, Runner, Spool, Unmarked, Unobserved
 
 QUEUE_FULL: Final = "queue_full"
 NOT_LOADED: Final = "not_loaded"
 TOO_LATE: Final = "too_late"
 CROWDED: Final = "crowded"
 CLOSED: Final = "closed"
+_SAME_TIME_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,10 @@ class _Waiting:
 
 
 class ShadowLane:
-    """A queue of at most ``bound`` invitations per shadow, each worked off one at a time.
+    """A queue of at most ``bound`` invitations per shadow, worked off one by one, or so many ``together``.
 
     An invitation older than ``patience_s`` machine seconds is not run: the judge's watermark waits for it.
+    ``together`` says of a model's digest how many rows are best scored in one call.
     """
 
     def __init__(
@@ -61,11 +65,12 @@ class ShadowLane:
         observer: Observer | None = None,
         bound: int = 256,
         patience_s: float = 1.0,
+        together: Callable[[str], int] = lambda _digest: 1,
     ) -> None:
         self._runner, self._spool, self._clock = runner, spool, clock
         self._marks: Marks = marks or Unmarked()
         self._observer: Observer = observer or Unobserved()
-        self._bound, self._patience_s = bound, patience_s
+        self._bound, self._patience_s, self._together = bound, patience_s, together
         self._queues: dict[str, deque[_Waiting]] = {}
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._pending: dict[int, float] = {}
@@ -121,15 +126,51 @@ class ShadowLane:
         """Work off a queue, oldest first, and end when it is empty."""
         try:
             while queue:
-                waiting = queue.popleft()
-                if self._clock.machine() - waiting.since > self._patience_s:
-                    self._end(waiting.invitation, dropped=TOO_LATE)
-                else:
-                    await self._run(waiting.invitation)
+                invitations = self._take(queue)
+                if len(invitations) > 1 and await self._run_together(invitations):
+                    continue
+                for invitation in invitations:
+                    await self._run(invitation)
         finally:
             del self._runs[name]
             if not queue:
                 del self._queues[name]
+
+    def _take(self, queue: deque[_Waiting]) -> list[Invitation]:
+        """Take the oldest, and those behind it that may share its call; what is too old is dropped on the way."""
+        taken: list[Invitation] = []
+        now = self._clock.machine()
+        most = self._together(queue[0].invitation.part.model.digest)
+        while queue and len(taken) < most:
+            invitation = queue[0].invitation
+            if taken and not _alike(invitation, taken[0]):
+                break
+            if now - queue.popleft().since > self._patience_s:
+                self._end(invitation, dropped=TOO_LATE)
+            else:
+                taken.append(invitation)
+        return taken
+
+    async def _run_together(self, invitations: Sequence[Invitation]) -> bool:
+        """Score all in one call; False when that failed and each has to be run, and charged, alone."""
+        part, started = invitations[0].part, self._clock.machine()
+        rows = [invitation.row for invitation in invitations]
+        bodies = [invitation.body for invitation in invitations]
+        try:
+            with self._marks.running(invitations[0].tag, bodies, part.generation, invitations[0].at):
+                outputs = await self._runner.predict(part, rows, invitations[0].deadline_s)
+        except asyncio.CancelledError:
+            for invitation in invitations:
+                self._end(invitation, dropped=CLOSED)
+            raise
+        except Exception:  # noqa: BLE001 - whose row it was shows when each is run alone
+            return False
+        if len(outputs) != len(rows):
+            return False
+        latency_s = self._clock.machine() - started
+        for invitation, output in zip(invitations, outputs, strict=True):
+            self._settle(invitation, _scored(invitation, output, latency_s))
+        return True
 
     async def _run(self, invitation: Invitation) -> None:
         part, started = invitation.part, self._clock.machine()
@@ -146,9 +187,7 @@ class ShadowLane:
         except Exception as error:  # noqa: BLE001 - nobody waits for a shadow, so nobody hears it fall
             self._end(invitation, error=kind_of(error), latency_s=self._clock.machine() - started)
         else:
-            latency_s = self._clock.machine() - started
-            answer = replace(_blank(invitation), label=output.label, score=output.score, scores=output.scores)
-            self._settle(invitation, replace(answer, latency_s=latency_s))
+            self._settle(invitation, _scored(invitation, output, self._clock.machine() - started))
 
     def _end(
         self, invitation: Invitation, dropped: str | None = None, error: str | None = None, latency_s: float = 0.0
@@ -160,12 +199,38 @@ class ShadowLane:
         del self._pending[id(invitation)]
 
     def _write(self, record: ShadowRecord) -> None:
-        try:
-            self._spool.append(record)
-        except LogRefused:  # counted; in the books it stays pending until the spool is sealed
-            self._observer.shadowed(record, logged=False)
+        """Hand the record over; nobody waits for it. In the books it stays pending until the spool is sealed."""
+        written = self._spool.append_soon(record)
+        if written.done():
+            self._written(record, written)
         else:
-            self._observer.shadowed(record, logged=True)
+            written.add_done_callback(partial(self._written, record))
+
+    def _written(self, record: ShadowRecord, written: "asyncio.Future[None]") -> None:
+        self._observer.shadowed(record, logged=written.exception() is None)
+
+
+def _alike(one: Invitation, other: Invitation) -> bool:
+    """Whether two invitations may share a call, and the one mark that is kept of it while it runs."""
+    return one.part is other.part and one.tag == other.tag and abs(one.at - other.at) <= _SAME_TIME_S
+
+
+def _scored(invitation: Invitation, output: Output, latency_s: float) -> ShadowRecord:
+    return ShadowRecord(
+        tag=invitation.tag,
+        body=invitation.body,
+        deployment=invitation.deployment,
+        at=invitation.at,
+        name=invitation.part.name,
+        generation=invitation.part.generation,
+        digest=invitation.part.model.digest,
+        stable_generation=invitation.stable_generation,
+        stable_served=invitation.stable_served,
+        label=output.label,
+        score=output.score,
+        scores=output.scores,
+        latency_s=latency_s,
+    )
 
 
 def _blank(invitation: Invitation) -> ShadowRecord:

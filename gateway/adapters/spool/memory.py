@@ -1,5 +1,7 @@
 """A spool in memory, for tests: same frames, same offsets, same refusals, no disk."""
 
+import asyncio
+
 from gateway.adapters.spool import frames
 from gateway.core.errors import LogRefused
 from gateway.core.events import Event
@@ -26,6 +28,17 @@ class MemorySpool:
         if self.full:
             raise LogRefused("The spool is full.")
         self._data += frames.encode(event)
+
+    def append_soon(self, event: Event) -> "asyncio.Future[None]":
+        """Keep one record now: memory gains nothing by company."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            self.append(event)
+        except LogRefused as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+        return future
 
     async def flush(self) -> None:
         """Count the call; memory is as safe as it gets. Raises LogRefused when ``full``."""

@@ -61,6 +61,7 @@ class SegmentSpool:
         self._numbers = _numbers[folder, self._writer, lane]
         self._current: _Open | None = None
         self._closed = False
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._commit = _GroupCommit(self._files, folder, on_failure=self._seal)
         folder.mkdir(parents=True, exist_ok=True)
         self._files.sync_folder(folder.parent)
@@ -73,15 +74,22 @@ class SegmentSpool:
     def append(self, event: Event) -> None:
         """Hand one whole frame to the kernel. Raises LogRefused, and then the segment holds no part of it."""
         frame = frames.encode(event)
-        if self._closed:
-            raise LogRefused("The spool is closed.")
+        self._append_waiting()
+        self._append(frame)
+
+    def append_soon(self, event: Event) -> "asyncio.Future[None]":
+        """Hand the frame to the kernel in one write with all others of this turn of the loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         try:
-            segment = self._current
-            if segment is None or segment.size + len(frame) > self._segment_bytes:
-                segment = self._begin_segment()
-            self._write(segment, frame)
-        except OSError as error:
-            raise LogRefused(f"The spool did not take the record ({error.strerror}).") from error
+            frame = frames.encode(event)
+        except LogRefused as error:
+            future.set_exception(error)
+            return future
+        self._waiting.append((frame, future))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._append_waiting)
+        return future
 
     async def flush(self) -> None:
         """Return once an fsync that began after everything appended so far has ended well.
@@ -94,9 +102,47 @@ class SegmentSpool:
 
     def close(self) -> None:
         """Seal the segment: its free lock tells the agent that nothing more will come."""
+        self._append_waiting()
         self._closed = True
         self._seal()
         self._commit.close()
+
+    def _append_waiting(self) -> None:
+        """Write what waits in one go; where that fails one by one, so that each is refused for itself."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._append(b"".join([frame for frame, _ in waiting]))
+        except LogRefused:
+            for frame, future in waiting:
+                self._append_alone(frame, future)
+            return
+        for _, future in waiting:
+            if not future.done():  # its caller has gone; the record stays
+                future.set_result(None)
+
+    def _append_alone(self, frame: bytes, future: "asyncio.Future[None]") -> None:
+        try:
+            self._append(frame)
+        except LogRefused as error:
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(None)
+
+    def _append(self, frames_: bytes) -> None:
+        """Hand whole frames to the kernel. Raises LogRefused, and then the segment holds no part of them."""
+        if self._closed:
+            raise LogRefused("The spool is closed.")
+        try:
+            segment = self._current
+            if segment is None or segment.size + len(frames_) > self._segment_bytes:
+                segment = self._begin_segment()
+            self._write(segment, frames_)
+        except OSError as error:
+            raise LogRefused(f"The spool did not take the record ({error.strerror}).") from error
 
     def _write(self, segment: _Open, frame: bytes) -> None:
         try:
