@@ -6,6 +6,7 @@ Frozen values and pure functions; :mod:`gateway.predict` is the story that fills
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.core import ids
 from gateway.core.deployments import Scalar
@@ -19,8 +20,7 @@ from gateway.ports import Output
 CLIENT_GONE = 499
 
 
-@dataclass(frozen=True, slots=True)
-class Trip:
+class Trip(NamedTuple):
     """What all instances of one request share. ``arrived`` and ``deadline`` are machine time, ``at`` is data time.
 
     ``barred`` names the candidates whose share is not theirs here and now (no lease, not loaded): they take no
@@ -37,8 +37,7 @@ class Trip:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """One instance, its identity, and who was drawn to answer it."""
 
     instance: Instance
@@ -47,8 +46,7 @@ class Draw:
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """What the one feature read delivered: the batch, and (once resolved) a vector per instance."""
 
     batch: FeatureBatch
@@ -56,8 +54,7 @@ class Sight:
     vectors: tuple[FeatureVector, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What came of one instance.
 
     ``error`` is the assigned arm's failure, whatever stable answered afterwards; ``failure`` is why the instance has

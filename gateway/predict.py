@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TypeAlias
 
@@ -206,8 +206,8 @@ class Predict:
         if fallen:
             rescued = await self._run_arm(trip, trip.table.stable, draws, vectors, fallen)
             for index, result in rescued.items():
-                results[index] = replace(
-                    results[index], output=result.output, served=result.served, failure=result.failure
+                results[index] = results[index]._replace(
+                    output=result.output, served=result.served, failure=result.failure
                 )
         return results
 

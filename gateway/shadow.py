@@ -8,9 +8,9 @@ so that eligible = done + dropped + pending holds at every moment.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.core.deployments import Scalar
 from gateway.core.errors import NoModelReady, Overloaded
@@ -27,8 +27,7 @@ CLOSED: Final = "closed"
 _SAME_TIME_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
+class Invitation(NamedTuple):
     """One shadow asked to look at one prediction. ``deadline_s`` bounds its run, in machine seconds."""
 
     tag: str
@@ -42,8 +41,7 @@ class Invitation:
     deadline_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     invitation: Invitation
     since: float
 

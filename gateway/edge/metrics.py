@@ -8,6 +8,7 @@ a variant that is gone leaves no series behind. All units are seconds and bytes.
 
 import os
 import threading
+from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class WorkerMetrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._described: list[Description] = []
         self._late: list[tuple[PredictionRecord, RoutingTable, str]] = []
+        self._watched: Counts[tuple[str, str, str]] = Counts()
         self._versions: dict[str, tuple[RoutingTable, dict[str, str]]] = {}
         self._answered: dict[tuple[str, str, str, int], Counter] = {}
         self._folding = Folding(registry, self.fold)
@@ -119,7 +121,10 @@ class WorkerMetrics:
         return known[1].get(variant, "")
 
     def fold(self) -> None:
-        """Fold times and ages seen since the last time into the histograms."""
+        """Fold what was seen since the last time: times, ages, and how many shadows were done."""
+        watched, self._watched = self._watched, Counts()
+        for labels, count in watched.items():
+            self._shadows.labels(*labels).inc(count)
         late, self._late = self._late, []
         seen: defaultdict[Histogram, list[float]] = defaultdict(list)
         children: dict[tuple[str, ...], Histogram] = {}
@@ -142,7 +147,9 @@ class WorkerMetrics:
             self._dropped.labels(record.deployment, record.name, record.dropped).inc()
         else:
             failed = "true" if record.error is not None else "false"
-            self._shadows.labels(record.deployment, record.name, failed).inc()
+            self._watched[record.deployment, record.name, failed] += 1
+            if len(self._watched) == 1:
+                self._folding.soon()
         if not logged:
             self._refused.labels(record.deployment).inc()
 

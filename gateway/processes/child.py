@@ -19,6 +19,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.processes.joined import JoinedProtocol
 from gateway.processes.logs import start_logs
 from gateway.settings import Settings, thaw
 
@@ -56,7 +57,7 @@ def serve(app: FastAPI, inherited: Inherited, leaving: Callable[[], None] = lamb
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=JoinedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from gateway import compose
 from gateway.adapters.clock import open_clock
 from gateway.adapters.models import PoolRunner
+from gateway.core.deployments import Scalar, Type
 from gateway.core.errors import LogRefused
 from gateway.core.events import Punctuation
 from gateway.edge.data_plane import DataPlane, create_app
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 _PUNCTUATE_EVERY_S = 0.2
 _SHADOWS_S = 1.0
 _PATIENCE_S = 20.0
+_FEATURES_S = 2.0
 
 
 class Worker:
@@ -85,6 +87,7 @@ class Worker:
         self._duties.start(self._line.run(), "line")
         self._duties.start(self._punctuate(), "punctuate")
         await self._until_ready()
+        await self._warm_features()
         yield
         await self._duties.stop()
         await self._serving.close(_SHADOWS_S)
@@ -97,6 +100,15 @@ class Worker:
                 while not self._leaving and not self._book.ready():
                     await self._moved.wait()
                     self._moved.clear()
+
+    async def _warm_features(self) -> None:
+        """Open the way to the feature store before the first request, whose budget that would cost."""
+        plans = {table.features.plan_id: table.features for table in self._book.tables() if table.features.views}
+        for plan in plans.values():
+            nobody: dict[str, Scalar] = {key.request: 0 if key.type is Type.INTEGER else "" for key in plan.join_keys()}
+            first = asyncio.create_task(self._serving.features.read(plan, [nobody], _FEATURES_S))
+            await asyncio.sleep(0.001)  # the first is under way, so the second opens a second connection
+            await asyncio.gather(first, self._serving.features.read(plan, [nobody], _FEATURES_S))
 
     def leave(self) -> None:
         """Hear that the end has come: no more traffic is welcome."""
