@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -202,7 +203,10 @@ class Agent:
         self._looked_at = now
         for name, state in list(self._publisher.states.items()):
             if any(rollout.phase in JUDGED for rollout in state.rollouts.values()):
-                await self._run(lambda name=name: self._parts.control.look(name, mark, self._drainer.visible()))  # type: ignore[misc]
+                await self._run(partial(self._look_at, name, mark))
+
+    def _look_at(self, deployment: str, mark: float) -> None:
+        self._parts.control.look(deployment, mark, self._drainer.visible())
 
     async def _reap(self) -> None:
         while True:

@@ -161,7 +161,9 @@ def test_a_gateway_that_is_asked_to_end_loses_nothing(gateway: Gateway) -> None:
     assert all(record["outcomes"] for record in stored(gateway, seen["told"]))
 
 
-def test_workers_start_and_serve_stable_while_the_store_is_out_of_reach(gateway: Gateway) -> None:
+def test_workers_serve_stable_without_a_store_and_die_with_their_supervisor(
+    gateway: Gateway,
+) -> None:
     if gateway.process is not None and gateway.process.poll() is None:
         gateway.stop()
     alone = Gateway(gateway.folder, {**gateway.config, "store": "sqlite:/proc/nowhere/store.db", "workers": 1})
@@ -169,6 +171,10 @@ def test_workers_start_and_serve_stable_while_the_store_is_out_of_reach(gateway:
         alone.start()
         assert alone.predict()["variant"] == "stable"
         until(lambda: "agent_cannot_start" in alone.log)
+        [worker] = alone.children("worker")
+        assert alone.process is not None
+        alone.process.kill()  # and nothing is left behind on the port
+        until(lambda: not Path(f"/proc/{worker}").exists(), 5.0)
     finally:
         alone.close()
 
