@@ -104,9 +104,11 @@ class Agent:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        for table in find_on_disk(compose.tables_folder(self._settings)):
+        left = find_on_disk(compose.tables_folder(self._settings))
+        for table in left:
             self._plans.remember(table.features)
         await self._publisher.refresh()
+        self._publisher.compare(left)
         await self._line.open()
         duties = {
             "beat": beat(self._beat_fd),
@@ -206,7 +208,10 @@ class Agent:
                 await self._run(partial(self._look_at, name, mark))
 
     def _look_at(self, deployment: str, mark: float) -> None:
-        self._parts.control.look(deployment, mark, self._drainer.visible())
+        try:
+            self._parts.control.look(deployment, mark, self._drainer.visible())
+        except GatewayError as error:  # the drain goes on; the next look sees everything this one did not
+            log.error("look_failed", deployment=deployment, reason=str(error))  # noqa: TRY400 - the sentence says it all
 
     async def _reap(self) -> None:
         while True:

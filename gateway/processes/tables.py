@@ -142,6 +142,11 @@ def leave_on_disk(folder: Path, table: RoutingTable) -> None:
     hidden.rename(folder / f"{table.deployment}.json")
 
 
+def take_from_disk(folder: Path, table: RoutingTable) -> None:
+    """Remove a table that no worker may start from any more."""
+    (folder / f"{table.deployment}.json").unlink(missing_ok=True)
+
+
 def find_on_disk(folder: Path) -> list[RoutingTable]:
     """Read every table the agent left. One that cannot be read is reported and left out."""
     tables = []
