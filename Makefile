@@ -1,5 +1,5 @@
 # Everything a person runs here. On a fresh machine: Python 3.11 and make, nothing else.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
