@@ -1,5 +1,6 @@
 """What every event log promises: each record once, the right joins, exact books, looks that can be made again."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -227,6 +228,17 @@ def test_the_books_know_corrections_from_repetitions(
         "expired": 0,
         "duplicate": duplicate,
     }
+
+
+def test_a_flood_of_outcomes_on_one_prediction_holds_nobody_up(log: EventLog) -> None:
+    flood = [outcome(value=n // 10 % 2, observed_at=T0 + n % 7) for n in range(10_000)]
+    began = time.monotonic()
+    append(log, prediction("b1"))
+    for start in (0, 5_000):
+        append(log, *flood[start : start + 5_000], spool="w-o000000")
+    books = log.books().outcomes
+    assert time.monotonic() - began < 5.0
+    assert (books["accepted"], books["joined"], books["corrected"] + books["duplicate"]) == (10_000, 1, 9_999)
 
 
 def test_an_outcome_whose_prediction_never_came_expires_and_joins_nothing_later(log: EventLog) -> None:
