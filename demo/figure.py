@@ -43,7 +43,7 @@ def table(report: dict[str, Any]) -> str:
     lines = [
         ("flights served over HTTP, one request each", f"{served:,} in {report['seconds']:.0f} s"),
         ("v1 in March, no histories", f"{march['accuracy']['1']:.1%} right"),
-        ("v2 from shadow to promoted, by the judge", _took(proving, "its own labels")),
+        ("v2 from shadow to promoted, by the judge", _took(proving, "labels of its own")),
         ("v3, its units wrong, until demoted", f"{_took(units, 'labels')}, {units['users_who_met_it']} callers met it"),
         ("v4, raising, until demoted", f"{raising['seconds']} s; stable stood in {raising['fallbacks']} times, no 5xx"),
         ("v2 in April, and in July", f"{spring:.1%} and {summer:.1%} right"),
