@@ -282,6 +282,9 @@ class EventLog(Protocol):
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
         """
 
+    def latest(self, deployment: str) -> float | None:
+        """The greatest data time (seconds) of any prediction stored, None before the first."""
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with its shadows and outcomes."""
 

@@ -115,6 +115,7 @@ class Worker:
             self._loader.wake()
         elif isinstance(message, Lease):
             self._book.extend_lease(message.until)
+            self._clock.observe(message.data_at)
 
     def _changed(self) -> None:
         self._runner.watch(self._book.watching())

@@ -328,6 +328,13 @@ def test_performance_counts_each_variants_answers_by_the_arm_that_was_drawn(log:
     ]
 
 
+def test_the_log_knows_how_far_data_time_has_come(log: EventLog) -> None:
+    assert log.latest(DEPLOYMENT) is None
+    append(log, prediction("b1", T0 + 7), prediction("b2", T0), outcome("b2", 1))
+    assert log.latest(DEPLOYMENT) == T0 + 7
+    assert log.latest("another") is None
+
+
 def test_a_label_that_is_no_bit_is_counted_and_not_scored(log: EventLog) -> None:
     append(log, prediction("b1", label="late", score=None), outcome("b1", "late"))
     append(log, prediction("b2", label="late", score=0.9), outcome("b2", "early"))

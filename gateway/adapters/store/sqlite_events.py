@@ -109,6 +109,12 @@ class SqliteEventLog:
             labels = _counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
         return performance(_counted(row, labels.get(row[0], {})) for row in counted)
 
+    def latest(self, deployment: str) -> float | None:
+        """The last entry of the index by time."""
+        with self._database.reading() as connection:
+            [(at,)] = rows(connection, "SELECT max(at) FROM predictions WHERE tag = ?", (tag_of(deployment),))
+        return None if at is None else float(at)
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         with self._database.reading() as connection:
