@@ -83,7 +83,7 @@ async def test_an_agent_that_cannot_read_control_state_extends_no_lease(desk: De
     sent = len(desk.sent)
     assert not await desk.publisher.refresh()
     assert desk.sent[sent:] == []
-    assert desk.publisher.greeting()[1] == Lease(100.0 + LEASE_S)
+    assert desk.publisher.greeting()[1] == Lease(100.0 + LEASE_S, data_at=0.5)
     assert desk.publisher.trouble == "The store cannot be reached."
     desk.control.cut = False
     await desk.publisher.refresh()
