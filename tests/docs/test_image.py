@@ -142,7 +142,7 @@ def test_the_command_runs_from_a_fresh_environment(installed: Path) -> None:
     said = subprocess.run([installed / "bin" / program, "serve", "--help"], capture_output=True, text=True, cwd="/")
     assert said.returncode == 0, said.stderr
     assert "--config" in said.stdout
-    where = [installed / "bin" / "python", "-c", "import gateway; print(gateway.__file__)"]
+    where = [str(installed / "bin" / "python"), "-c", "import gateway; print(gateway.__file__)"]
     assert str(installed) in subprocess.run(where, capture_output=True, text=True, cwd="/").stdout
 
 
@@ -208,4 +208,5 @@ def test_it_serves_non_root_on_a_read_only_file_system(installed: Path, sealed: 
 def _address(state: Path, process: "subprocess.Popen[bytes]") -> str | None:
     assert process.poll() is None, "it ended at once"
     path = state / "run" / "addresses.json"
-    return str(json.loads(path.read_text())["data"]) if path.exists() else None
+    said = path.read_text() if path.exists() else ""
+    return str(json.loads(said)["data"]) if said else None  # it may have been made and not written yet
