@@ -65,6 +65,7 @@ _HOUR_S = 3_600.0
 _GLANCE_HOURS = 24.0
 _GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
+_METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +342,7 @@ async def readyz(plane: Plane) -> HealthView | Response:
     return HealthView(status="ok") if reason is None else problems.not_ready(reason)
 
 
-@_probing.get("/metrics", response_class=Response)
+@_probing.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"example": _METRIC}}}})
 def metrics(plane: Plane) -> Response:
     """All processes of this host, as Prometheus reads them."""
     return plane.metrics()

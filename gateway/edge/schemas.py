@@ -139,7 +139,7 @@ class Rejected(_Said):
 class Received(_Said):
     """What became of the outcomes. Those accepted are on disk."""
 
-    accepted: int
+    accepted: int = Field(examples=[1])
     """How many were accepted."""
     rejected: list[Rejected]
     """The others."""
