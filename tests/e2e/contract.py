@@ -65,6 +65,8 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "corrected": deployment(),
     "books": deployment(),
     "seen": deployment(),
+    "counted": deployment(),
+    "summed": deployment(),
     # Operators: test_contract_control.
     "traffic": deployment(),
     "latched": deployment(),
