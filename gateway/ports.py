@@ -83,7 +83,7 @@ class Routing(Protocol):
     """A worker's view of who answers: tables that the agent pushed, and what may take traffic here and now."""
 
     def table(self, deployment: str | None) -> RoutingTable:
-        """The table in force for a deployment (None: the default one). Raises UnknownDeployment."""
+        """The table in force for a deployment (None: the default one). Raises UnknownDeployment, NoModelReady."""
 
     def table_by_tag(self, tag: str) -> RoutingTable | None:
         """The table whose deployment an id's tag stands for."""
