@@ -143,6 +143,8 @@ def _projection(s: FloatArray, c: FloatArray, share: FloatArray, line: Line) -> 
     Newton's method, kept inside that bracket, finds it to the last bits (the expectation on the line hangs on them).
     """
     kappa, delta = line.relative, line.absolute
+    if (kappa, delta) == (1.0, 0.0):  # the diagonal: the projection is the rate of both arms together
+        return np.asarray(share * c + (1.0 - share) * s, dtype=np.float64)
     crossing = (c - delta) / kappa
     low = np.maximum(np.minimum(s, crossing), max(0.0, -delta / kappa))
     high = np.minimum(np.maximum(s, crossing), min(1.0, (1.0 - delta) / kappa))
