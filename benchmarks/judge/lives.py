@@ -1,7 +1,7 @@
 """Many lives of the judge at once: its wealth as arrays, moved by its own functions.
 
-Each class holds what one case of :mod:`gateway.core.cases` holds, with a leading axis of lives, and is fed the counts of
-one look of every life. Delays are in candidate samples, seeds are fixed, a life that is decided is let go.
+Each class holds what one case of :mod:`gateway.core.cases` holds, with a leading axis of lives, and is fed the counts
+of one look of every life. Delays are in candidate samples, seeds are fixed, a life that is decided is let go.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from gateway.core.evidence.arrays import FloatArray, log_sum_exp
+from gateway.core.evidence.means import LEAST_SEEN, SHIFT_WEIGHTS, demotion_stakes, mean_growth, scale_of
 from gateway.core.evidence.pairs import PAIR_WEIGHTS, demotion_pair_bets
 from gateway.core.evidence.rates import (
     DEMOTION_WEIGHTS,
@@ -207,3 +208,93 @@ def delays(
         if not len(ours):
             break
     return np.array(found + [np.inf] * len(ours))
+
+
+class MeanLives:
+    """A mean case's evidence of harm, for amounts from 0 to 1."""
+
+    def __init__(self, lives: int, line: Line | None = None, stake: float = STAKE) -> None:
+        self.line = line or Line()
+        self.wealth = Restarting(lives, SHIFT_WEIGHTS, stake)
+        self.n = 0
+        self.total = np.zeros(lives)
+        self.squares = np.zeros(lives)
+
+    def see_values(self, values: FloatArray, ours: "np.typing.NDArray[np.bool_]", propensity: float) -> FloatArray:
+        """Bet on amounts of one look, shape (lives, requests)."""
+        if self.n < LEAST_SEEN:
+            growth = np.zeros((len(values), len(SHIFT_WEIGHTS)))
+        else:
+            scale = scale_of(0.0, 1.0, self.n, self.total, self.squares)
+            stakes = demotion_stakes(scale, propensity, self.line)
+            growth = mean_growth(values, ours, stakes, scale, propensity, self.line)
+        self.n += values.shape[1]
+        self.total = self.total + values.sum(axis=1)
+        self.squares = self.squares + (values * values).sum(axis=1)
+        return self.wealth.grow(growth, values.shape[1])
+
+    def see(self, counts: FloatArray, requests: int, propensity: float) -> FloatArray:  # noqa: ARG002
+        """Bet on what :class:`Rewards` drew: amounts, with the arm in the sign (the candidate's are below 0)."""
+        return self.see_values(np.abs(counts), np.signbit(counts), propensity)
+
+    def keep(self, alive: np.ndarray) -> None:
+        """Let go of the others."""
+        self.wealth.keep(alive)
+        self.total, self.squares = self.total[alive], self.squares[alive]
+
+
+GRID = (np.arange(100_000) + 0.5) / 100_000
+
+
+def reward_law(shift: float) -> FloatArray:
+    """Return the chances of the cells of ``GRID``: Beta(2, 2), tilted until its mean is ``shift`` deviations higher.
+
+    Of all laws with that mean the tilted one is nearest: the hardest regression to see.
+    """
+    wanted, low, high = 0.5 + shift * float(np.sqrt(0.05)), 0.0, 20.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        law = GRID * (1 - GRID) * np.exp(middle * GRID)
+        law = law / law.sum()
+        low, high = (middle, high) if float(law @ GRID) < wanted else (low, middle)
+    return np.asarray(law, dtype=np.float64)
+
+
+@dataclass
+class Rewards:
+    """Badness of Beta(2, 2) with stable; with the candidate ``shift`` standard deviations worse."""
+
+    shift: float
+    propensity: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.steps = np.cumsum(reward_law(self.shift)) if self.shift else None
+
+    def draw(self, size: int, lives: int) -> tuple[FloatArray, FloatArray, float]:
+        """Return amounts with the arm in their sign, each life's candidate samples, and the propensity."""
+        ours = self.rng.random((lives, size)) < self.propensity
+        values = np.sort(self.rng.random((3, lives, size)), axis=0)[1]  # the median of three is Beta(2, 2)
+        if self.steps is not None:
+            values[ours] = np.interp(self.rng.random(int(ours.sum())), self.steps, GRID)
+        return np.where(ours, -values, values), ours.sum(axis=1).astype(np.float64), self.propensity
+
+
+@dataclass
+class Pairs:
+    """Requests that both models answered, with the chances of the four cells of ``evidence.pairs.CELLS``."""
+
+    chances: tuple[float, float, float, float]
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+
+    def draw(self, size: int, lives: int) -> tuple[FloatArray, FloatArray, float]:
+        """Return the look's counts and its pairs."""
+        return (
+            self.rng.multinomial(size, self.chances, lives).astype(np.float64),
+            np.full(lives, float(size)),
+            0.5,
+        )

@@ -1,6 +1,5 @@
 """How one look's rows become bets: for every guardrail by its kind, in the order of the rows."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -142,7 +141,7 @@ def _ranked(rows: Layout) -> list[tuple[bool, bool, float]]:
         if truth is None or (row.score is None and not row.failed):
             continue
         hit = positive(truth)
-        worst = -math.inf if hit else math.inf
+        worst = -1.0 if hit else 2.0
         found.append((row.candidate, hit, worst if row.failed or row.score is None else row.score))
     return found
 

@@ -125,13 +125,13 @@ def confidence(label: Scalar, score: float | None, scores: Scores, truth: Scalar
 
 
 def outlook(label: Scalar, score: float | None, scores: Scores) -> float | None:
-    """Return what an answer's place in the distribution of scores is: log odds, or the number itself in regression.
+    """Return an answer's place in the distribution of scores: log odds to a tenth, or in regression the number itself.
 
     >>> outlook(1, 0.5, None), round(outlook("a", None, {"a": 0.6, "b": 0.4}), 3), outlook(12.5, None, None)
-    (0.0, 0.405, 12.5)
+    (0.0, 0.4, 12.5)
     """
     chance = score if scores is None else max(scores.values())
     if chance is None:
         return number(label)
     inside = min(max(chance, _EDGE), 1.0 - _EDGE)
-    return math.log(inside / (1.0 - inside))
+    return round(math.log(inside / (1.0 - inside)), 1)

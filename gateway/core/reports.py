@@ -70,7 +70,10 @@ def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
         bad_stable=only_stable + both,
         bad_candidate=only_candidate + both,
     )
-    said = counts(found, bar.metric.of, bar.metric.says)
+    if bar.metric.kind is Kind.AGREEMENT:
+        said = f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
+    else:
+        said = counts(found, bar.metric.of, bar.metric.says)
     return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), said)
 
 

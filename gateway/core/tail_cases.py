@@ -16,33 +16,30 @@ from gateway.core.evidence.arrays import FloatArray, normalised
 from gateway.core.evidence.intervals import Stratum
 from gateway.core.evidence.rates import DEMOTION_WEIGHTS, PROMOTION_WEIGHTS, Line, demotion_bets, promotion_bets
 from gateway.core.evidence.restarts import Wealth, advanced, opened
-from gateway.core.evidence.tails import LEAST_SEEN, SLOWER, SPREAD, bins_of, counted, thresholds, tolerated
+from gateway.core.evidence.tails import SLOWER, SLOWER_SHARES, SPREAD, bins_of, counted, due, thresholds, tolerated
 from gateway.core.tallies import Sample, Tally, stratified
 
 SAFE_SHARES = SLOWER[:3]
 """Thresholds at which a candidate has to be shown to be no slower: the one beyond p99 would take ten times as long."""
-SLOWER_WEIGHTS = normalised(*DEMOTION_WEIGHTS.tolist() * len(SLOWER))
+SLOWER_WEIGHTS = normalised(*np.outer(SLOWER_SHARES, DEMOTION_WEIGHTS).ravel().tolist())
 SPREAD_WEIGHTS = normalised(*DEMOTION_WEIGHTS.tolist() * (2 * len(SPREAD)))
 SHOWN = 1
-"""The threshold whose rates are shown as the finding's: p90 (of scores the 75 % one)."""
+"""The threshold whose rates are shown as the finding's: p90 (of scores the median)."""
 
-_PRIOR = 50.0
+_PRIOR = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class TailCase:
-    """Evidence about a distribution. ``bins`` are the thresholds in force, ``counted`` what was seen of them since.
+    """Evidence about a distribution: both arms' histograms (failures in the furthest bin), the thresholds in force.
 
-    ``above`` holds for each threshold how many values of both arms exceeded it, of ``seen``; ``strata`` the counts at
-    the one that is shown. Histograms hold finite values.
+    ``taken_at`` says at how many of stable's values they were taken; ``strata`` counts since then at the one shown.
     """
 
     harm: Wealth
     safety: tuple[Wealth, ...]
     bins: tuple[int, ...] = ()
     taken_at: int = 0
-    above: tuple[int, ...] = ()
-    seen: int = 0
     strata: tuple[Stratum, ...] = ()
     stable: dict[int, int] = field(default_factory=dict)
     candidate: dict[int, int] = field(default_factory=dict)
@@ -66,7 +63,7 @@ def open_spread() -> TailCase:
     """Return a case about a distribution that may move either way.
 
     >>> len(open_spread().harm.log_bets), len(open_spread().safety)
-    (80, 10)
+    (48, 6)
     """
     return _open(SPREAD_WEIGHTS, 2 * len(SPREAD))
 
@@ -133,40 +130,34 @@ def _open(weights: FloatArray, directions: int) -> TailCase:
 
 
 def _threshold(case: TailCase, shares: Sequence[float]) -> TailCase:
-    """Move the thresholds to stable's quantiles when stable's number of values has doubled."""
+    """Move the thresholds to stable's quantiles when it is time."""
     n = sum(case.stable.values())
-    if n < max(LEAST_SEEN, 2 * case.taken_at):
+    if not due(n, case.taken_at):
         return case
-    nothing = (0,) * len(shares)
-    return replace(case, bins=thresholds(case.stable, shares), taken_at=n, above=nothing, seen=0, strata=())
+    return replace(case, bins=thresholds(case.stable, shares), taken_at=n, strata=())
 
 
 def _rates(case: TailCase, shares: Sequence[float]) -> FloatArray:
-    """The pooled rate of exceedance at each threshold, which starts from what the quantile says."""
-    above = np.array(case.above, dtype=np.float64)
-    return np.asarray((_PRIOR * np.array(shares) + above) / (_PRIOR + case.seen), dtype=np.float64)
+    """The share of both arms' values so far beyond each threshold, and half a value that may have been missed.
+
+    What the quantile says counts as ten values.
+    """
+    places = np.array([*case.stable, *case.candidate])
+    times = np.array([*case.stable.values(), *case.candidate.values()], dtype=np.float64)
+    above = (places > np.array(case.bins)[:, None]) @ times
+    return np.asarray((_PRIOR * np.array(shares) + above + 0.5) / (_PRIOR + times.sum() + 1.0), dtype=np.float64)
 
 
 def _noted(case: TailCase, samples: Sequence[Sample]) -> TailCase:
-    """Count what the look brought: histograms, exceedances of the thresholds in force."""
-    stable, candidate, above, seen, shown = case.stable, case.candidate, np.array(case.above), case.seen, []
+    """Count what the look brought: into histograms, and at the threshold that is shown."""
+    stable, candidate, shown = case.stable, case.candidate, []
     for one in samples:
-        finite = np.isfinite(one.values)
-        stable = counted(stable, bins_of(one.values[finite & ~one.ours]))
-        candidate = counted(candidate, bins_of(one.values[finite & one.ours]))
+        places = bins_of(one.values)
+        stable, candidate = counted(stable, places[~one.ours]), counted(candidate, places[one.ours])
         if case.bins:
-            cells = _exceeding(one, case.bins, Line())
-            above, seen = above + (cells[:, 0] + cells[:, 2]).astype(np.int64), seen + len(one.values)
-            a, b, c, d = (int(count) for count in cells[SHOWN])
+            a, b, c, d = (int(count) for count in _exceeding(one, case.bins, Line())[SHOWN])
             shown.append(Tally(one.tick, one.propensity, (a, b, c, d)))
-    return replace(
-        case,
-        stable=stable,
-        candidate=candidate,
-        above=tuple(int(count) for count in above),
-        seen=seen,
-        strata=stratified(case.strata, shown),
-    )
+    return replace(case, stable=stable, candidate=candidate, strata=stratified(case.strata, shown))
 
 
 def _exceeding(sample: Sample, bins: Sequence[int], line: Line) -> FloatArray:

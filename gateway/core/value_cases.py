@@ -1,7 +1,7 @@
 """Cases about amounts: a loss, a revenue, a calibration gap; of two arms, or of both models on the same requests.
 
 An amount is counted from its best end, 0, to ``top``. Where the metric knows no top, it is the 99.9 % quantile of
-stable's amounts so far, moved only when stable's number has doubled; until then amounts are looked at and not bet on.
+stable's amounts so far, moved at predictable times; before the first of them amounts are looked at and not bet on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,7 @@ from gateway.core.evidence.pairs import PAIR_WEIGHTS, difference_growth
 from gateway.core.evidence.rates import Line
 from gateway.core.evidence.restarts import Wealth, advanced, opened
 from gateway.core.evidence.shifts import log_scale, shift_growth
-from gateway.core.evidence.tails import LEAST_SEEN as LEAST_FOR_TOP
-from gateway.core.evidence.tails import bins_of, counted, edge_of, thresholds
+from gateway.core.evidence.tails import bins_of, counted, due, edge_of, thresholds
 from gateway.core.tallies import Sample, mean_strata
 
 CLIPPED = 0.001
@@ -93,7 +92,7 @@ def topped(top: Top, high: float | None) -> Top:
     if high is not None:
         return top if top.value == high else replace(top, value=high)
     n = sum(top.histogram.values())
-    if n < max(LEAST_FOR_TOP, 2 * top.taken_at):
+    if not due(n, top.taken_at):
         return top
     return replace(top, value=edge_of(thresholds(top.histogram, (CLIPPED,))[0]), taken_at=n)
 
@@ -181,7 +180,7 @@ def bet_on_pair_mean(
         difference = _with(difference, both[:, 1] - both[:, 0])
     histogram = top.histogram
     for both in pairs.values() if high is None else ():
-        histogram = counted(histogram, bins_of(both[:, 0]))
+        histogram = counted(histogram, bins_of(both[np.isfinite(both[:, 0]), 0]))
     return PairMeanCase(
         advanced(case.harm, PAIR_WEIGHTS, harm),
         advanced(case.safety, PAIR_WEIGHTS, safety),

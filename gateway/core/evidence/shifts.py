@@ -1,8 +1,8 @@
 """A quantity without bounds: bets that the candidate's values lie higher, on any increasing scale.
 
 ``logit q = logit pi + beta (z - beta (1/2 - pi))`` with ``z`` standardised by a predictable centre and spread: the
-exact posterior of two normal laws ``beta`` apart, and a fair bet for any laws at all. ``q`` increases in the value, so the
-expected factor ``1 + E q(Y_c) - E q(Y_s)`` is at most 1 while the candidate is stochastically no higher; negative
+exact posterior of two normal laws ``beta`` apart, and a fair bet for any laws at all. ``q`` increases in the value, so
+the expected factor ``1 + E q(Y_c) - E q(Y_s)`` is at most 1 while the candidate is stochastically no higher; negative
 ``beta`` bets the other way. Heavy tails cost nothing: a value moves the wealth by at most ``1 / pi``, and a logarithmic
 scale (:func:`log_scale`) keeps one great value from hiding the rest.
 

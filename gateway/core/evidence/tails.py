@@ -1,9 +1,10 @@
 """Quantiles of stable's values as thresholds that were fixed beforehand, from a small histogram.
 
 Whether a request takes longer than a threshold is a Bernoulli outcome (:mod:`rates`); with thresholds at stable's p50,
-p90, p99 and p99.9 the average of four such bets is one bet on "stochastically slower". A single p99 is slow to see a
-plain slow-down and blind to a stretch beyond it. Thresholds are predictable: they rest on stable's values before the
-look, and move only when stable's number of values has doubled.
+p90, p99 and p99.9 the weighted average of four such bets is one bet on "stochastically slower". A single p99 is slow to
+see a plain slow-down and blind to a stretch beyond it; the ends get most of the weight, since a slow-down shows first
+at the median and a heavier tail far out. Thresholds are predictable: they rest on stable's values before the look, and
+move when stable's number of values has grown by a quarter, from ``SETTLED`` values on when it has doubled.
 
 A histogram counts values by bins on the asinh scale, 9 % wide above ``UNIT``: additive (workers and hosts merge), and
 thresholds are edges of bins, so that whether a value exceeds one is a comparison of integers.
@@ -24,10 +25,13 @@ UNIT = 1e-4
 BIN = float(np.log(2.0)) / 8.0
 SLOWER = (0.5, 0.1, 0.01, 0.001)
 """Shares of stable's values above the thresholds of a one-sided comparison: p50, p90, p99, p99.9."""
-SPREAD = (0.9, 0.75, 0.5, 0.25, 0.1)
+SPREAD = (0.9, 0.5, 0.1)
 """The same where a law may differ in either direction."""
-LEAST_SEEN = 32
+SLOWER_SHARES = (0.25, 0.15, 0.15, 0.45)
+"""How the wealth is spread over the thresholds of ``SLOWER``."""
+LEAST_SEEN = 16
 """Stable's values before there is a threshold."""
+SETTLED = 1_000
 
 _FURTHEST = 10_000
 
@@ -65,6 +69,15 @@ def counted(histogram: Mapping[int, int], positions: npt.NDArray[np.int64]) -> d
     return dict(sorted(merged.items()))
 
 
+def due(n: int, taken_at: int) -> bool:
+    """Whether thresholds taken at ``taken_at`` of stable's values (0: none yet) are to be taken again at ``n``.
+
+    >>> due(15, 0), due(16, 0), due(100, 90), due(1_500, 1_000), due(2_000, 1_000)
+    (False, True, False, False, True)
+    """
+    return n >= max(LEAST_SEEN, (2.0 if taken_at >= SETTLED else 1.25) * taken_at)
+
+
 def thresholds(histogram: Mapping[int, int], shares: Iterable[float]) -> tuple[int, ...]:
     """Return for each share the lowest bin with no more than that share of the values above it.
 
@@ -79,12 +92,13 @@ def thresholds(histogram: Mapping[int, int], shares: Iterable[float]) -> tuple[i
 
 
 def quantile(histogram: Mapping[int, int], share_above: float) -> float | None:
-    """Return the value (to the bin's upper edge) that no more than this share exceeds; None without values.
+    """Return the finite value (to the bin's upper edge) that no more than this share exceeds; None without any.
 
-    >>> quantile({61: 100}, 0.05) == edge_of(61), quantile({}, 0.5)
+    >>> quantile({61: 100, 10_000: 50}, 0.05) == edge_of(61), quantile({}, 0.5)
     (True, None)
     """
-    return edge_of(thresholds(histogram, (share_above,))[0]) if histogram else None
+    finite = {position: count for position, count in histogram.items() if abs(position) < _FURTHEST}
+    return edge_of(thresholds(finite, (share_above,))[0]) if finite else None
 
 
 def tolerated(values: FloatArray, relative: float, absolute: float) -> FloatArray:
