@@ -96,7 +96,8 @@ def family(effort: Effort) -> list[Figure]:
 def tolerated(effort: Effort) -> list[Figure]:
     """P8b: a candidate exactly at the tolerance."""
     lives, found = effort.lives(4_000), []
-    for what, line, s in (("x1.1 (error 1 %)", Line(1.1), 0.01), ("+1 pt (accuracy .90)", Line(absolute=0.01), 0.10)):
+    lines = (("x1.1 (error 1 %)", Line(1.1), 0.01), ("+1 pt (accuracy .90)", Line(absolute=0.01), 0.10))
+    for what, line, s in lines[: effort.some(2)]:
         share = ever(RateLives(lives, line), steady(s, float(line.at(s)), 0.05, 113), looks(100_000, 100), lives)
         found.append(effort.rate("P8b", f"exactly at the tolerance {what}", 0.055, share, lives))
     return found
@@ -105,7 +106,8 @@ def tolerated(effort: Effort) -> list[Figure]:
 def margin(effort: Effort) -> list[Figure]:
     """A9: a candidate exactly at the margin, 400,000 requests."""
     lives, found, size = effort.lives(2_000), [], 400 if effort.quick else 100
-    for what, line, s in (("x2 (error 1 %)", Line(2.0), 0.01), ("+2 pt (accuracy .90)", Line(absolute=0.02), 0.10)):
+    lines = (("x2 (error 1 %)", Line(2.0), 0.01), ("+2 pt (accuracy .90)", Line(absolute=0.02), 0.10))
+    for what, line, s in lines[: effort.some(2)]:
         source = steady(s, float(line.at(s)), 0.05, 114)
         share = ever(SafetyLives(lives, line), source, looks(400_000, size), lives)
         found.append(effort.rate("A9", f"exactly at the margin {what}, shown safe", 0.06, share, lives))

@@ -40,6 +40,10 @@ class Effort:
         """Return how many lives to simulate where the full table simulates ``full``."""
         return max(200, full // 20) if self.quick else full
 
+    def some(self, full: int) -> int:
+        """Return how many variants of a row to try where the full table tries ``full``."""
+        return 1 if self.quick else full
+
     def rate(self, row: str, what: str, goal: float, share: float, lives: int) -> Figure:
         """Return a figure about a share of lives."""
         noise = 3 * float(np.sqrt(goal * (1 - goal) / lives)) if self.quick else 0.0

@@ -47,7 +47,7 @@ def at_half(effort: Effort) -> list[Figure]:
 def small_effects(effort: Effort) -> list[Figure]:
     """P3: rare errors, and a quarter more of them."""
     lives, found = effort.lives(2_000), []
-    for what, s, c in (("error 0.1 > 0.3 %", 0.001, 0.003), ("error 1 > 1.25 %", 0.01, 0.0125)):
+    for what, s, c in (("error 0.1 > 0.3 %", 0.001, 0.003), ("error 1 > 1.25 %", 0.01, 0.0125))[: effort.some(2)]:
         times = delays(RateLives(lives), steady(s, c, 0.05, 203), [100] * 100 + [500] * 8_000, lives)
         found.append(effort.delay("P3", f"{what}, 5 % canary", 1.6, times, of_line(s, c, 0.05)))
     return found
@@ -65,7 +65,7 @@ def outage(effort: Effort) -> list[Figure]:
 def rewards(effort: Effort) -> list[Figure]:
     """P5: a reward that falls."""
     lives, found = effort.lives(2_000), []
-    for shift in (0.1, 0.3):
+    for shift in (0.3, 0.1)[: effort.some(2)]:
         source, bound = Rewards(shift, 0.05, 205), of_densities(reward_law(0.0), reward_law(shift), 0.05)
         times = delays(MeanLives(lives), source, [20] * 400 + [100] * 4_000, lives)
         found.append(effort.delay("P5", f"reward -{shift} sd, 5 % canary", 1.45, times, bound))
@@ -108,7 +108,7 @@ def tolerated(effort: Effort) -> list[Figure]:
     for what, s, c, line in (
         ("error 1 > 2 %, x1.1 tolerated", 0.01, 0.02, Line(1.1)),
         ("accuracy .90 > .87, 1 pt tolerated", 0.10, 0.13, Line(absolute=0.01)),
-    ):
+    )[: effort.some(2)]:
         bound = of_line(s, c, 0.05, line.relative, line.absolute)
         times = delays(RateLives(lives, line), steady(s, c, 0.05, 208), [20] * 100 + [100] * 4_000, lives)
         found.append(effort.delay("P8b", f"{what}, 5 % canary", 1.75, times, bound))

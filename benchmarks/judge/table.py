@@ -80,7 +80,7 @@ def report(figures: Sequence[Figure], compared: Sequence[tuple[str, dict[str, st
             "",
             f"Written by `python -m benchmarks.judge` in {seconds / 60:.0f} minutes: {reached} of {len(figures)} are",
             "reached. Seeds are fixed; costs (E4) are the machine's. A look after every 16 requests at first, then",
-            "every 20 to 500. Delays are means over all lives, in canary samples, with restarts (a stake of 0.8), alpha 5 %.",
+            "every 20 to 500. Delays are means over all lives, in canary samples, with restarts, alpha 5 %.",
             "",
             "| row | what | goal (at most) | reached | | |",
             "|---|---|---|---|---|---|",
