@@ -84,6 +84,8 @@ class Guardrail:
 
     The candidate is tolerated while ``badness_c <= relative * badness_s + absolute`` (badness: the metric turned so
     that higher is worse). ``margin`` is the same line for promotion: the candidate must be shown to lie below it.
+    ``low`` and ``high`` bound a quantity whose range the metric does not know, in its unit; with ``higher_is_better``
+    it counts from the top.
     """
 
     metric: str
@@ -93,6 +95,9 @@ class Guardrail:
     margin_absolute: float = 0.0
     role: Role = Role.GUARDRAIL
     dry_run: bool = False
+    low: float | None = None
+    high: float | None = None
+    higher_is_better: bool = False
 
 
 @dataclass(frozen=True, slots=True)

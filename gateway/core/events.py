@@ -164,6 +164,8 @@ class PairRow:
     shadow_score: float | None
     shadow_failed: bool
     outcomes: dict[str, Scalar]
+    stable_scores: dict[str, float] | None = None
+    shadow_scores: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,7 +285,7 @@ def test_too_few_labels_or_unequal_ones_keep_a_candidate_from_passing() -> None:
     uneven = some_labels(lambda one: not one.candidate or one.position.offset % 10 > 0)
     said = judged(seen(case(ACCURACY), uneven, every=500))
     assert about("accuracy", said).finding is not Finding.PASS
-    assert said.paused_by == ("label_ratio",)
+    assert said.paused_by == ("label_ratio", "label_ratio:1")
 
 
 def test_labels_that_fail_to_come_while_the_share_is_small_are_not_taken_for_stables() -> None:
