@@ -157,6 +157,10 @@ class PlanSettings(_Section):
     """What to do at ``max_age`` without a verdict."""
     max_age: Seconds = 14 * 86_400.0
     """Longest life of a candidate without a verdict, a duration in data time."""
+    watch: Seconds = 0.0
+    """How long, in data time, the former stable watches its successor as a shadow and may still be brought back."""
+    watch_rate: Share = 1.0
+    """Share of requests that it scores meanwhile, as 100% or 1.0."""
 
 
 class DeploymentSettings(_Section):
@@ -208,10 +212,12 @@ class DeploymentSettings(_Section):
     """Labels an outcome may have; none accepts what the model can answer."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
+    labels_independent: bool = False
+    """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
 
     def spec(self, name: str) -> core.DeploymentSpec:
         """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
-        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous")
+        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous", "labels_independent")
         return core.DeploymentSpec(
             name=name,
             model=self.model or name,
@@ -421,7 +427,7 @@ def _guardrail(said: str | GuardrailSettings, place: str) -> core.Guardrail:
 def _plan(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
     steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
-    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age)
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, plan.watch, plan.watch_rate)
 
 
 def _explain(error: ValidationError, source: str) -> str:

@@ -7,7 +7,7 @@ from gateway.core.deployments import Inputs
 from gateway.core.events import Decision, PredictionRecord
 from gateway.core.features import FeaturePlan, Status
 from gateway.core.judging import Verdict
-from gateway.core.rollout import ENDED, Rollout
+from gateway.core.rollout import OVER, Rollout
 from gateway.core.routing import STABLE, Part
 from gateway.core.state import DeploymentState
 from gateway.core.tables import cards_of, example_body, inputs_of
@@ -142,7 +142,7 @@ def _candidate(rollout: Rollout, verdict: Verdict | None) -> VariantView:
     line = VerdictLine(finding=verdict.finding.value, sentence=verdict.sentence, at=verdict.at) if verdict else None
     part = Part(rollout.name, rollout.generation, rollout.model)
     shown = _variant(part, "candidate", weight=rollout.weight, shadow=rollout.shadow)
-    step = None if rollout.phase in ENDED else _step(rollout)
+    step = None if rollout.phase in OVER else _step(rollout)
     return shown.model_copy(
         update={"phase": rollout.phase.value, "step": step, "verdict": line, "reason": rollout.reason}
     )

@@ -20,7 +20,7 @@ from gateway import compose
 from gateway.adapters.alerts import LogSink
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.events import Decision
-from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
+from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
 from gateway.edge.control_plane import ControlPlane, Spooled, create_app
 from gateway.edge.metrics import CONTENT_TYPE, ControlCollector, Exposition, instrument, multiprocess_folder
 from gateway.processes.channel import AgentEnd, socket_path
@@ -201,7 +201,7 @@ class Agent:
             return
         self._looked_at = now
         for name, state in list(self._publisher.states.items()):
-            if any(rollout.phase in JUDGED for rollout in state.rollouts.values()):
+            if any(rollout.phase in LOOKED_AT for rollout in state.rollouts.values()):
                 await self._run(lambda name=name: self._parts.control.look(name, mark, self._drainer.visible()))  # type: ignore[misc]
 
     async def _reap(self) -> None:

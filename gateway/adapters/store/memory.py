@@ -42,6 +42,7 @@ from gateway.core.events import (
     ShadowRecord,
 )
 from gateway.core.ids import tag_of
+from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -359,6 +360,8 @@ class MemoryControlState:
         self._documents: dict[str, str] = {}
         self._timelines: defaultdict[str, list[str]] = defaultdict(list)
         self._judges: dict[tuple[str, str], bytes] = {}
+        self._openings: dict[tuple[str, str], str] = {}
+        self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
 
     def read(self, deployment: str) -> DeploymentState | None:
         """The document as it stands."""
@@ -386,6 +389,26 @@ class MemoryControlState:
         """What the judge remembered."""
         return self._judges.get((deployment, generation))
 
-    def save_judge_state(self, deployment: str, generation: str, state: bytes) -> None:
-        """Remember it."""
+    def save_look(
+        self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
+    ) -> None:
+        """Remember both."""
+        if opening is not None:
+            self._openings.setdefault((deployment, generation), documents.encode(opening))
         self._judges[deployment, generation] = state
+        if (deployment, generation) in self._openings:
+            self._looks[deployment, generation][look.at] = look
+
+    def opening(self, deployment: str, generation: str) -> Opening | None:
+        """How it began."""
+        text = self._openings.get((deployment, generation))
+        return None if text is None else documents.decode_opening(text)
+
+    def openings(self, deployment: str) -> list[Opening]:
+        """How every generation began."""
+        return [documents.decode_opening(text) for (of, _), text in self._openings.items() if of == deployment]
+
+    def looks(self, deployment: str, generation: str) -> list[Look]:
+        """Every look, by its watermark."""
+        made = self._looks[deployment, generation]
+        return [made[at] for at in sorted(made)]
