@@ -23,10 +23,11 @@ from gateway.core.errors import (
 )
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
+from gateway.core.forecast import Outlook, outlook
 from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
 from gateway.core.looks import Look, Opening, moved
 from gateway.core.pace import Move, action_of, next_signal, observed
-from gateway.core.rollout import ENDED, LOOKED_AT, Phase, Rollout, Signal, Terms, begin
+from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, Terms, begin
 from gateway.core.routing import STABLE, Part, Shadow
 from gateway.core.state import (
     DeploymentState,
@@ -167,12 +168,17 @@ class Control:
         """What the judge remembers of a candidate: its last look, or a case just opened (at ``at``, if need be)."""
         return self._case(looking.opening_of(deployment, rollout, "", at))
 
-    def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict]:
-        """A candidate (None: the one there is) and what its evidence so far says. Raises UnknownVariant."""
+    def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict, Outlook | None]:
+        """A candidate (None: the one there is), what its evidence so far says, and what that still needs.
+
+        The last is None where it cannot be said. Raises UnknownVariant.
+        """
         state = self.read(deployment)
         rollout = rollout_of(state, _named(state, candidate))
         case = self.case(rollout, deployment)
-        return rollout, judging.verdict(case, case.looked_at)
+        verdict = judging.verdict(case, case.looked_at)
+        alive = rollout.phase in JUDGED
+        return rollout, verdict, outlook(rollout, case, verdict, observed(rollout.current, case)) if alive else None
 
     def degraded(self, state: DeploymentState, rollout: Rollout, until: float) -> float:
         """Share of the requests since a candidate's step began that are no evidence, since features were degraded."""
