@@ -26,7 +26,7 @@ from gateway.core.features import FeaturePlan
 from gateway.core.forecast import Outlook, outlook
 from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
 from gateway.core.looks import Look, Opening, moved
-from gateway.core.pace import Move, action_of, next_signal, observed
+from gateway.core.pace import Move, action_of, next_signal, observed, seen_by_then, since_opened
 from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, Terms, begin
 from gateway.core.routing import STABLE, Part, Shadow
 from gateway.core.state import (
@@ -127,7 +127,7 @@ class Control:
             move = next_signal(asked, verdict, watermark, observed(rollout.current, case))
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
-            seen = _seen_by_then(rollout, case)
+            seen = seen_by_then(rollout, case)
             after = signalled(state, name, move.signal, watermark, move.reason, seen, self._token)
             action = action_of(rollout.phase, move.signal)
             note = Note(action, "judge", move.reason, name, _evidence(opening, asked, case, verdict))
@@ -320,7 +320,7 @@ class Control:
 
         def change(state: DeploymentState) -> DeploymentState:
             rollout = rollout_of(state, name)
-            seen = _seen_by_then(rollout, self.case(rollout, deployment))
+            seen = seen_by_then(rollout, self.case(rollout, deployment))
             return signalled(state, name, signal, at, note.reason, seen, self._token)
 
         return self._change(deployment, change, note)
@@ -365,18 +365,6 @@ class Control:
         for sink in self._alerts:
             sink.tell(decision)
         return decision
-
-
-def _seen_by_then(rollout: Rollout, case: JudgeState) -> int:
-    """What the next step, if there is one, has to count its events from."""
-    following = rollout.plan.steps[min(rollout.step + 1, len(rollout.plan.steps) - 1)]
-    return observed(following, case)
-
-
-def since_opened(rollout: Rollout, case: JudgeState) -> Rollout:
-    """The rollout with no time counted from before its case was opened."""
-    since, patient_since = max(rollout.since, case.opened_at), max(rollout.patient_since, case.opened_at)
-    return replace(rollout, since=since, patient_since=patient_since)
 
 
 def _terms(spec: DeploymentSpec, guardrails: tuple[Guardrail, ...] | None) -> Terms:

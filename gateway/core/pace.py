@@ -3,7 +3,7 @@
 Pure. It only ever proposes a signal; whether the rollout takes it is the table's word (:mod:`gateway.core.rollout`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.deployments import Role, Step
 from gateway.core.judging import PAIRED, Finding, JudgeState, MetricFinding, Verdict
@@ -30,6 +30,18 @@ def action_of(phase: Phase, signal: Signal) -> str:
 def observed(step: Step, case: JudgeState) -> int:
     """How many observations of the candidate have been judged, of the kind the step counts: pairs, or its own bets."""
     return case.n_candidate if step.weight > 0.0 else case.n_pairs
+
+
+def seen_by_then(rollout: Rollout, case: JudgeState) -> int:
+    """What the next step, if there is one, has to count its events from."""
+    following = rollout.plan.steps[min(rollout.step + 1, len(rollout.plan.steps) - 1)]
+    return observed(following, case)
+
+
+def since_opened(rollout: Rollout, case: JudgeState) -> Rollout:
+    """The rollout with no time counted from before its case was opened."""
+    since, patient_since = max(rollout.since, case.opened_at), max(rollout.patient_since, case.opened_at)
+    return replace(rollout, since=since, patient_since=patient_since)
 
 
 def next_signal(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | None:

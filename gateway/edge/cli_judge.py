@@ -3,18 +3,26 @@
 These commands only read: they open the store beside the gateway that writes it. They translate, and decide nothing.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway.adapters.store import Store, open_store
+from gateway.backtest import Act, Course
+from gateway.backtest import backtest as tried
 from gateway.core.errors import InvalidBody, NotReplayable, Problem, UnknownDeployment
 from gateway.core.events import Decision
+from gateway.core.forecast import about
 from gateway.edge.cli_config import Config, settings_of
+from gateway.edge.policy_file import load_policy
+from gateway.edge.tables import table
 from gateway.replay import Replayed, decided_by_judge
 from gateway.replay import replay as computed_again
 
@@ -36,6 +44,24 @@ def replay(
         typer.echo(_told(result))
     typer.echo(f"{sum(result.equal for result in results)} of {len(results)} the same")
     raise typer.Exit(0 if results and all(result.equal for result in results) else 1)
+
+
+def backtest(
+    policy: Annotated[Path, typer.Option(help="A YAML file: guardrails, alpha, alpha_promote, maturity, plan.")],
+    config: Config = None,
+    deployment: Annotated[str | None, typer.Option(help="One deployment; left out: every one.")] = None,
+    generation: Annotated[str | None, typer.Option(help="One candidate's generation; left out: every one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say when another policy would have acted on the logged history, and after how much, against what happened."""
+    wanted = load_policy(policy)
+    with reading(config) as store:
+        names = [state.deployment for state in store.control.all()]
+        if deployment is not None and deployment not in names:
+            raise UnknownDeployment
+        chosen = names if deployment is None else [deployment]
+        courses = [course for name in chosen for course in tried(store.control, store.events, wanted, name, generation)]
+    typer.echo(_as_json(courses) if as_json else _as_table(courses))
 
 
 @contextmanager
@@ -67,6 +93,36 @@ def _decisions(store: Store, named: str | None) -> list[Decision]:
             f"There are {len(found)} decisions of revision {match['revision']}; name one as deployment@revision."
         )
     return found
+
+
+def _as_table(courses: Sequence[Course]) -> str:
+    heads = ("candidate", "generation", "then", "after", "samples", "policy", "after", "samples", "compared")
+    rows = [
+        (
+            f"{course.deployment} {course.candidate} {course.version}",
+            course.generation,
+            *_cells(course.ended),
+            *_cells(course.would_have_ended),
+            course.compared,
+        )
+        for course in courses
+    ]
+    counts = Counter(course.compared for course in courses)
+    summary = ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items()))
+    return f"{table(heads, rows)}\n{len(courses):,} candidates: {summary or 'none whose looks were kept'}"
+
+
+def _cells(act: Act | None) -> tuple[str, str, str]:
+    if act is None:
+        return "undecided", "", ""
+    seen = act.samples or act.pairs
+    return f"{act.action} ({act.actor})", about(act.after_s), "" if seen is None else f"{seen:,}"
+
+
+def _as_json(courses: Sequence[Course]) -> str:
+    """``ended`` and ``compared`` are worked out from the courses; everything else is as it is kept."""
+    found = [asdict(course) | {"compared": course.compared} for course in courses]
+    return json.dumps(found, indent=2)
 
 
 def _told(result: Replayed) -> str:

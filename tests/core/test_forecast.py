@@ -1,5 +1,6 @@
 """What a verdict still needs at this pace, and when nothing is said."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +32,7 @@ def found(metric: str = "accuracy", n: int = 200, **fields: Any) -> MetricFindin
         "threshold": 40.0,
         "promote_evidence": 2.718281828459045,
     }
-    values |= {"promote_threshold": 20.085536923187668, "n_stable": 9 * n, "n_candidate": n, "sentence": ""}
+    values |= {"promote_threshold": math.e**3, "n_stable": 9 * n, "n_candidate": n, "sentence": ""}
     values |= {"role": Role.GUARDRAIL, "finding": Finding.INCONCLUSIVE}
     return MetricFinding(metric=metric, **(values | fields))
 

@@ -1,5 +1,6 @@
 """The judge's commands: what they print, and what they exit with."""
 
+import json
 from pathlib import Path
 
 import apsw
@@ -7,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.adapters.store import open_store
-from gateway.core.errors import GatewayError, NotReplayable, UnknownDeployment
+from gateway.core.errors import GatewayError, NotReplayable, SettingsError, UnknownDeployment
 from gateway.edge import cli
 from tests.control_house import NAME, House
 
@@ -65,3 +66,35 @@ def test_replay_says_what_it_cannot_compute(config: Path) -> None:
     assert "nothing to compute" in str(refused("replay", f"{NAME}@2", "-c", str(config)))
     assert isinstance(refused("replay", "99", "-c", str(config)), NotReplayable)
     assert isinstance(refused("replay", "churn@2", "-c", str(config)), UnknownDeployment)
+
+
+def test_backtest_prints_a_table_and_what_it_comes_to(config: Path) -> None:
+    policy = config.with_name("new.yaml")
+    policy.write_text("alpha: 0.04")
+    said = RUN.invoke(cli.app, ["backtest", "--policy", str(policy), "-c", str(config)])
+    assert said.exit_code == 0, said.output
+    head, row, summary = said.output.splitlines()
+    assert head.split()[:3] == ["candidate", "generation", "then"]
+    assert row.startswith(f"{NAME} canary 2")
+    assert "demote (judge)" in row
+    assert "demote (policy)" in row
+    assert summary == "1 candidates: 1 the same"
+
+
+def test_backtest_gives_everything_as_json(config: Path) -> None:
+    policy = config.with_name("new.yaml")
+    policy.write_text("guardrails: [error_rate]")
+    words = ["backtest", "--policy", str(policy), "-c", str(config), "--deployment", NAME, "--json"]
+    [course] = json.loads(RUN.invoke(cli.app, words).output)
+    assert course["compared"] == "only then decides"
+    assert course["happened"][-1]["action"] == "demote"
+    assert course["happened"][-1]["samples"] > 0
+    assert course["would_have"] == []
+
+
+def test_backtest_refuses_a_deployment_nobody_knows_and_a_file_that_is_none(config: Path) -> None:
+    policy = config.with_name("new.yaml")
+    assert isinstance(refused("backtest", "--policy", str(policy), "-c", str(config)), SettingsError)
+    policy.write_text("alpha: 0.01")
+    words = ["backtest", "--policy", str(policy), "-c", str(config), "--deployment", "churn"]
+    assert isinstance(refused(*words), UnknownDeployment)
