@@ -16,6 +16,7 @@ from gateway.core.events import (
     OutcomeRecord,
     PairRow,
     PredictionRecord,
+    ServedRow,
     ShadowRecord,
 )
 from gateway.core.features import FeatureBatch, FeaturePlan
@@ -281,6 +282,12 @@ class EventLog(Protocol):
         """Count what each (name, generation, digest) answered with data time in (``after``, ``until``], by name.
 
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
+        """
+
+    def served(self, deployment: str, limit: int) -> list[ServedRow]:
+        """The newest ``limit`` requests by data time, oldest first, with the outcomes that count now.
+
+        As evidence leaves them out: forced requests, degraded features, repeated request ids after the first record.
         """
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:

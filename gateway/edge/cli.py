@@ -12,6 +12,7 @@ from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_judge import backtest, replay
+from gateway.edge.cli_plan import plan
 from gateway.edge.reference import metrics_page, settings_page
 from gateway.processes import supervisor
 from gateway.processes.logs import start_logs
@@ -19,7 +20,7 @@ from gateway.processes.logs import start_logs
 _OPERATOR = "gateway apply"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
-for _command in (replay, backtest):
+for _command in (replay, backtest, plan):
     app.command()(_command)
 
 

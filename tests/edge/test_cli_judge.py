@@ -98,3 +98,60 @@ def test_backtest_refuses_a_deployment_nobody_knows_and_a_file_that_is_none(conf
     policy.write_text("alpha: 0.01")
     words = ["backtest", "--policy", str(policy), "-c", str(config), "--deployment", "churn"]
     assert isinstance(refused(*words), UnknownDeployment)
+
+
+def test_plan_takes_its_figures_from_the_log_and_warns(config: Path) -> None:
+    said = RUN.invoke(cli.app, ["plan", NAME, "-c", str(config), "--plan", "careful"])
+    assert said.exit_code == 0, said.output
+    assert f"{NAME}, plan careful: 86," in said.output
+    assert "100% labelled within" in said.output
+    assert "(from the log)" in said.output
+    assert "an equal candidate is promoted after about" in said.output
+
+
+def test_plan_needs_no_log_when_it_is_told_everything(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        f"state_dir: {tmp_path}/state\ndeployments:\n  churn:\n    stable: models:/churn/1\n    sticky: true\n"
+        "    guardrails: [error_rate, accuracy]\n    maturity: 1h\n    plans: {p: [{weight: 5%, events: 100}]}\n"
+    )
+    words = ["plan", "-c", str(path)]
+    assert "say --per-day" in str(refused(*words))
+    words += ["--per-day", "50000"]
+    assert "say --labelled" in str(refused(*words))
+    words += ["--labelled", "95%"]
+    assert "say --keys" in str(refused(*words))
+    words += ["--keys", "8000", "--rate", "error_rate=0.5%", "--rate", "accuracy=10%", "--label-delay", "30m"]
+    said = RUN.invoke(cli.app, words)
+    assert said.exit_code == 0, said.output
+    assert "8,000 new keys per epoch, 8,000 bets a day" in said.output
+    found = json.loads(RUN.invoke(cli.app, [*words, "--json"]).output)
+    assert found["steps"][0]["per_day"] == 8_000 * 0.05 * 0.95
+    assert found["warnings"] == []
+    assert not (tmp_path / "state").exists()
+
+
+def test_plan_exits_with_1_when_the_rollout_can_never_decide(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        f"state_dir: {tmp_path}\ndeployments: {{churn: {{stable: models:/churn/1, plans: {{p: [{{weight: 1%}}]}}}}}}"
+    )
+    words = ["plan", "churn", "-c", str(path), "--per-day", "50", "--rate", "error_rate=1%"]
+    said = RUN.invoke(cli.app, words)
+    assert said.exit_code == 1
+    assert "warning: it can never decide for an equal candidate: at max_age the plan says hold" in said.output
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--rate", "accuracy"], "write it as METRIC=SHARE"),
+        (["--rate", "charm=1%"], "no metric of that name"),
+        (["--labelled", "120%"], "not a share between 0 and 1"),
+        (["--labelled", "lots"], "is not a share"),
+        (["--label-delay", "soon"], "is not a duration"),
+        (["--plan", "bold"], "must name a plan"),
+    ],
+)
+def test_plan_says_what_is_wrong_with_what_was_typed(config: Path, words: list[str], reason: str) -> None:
+    assert reason in str(refused("plan", NAME, "-c", str(config), *words))

@@ -39,6 +39,7 @@ from gateway.core.events import (
     PairRow,
     Position,
     PredictionRecord,
+    ServedRow,
     ShadowRecord,
 )
 from gateway.core.ids import tag_of
@@ -181,6 +182,13 @@ class MemoryEventLog:
         answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
 
+    def served(self, deployment: str, limit: int) -> list[ServedRow]:
+        """The newest requests, oldest first."""
+        tag = tag_of(deployment)
+        rows = (_served(request) for (of, _), request in self._requests.items() if of == tag)
+        found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
+        return found[-limit:]
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         request = self._requests.get((tag, body))
@@ -286,6 +294,27 @@ def _pair(request: _Request, generation: str, stable: str, window: Window) -> Pa
         shadow_failed=shadow is None or shadow.error is not None,
         outcomes=request.counting(seen),
     )
+
+
+def _served(request: _Request) -> ServedRow | None:
+    judged = request.judged
+    arm = assigned_arm(judged.record) if judged else None
+    if judged is None or arm is None or not judged.record.randomised or judged.record.degraded:
+        return None
+    record, labels = judged.record, [kept.record.observed_at for kept in request.history(LABEL)]
+    row = EvidenceRow(
+        judged.position(record.at),
+        candidate=False,
+        propensity=0.0,
+        failed=record.error is not None,
+        label=record.label,
+        score=record.score,
+        scores=record.scores,
+        latency_s=arm_latency(record),
+        outcomes=request.counting(),
+    )
+    delay = min(labels) - record.at if labels else None
+    return ServedRow(row, arm.generation, record.epoch, record.key_hash, delay)
 
 
 def _answer(request: _Request) -> tuple[float, Answer] | None:
