@@ -105,14 +105,28 @@ class Control:
 
         ``visible`` says, by spool, up to which offset records could be seen. Returns the decisions that were made.
         """
-        state = self.read(deployment)
-        names = [rollout.name for rollout in in_order(state)]
-        names += [rollout.name for rollout in state.rollouts.values() if rollout.phase is Phase.WATCHED]
-        made = [self._look_at(deployment, name, watermark, visible) for name in names]
+        return self.look_at_all([deployment], watermark, visible)
+
+    def look_at_all(self, deployments: Sequence[str], watermark: float, visible: Mapping[str, int]) -> list[Decision]:
+        """Look at several deployments. What the judge knows after it is saved in one transaction for all of them.
+
+        Then each decision that is due is made in a transaction of its own, from what was saved: a crash in between
+        costs nothing, since the next look finds the same verdict.
+        """
+        due: list[tuple[str, str]] = []
+        with self._state.together():
+            for deployment in deployments:
+                state = self.read(deployment)
+                due += [
+                    (deployment, rollout.name)
+                    for rollout in _looked_at(state)
+                    if self._asked(state, rollout, watermark, visible)[2] is not None
+                ]
+        made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         return [decision for decision in made if decision is not None]
 
-    def _look_at(self, deployment: str, name: str, watermark: float, visible: Mapping[str, int]) -> Decision | None:
-        """Look at one candidate. Whoever changes the document in between is heard: then the look is made again.
+    def _decide(self, deployment: str, name: str, watermark: float, visible: Mapping[str, int]) -> Decision | None:
+        """Do what is due. Whoever changes the document in between is heard: then it is asked for again.
 
         So an abort wins over everything but another abort: a demotion is written again until it holds.
         """
@@ -121,26 +135,29 @@ class Control:
             rollout = state.rollouts.get(name)
             if rollout is None or rollout.phase not in LOOKED_AT:
                 return None
-            opening = looking.opening_of(deployment, rollout, state.stable.generation, watermark)
-            case = self._judged(opening, watermark, visible)
-            verdict, asked = judging.verdict(case, watermark), since_opened(rollout, case)
-            move = next_signal(asked, verdict, watermark, observed(rollout.current, case))
+            case, verdict, move = self._asked(state, rollout, watermark, visible)
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
             seen = seen_by_then(rollout, case)
             after = signalled(state, name, move.signal, watermark, move.reason, seen, self._token)
             action = action_of(rollout.phase, move.signal)
-            note = Note(action, "judge", move.reason, name, _evidence(opening, asked, case, verdict))
+            note = Note(action, "judge", move.reason, name, _evidence(since_opened(rollout, case), case, verdict))
             try:
                 return self._write(state, after, note)
             except RevisionConflict:
                 continue
 
-    def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
-        """What the judge makes of everything up to the watermark, remembered with the look that it came from.
+    def _asked(
+        self, state: DeploymentState, rollout: Rollout, watermark: float, visible: Mapping[str, int]
+    ) -> tuple[JudgeState, Verdict, Move | None]:
+        """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
+        opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
+        case = self._judged(opening, watermark, visible)
+        verdict, seen = judging.verdict(case, watermark), observed(rollout.current, case)
+        return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
-        It is saved before any decision: a crash in between costs nothing, since the next look finds the same verdict.
-        """
+    def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
+        """What the judge makes of everything up to the watermark, remembered with the look that it came from."""
         case = self._case(opening)
         if not looking.has_news(opening, case, watermark):
             return case
@@ -384,14 +401,20 @@ def _check_plan(plan: Plan, terms: Terms, model: ModelCard) -> None:
     looking.check_watch(plan.watch_s, terms.guardrails)
 
 
-def _evidence(opening: Opening, rollout: Rollout, case: JudgeState, verdict: Verdict) -> dict[str, Any]:
+def _looked_at(state: DeploymentState) -> list[Rollout]:
+    """Everybody the judge looks at: candidates in the order of their draw, then who is under watch."""
+    watched = [rollout for rollout in state.rollouts.values() if rollout.phase is Phase.WATCHED]
+    return [rollout for rollout in in_order(state) if rollout.phase in JUDGED] + watched
+
+
+def _evidence(rollout: Rollout, case: JudgeState, verdict: Verdict) -> dict[str, Any]:
     """Enough to compute the decision again from the log: what was judged, up to where, by which rules.
 
     ``rollout`` is as the rules were asked about it; its plan and terms stand in the generation's opening.
     """
     return {
         "judge_version": JUDGE_VERSION,
-        "generation": opening.generation,
+        "generation": looking.evidence_of(rollout),
         "phase": rollout.phase.value,
         "step": rollout.step,
         "seen": rollout.seen,

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.core import judging
 from gateway.core.deployments import Guardrail, ModelCard, Role, Step
 from gateway.core.errors import InvalidBody, Problem
-from gateway.core.events import PairRow
+from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.judging import JUDGE_VERSION, JudgeState
 from gateway.core.looks import Opening
 from gateway.core.metrics import known
@@ -38,11 +38,16 @@ def opening_of(deployment: str, rollout: Rollout, stable: str, at: float) -> Ope
     return Opening(deployment, rollout.generation, stable, rollout.opened_at or at, JUDGE_VERSION, rollout)
 
 
+def evidence_of(rollout: Rollout) -> str:
+    """Name the generation whose evidence a rollout is judged by: under watch it is the watch's."""
+    watching = rollout.phase is Phase.WATCHED and rollout.watch is not None
+    return rollout.watch.generation if watching and rollout.watch else rollout.generation
+
+
 def open_case(opening: Opening) -> JudgeState:
     """Open the case that an opening describes. Raises Unmeasurable."""
     rollout = opening.rollout
-    pairs = opening.swapped or any(step.shadow > 0.0 for step in rollout.plan.steps)
-    return _open(rollout.terms, rollout.model, opening.opened_at, pairs=pairs)
+    return _open(rollout.terms, rollout.model, opening.opened_at, pairs=_on_pairs(opening))
 
 
 def check_terms(terms: Terms, model: ModelCard, steps: Sequence[Step] = ()) -> None:
@@ -74,12 +79,12 @@ def look(log: EventLog, opening: Opening, case: JudgeState, watermark: float, vi
     ``visible`` says, by spool, up to which offset records could be seen.
     """
     health, mature = _windows(opening.rollout, case, watermark, visible)
-    deployment, generation, swapped = opening.deployment, opening.generation, opening.swapped
     ripe = mature.until > mature.after
+    new = _rows(log, opening, health)
     looked = judging.look(
         case,
-        health=() if swapped else log.evidence(deployment, generation, health),
-        mature=log.evidence(deployment, generation, mature) if ripe and not swapped else (),
+        health=new,
+        mature=new if mature == health else _rows(log, opening, mature) if ripe else (),
         pairs=_pairs(log, opening, mature) if ripe else (),
         at=watermark,
     )
@@ -87,9 +92,20 @@ def look(log: EventLog, opening: Opening, case: JudgeState, watermark: float, vi
     return replace(looked, judged_until=watermark, matured_until=until, paired_until=until, cursor=dict(visible))
 
 
-def _pairs(log: EventLog, opening: Opening, window: Window) -> list[PairRow]:
+def _rows(log: EventLog, opening: Opening, window: Window) -> Sequence[EvidenceRow]:
+    return () if opening.swapped else log.evidence(opening.deployment, opening.generation, window)
+
+
+def _pairs(log: EventLog, opening: Opening, window: Window) -> Sequence[PairRow]:
+    if not _on_pairs(opening):
+        return ()
     rows = log.pairs(opening.deployment, opening.generation, opening.stable, window)
     return [_swapped(row) for row in rows] if opening.swapped else rows
+
+
+def _on_pairs(opening: Opening) -> bool:
+    """Whether a shadow ever watches in this generation; without one nothing is judged on pairs."""
+    return opening.swapped or any(step.shadow > 0.0 for step in opening.rollout.plan.steps)
 
 
 def _swapped(row: PairRow) -> PairRow:

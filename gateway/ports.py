@@ -318,6 +318,9 @@ class ControlState(Protocol):
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge of this generation remembered at its last look."""
 
+    def together(self) -> AbstractContextManager[None]:
+        """Make one transaction of everything that is written inside: all of it holds, or, if it raises, nothing."""
+
     def save_look(
         self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
     ) -> None:

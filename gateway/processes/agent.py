@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -41,6 +42,8 @@ _DRAIN_EVERY_S = 0.05
 _STORE_AGAIN_S = 1.0
 _SWEEP_EVERY_S = 600.0
 _REAP_EVERY_S = 1.0
+_LOOKS_AT_ONCE = 100
+"""Deployments whose looks share a transaction: many enough to pay for it, few enough not to keep operators waiting."""
 _UNNAMED_MODEL_S = 3_600.0
 SOMETHING_LEFT = 3
 """Exit code: the drain timeout came before the spool was empty."""
@@ -200,9 +203,17 @@ class Agent:
         if mark is None or (self._looked_at is not None and now - self._looked_at < self._settings.look_every):
             return
         self._looked_at = now
-        for name, state in list(self._publisher.states.items()):
-            if any(rollout.phase in LOOKED_AT for rollout in state.rollouts.values()):
-                await self._run(lambda name=name: self._parts.control.look(name, mark, self._drainer.visible()))  # type: ignore[misc]
+        names = [
+            name
+            for name, state in self._publisher.states.items()
+            if any(rollout.phase in LOOKED_AT for rollout in state.rollouts.values())
+        ]
+        for first in range(0, len(names), _LOOKS_AT_ONCE):
+            some = names[first : first + _LOOKS_AT_ONCE]
+            await self._run(partial(self._look_at, some, mark))
+
+    def _look_at(self, names: Sequence[str], mark: float) -> None:
+        self._parts.control.look_at_all(names, mark, self._drainer.visible())
 
     async def _reap(self) -> None:
         while True:

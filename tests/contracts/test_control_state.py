@@ -144,3 +144,24 @@ def test_looks_of_a_generation_whose_opening_nobody_kept_are_not_kept(control: C
     control.save_look("flight-delay", "g2", b"one", Look(10.0, {"w-p000000": 12}))
     assert control.judge_state("flight-delay", "g2") == b"one"
     assert control.looks("flight-delay", "g2") == []
+
+
+def test_what_is_written_together_holds_as_a_whole_or_not_at_all(control: ControlState) -> None:
+    opening = Opening("flight-delay", "g2", "g1", 5.5, "1", STATE.rollouts["canary"])
+    with control.together():
+        control.write(STATE, 0, [decision(1)])
+        control.save_look("flight-delay", "g2", b"one", Look(10.0, {"w-p000000": 12}), opening)
+        assert control.judge_state("flight-delay", "g2") == b"one"
+    assert control.read("flight-delay") == STATE
+
+    def fail() -> None:
+        with control.together():
+            control.save_look("flight-delay", "g2", b"two", Look(11.0, {"w-p000000": 13}))
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        fail()
+    assert control.judge_state("flight-delay", "g2") == b"one"
+    assert control.looks("flight-delay", "g2") == [Look(10.0, {"w-p000000": 12})]
+    control.save_look("flight-delay", "g2", b"three", Look(12.0))
+    assert control.judge_state("flight-delay", "g2") == b"three"

@@ -34,6 +34,7 @@ class Database:
         require_sqlite(apsw.sqlite_lib_version())
         self._path = path
         self._turn = threading.RLock()
+        self._under_way = False  # a writing transaction of the thread whose turn it is
         self._lock: int | None = None
         if read_only:
             with self._translated():
@@ -53,6 +54,9 @@ class Database:
     def reading(self) -> Iterator[apsw.Connection]:
         """Give the connection for queries that see one state of the store. Raises StoreUnavailable."""
         with self._turn, self._translated():
+            if self._under_way:
+                yield self._connection
+                return
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
@@ -61,15 +65,24 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """Give the connection for one transaction: on disk when the block ends, undone when it raises."""
+        """Give the connection for one transaction: on disk when the block ends, undone when it raises.
+
+        A block inside another one is part of it: on disk when the outermost ends.
+        """
         with self._turn, self._translated():
+            if self._under_way:
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
+            self._under_way = True
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 _rollback(self._connection)
                 raise
+            finally:
+                self._under_way = False
 
     def close(self) -> None:
         """Close the file and let the next writer in."""

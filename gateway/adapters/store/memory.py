@@ -4,9 +4,11 @@ Everything is worked out when it is asked for, from the records as they came, so
 hold the databases' bookkeeping against.
 """
 
+import copy
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -417,6 +419,16 @@ class MemoryControlState:
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""
         return self._judges.get((deployment, generation))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Put everything back if it raises."""
+        before = {name: copy.deepcopy(value) for name, value in vars(self).items()}
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            raise
 
     def save_look(
         self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None

@@ -1,6 +1,7 @@
 """Control documents in SQLite: compare-and-set and its decisions in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import apsw
 import msgspec
@@ -65,6 +66,12 @@ class SqliteControlState:
                 (deployment, generation),
             )
         return found
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction, which those inside join."""
+        with self._database.writing():
+            yield
 
     def save_look(
         self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
