@@ -35,13 +35,13 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 Scalar = bool | int | float | str | None
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A part of the file: frozen, knows its words, and takes its descriptions from the sentences below."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class InputSettings(_Section):
+class InputSettings(Section):
     """A request feature as its owner declares it; what is not declared comes from the model."""
 
     type: core.Type
@@ -58,7 +58,7 @@ class InputSettings(_Section):
     """A value for the documentation's example body."""
 
 
-class FeatureSettings(_Section):
+class FeatureSettings(Section):
     """What a Feast-served feature that is missing, stale or unavailable means."""
 
     default: Scalar = None
@@ -73,7 +73,7 @@ class FeatureSettings(_Section):
     """Age limit as a duration; none takes the feature view's TTL."""
 
 
-class GuardrailSettings(_Section):
+class GuardrailSettings(Section):
     """How much worse a candidate may be on one metric. Left-out figures are the metric's own defaults."""
 
     metric: str
@@ -92,7 +92,7 @@ class GuardrailSettings(_Section):
     """Judge and tell, but never act."""
 
 
-class StepSettings(_Section):
+class StepSettings(Section):
     """One step of a plan: a share of traffic or a shadow's sampling rate, and what it takes to leave it."""
 
     weight: Share = 0.0
@@ -107,7 +107,7 @@ class StepSettings(_Section):
     """Wait for an operator's ``resume`` before the next step."""
 
 
-class PlanSettings(_Section):
+class PlanSettings(Section):
     """How a candidate goes from nothing to everything."""
 
     steps: tuple[StepSettings, ...] = Field(min_length=1)
@@ -118,9 +118,13 @@ class PlanSettings(_Section):
     """What to do at ``max_age`` without a verdict."""
     max_age: Seconds = 14 * 86_400.0
     """Longest life of a candidate without a verdict, a duration in data time."""
+    watch: Seconds = 0.0
+    """How long, in data time, the former stable watches its successor as a shadow and may still be brought back."""
+    watch_rate: Share = 1.0
+    """Share of requests that it scores meanwhile, as 100% or 1.0."""
 
 
-class DeploymentSettings(_Section):
+class DeploymentSettings(Section):
     """One deployment as its owner declares it: the first start writes it to control state, which then wins."""
 
     model: str | None = None
@@ -169,10 +173,12 @@ class DeploymentSettings(_Section):
     """Labels an outcome may have; none accepts what the model can answer."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
+    labels_independent: bool = False
+    """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
 
     def spec(self, name: str) -> core.DeploymentSpec:
         """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
-        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous")
+        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous", "labels_independent")
         return core.DeploymentSpec(
             name=name,
             model=self.model or name,
@@ -180,8 +186,8 @@ class DeploymentSettings(_Section):
             entities=_fields(self.entities),
             inputs=_fields(self.inputs),
             features={feature: _policy(said) for feature, said in self.features.items()},
-            guardrails=tuple(_guardrail(said, f"deployments.{name}.guardrails") for said in self.guardrails),
-            plans={plan: _plan(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
+            guardrails=tuple(guardrail_of(said, f"deployments.{name}.guardrails") for said in self.guardrails),
+            plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
             **{field: getattr(self, field) for field in same},
         )
@@ -301,13 +307,13 @@ CAREFUL = core.Plan(
 
 def load_settings(path: Path | None, **overrides: object) -> Settings:
     """Read the file (None: defaults only) under the environment and ``overrides``. Raises SettingsError."""
-    said = _read(path) if path is not None else {}
+    said = read_yaml(path) if path is not None else {}
     _refuse_unknown_variables(os.environ)
     try:
         settings = Settings(**said)
         return _Frozen(**(settings.model_dump() | overrides)) if overrides else settings
     except ValidationError as error:
-        raise SettingsError(_explain(error, str(path or "settings"))) from error
+        raise SettingsError(explain(error, str(path or "settings"), Settings)) from error
 
 
 def freeze(settings: Settings) -> str:
@@ -333,7 +339,8 @@ class _Frozen(Settings):
         return (init_settings,)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file that must be a mapping. Raises SettingsError."""
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -372,26 +379,28 @@ def _policy(said: FeatureSettings) -> core.FeaturePolicy:
     return core.FeaturePolicy(said.default, said.on_missing, said.on_stale, said.on_unavailable, said.max_age)
 
 
-def _guardrail(said: str | GuardrailSettings, place: str) -> core.Guardrail:
+def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:
+    """Translate one guardrail, the metric's defaults filled in. Raises SettingsError for a metric nobody knows."""
     entry = GuardrailSettings(metric=said) if isinstance(said, str) else said
     if entry.metric not in METRICS:
         raise SettingsError(f"{place}: no such metric{_nearest(entry.metric, METRICS)}")
     return replace(default_guardrail(entry.metric), **entry.model_dump(exclude_none=True))
 
 
-def _plan(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
+def plan_of(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
+    """Translate one plan."""
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
     steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
-    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age)
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, plan.watch, plan.watch_rate)
 
 
-def _explain(error: ValidationError, source: str) -> str:
+def explain(error: ValidationError, source: str, root: type[BaseModel]) -> str:
     """Say each mistake in one line: where, what, and the word that was probably meant. Never the value itself."""
     lines = []
     for mistake in error.errors(include_url=False, include_input=False):
         place = ".".join(str(part) for part in mistake["loc"]) or "settings"
         if mistake["type"] == "extra_forbidden":
-            words = _words_at(Settings, mistake["loc"][:-1])
+            words = _words_at(root, mistake["loc"][:-1])
             lines.append(f"{place}: no such setting{_nearest(str(mistake['loc'][-1]), words)}")
         else:
             lines.append(f"{place}: {mistake['msg'].removeprefix('Value error, ')}")
@@ -423,4 +432,4 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a
         yield from _sections(inner)
 
 
-_SECTIONS = {section.__name__: section for section in _Section.__subclasses__()}
+_SECTIONS = {section.__name__: section for section in Section.__subclasses__()}

@@ -124,6 +124,10 @@ class Plan:
     on_inconclusive: str = "hold"
     """After ``max_age_s`` without a verdict: ``hold``, ``promote`` or ``demote``."""
     max_age_s: float = 14 * 86_400.0
+    watch_s: float = 0.0
+    """For so much data time after a promotion the former stable scores a share ``watch_rate`` of what its successor
+    answers; labels of that time may still bring it back."""
+    watch_rate: float = 1.0
 
 
 class Durability(StrEnum):
@@ -206,3 +210,5 @@ class DeploymentSpec:
     label_values: tuple[int | str, ...] = ()
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
+    labels_independent: bool = False
+    """What the truth turns out to be does not depend on the answer given, so a shadow may be promoted on pairs."""

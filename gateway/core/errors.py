@@ -21,7 +21,8 @@ GatewayError
 │   ├── RevisionRequired     a change of the whole split must name the revision it was made for
 │   ├── CandidateRunning     a candidate of that name is already running
 │   ├── CandidateLatched     the candidate was demoted; only a new generation may take traffic
-│   └── Unmeasurable         a guardrail cannot be measured on this deployment
+│   ├── Unmeasurable         a guardrail cannot be measured on this deployment
+│   └── NotReplayable        a recorded decision cannot be computed again
 ├── ModelUnusable            an artifact cannot be fetched, verified, loaded or served here
 ├── PlanImpossible           the features a model asks for cannot be read from this repository
 └── SettingsError            the configuration does not make sense
@@ -182,6 +183,10 @@ class Unmeasurable(ControlError):
     def __init__(self, metric: str, reason: str) -> None:
         super().__init__(f"Guardrail {metric} cannot be measured here: {reason}")
         self.metric = metric
+
+
+class NotReplayable(ControlError):
+    """A recorded decision cannot be computed again; the message says why."""
 
 
 class ModelUnusable(GatewayError):

@@ -169,9 +169,9 @@ async def verdict(plane: Plane, deployment: str, candidate: Name | None = None) 
     """Each guardrail of a candidate (by default the one alive): estimate, interval, evidence, threshold, sentence."""
 
     def work() -> VerdictView:
-        rollout, said = plane.control.verdict(deployment, candidate)
+        rollout, said, still = plane.control.verdict(deployment, candidate)
         degraded = plane.control.degraded(plane.control.read(deployment), rollout, said.at)
-        return verdict_view(deployment, rollout, said, degraded)
+        return verdict_view(deployment, rollout, said, still, degraded)
 
     return await plane.run(work)
 
@@ -254,8 +254,8 @@ async def traffic(
 @_operating.post("/canary", status_code=201, responses=schemas.problems([409]))
 async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> DecisionView:
     """Start a rollout. The model is prepared and checked first, which may take a while; no request waits for it."""
-    await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan))
-    guardrails = None if body.guardrails is None else tuple(one.guardrail() for one in body.guardrails)
+    guardrails = body.terms()
+    await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan, guardrails))
     prepared = await plane.prepare(deployment, body.model)
     return await _decided(
         plane,
@@ -388,7 +388,7 @@ async def _decided(plane: ControlPlane, work: Callable[[], Decision]) -> Decisio
 def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
-    verdicts = {candidate: plane.control.verdict(name, candidate)[1] for candidate in state.rollouts}
+    verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
     drift = declared is not None and declared != state.spec
     return deployment_view(state, plane.features(name), verdicts, drift=drift)
 

@@ -7,28 +7,15 @@ Shapes only. What a request means is :mod:`gateway.control`'s business; how a co
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
-from gateway.core.metrics import METRICS, default_guardrail
+from gateway.core.metrics import default_guardrail
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
 Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["the error page shows it"])]
-Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-Points = Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)]
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
-
-
-def _known(metric: str) -> str:
-    if metric not in METRICS:
-        raise ValueError(f"There is no metric of that name; there are: {', '.join(METRICS)}.")
-    return metric
-
-
-MetricName = Annotated[
-    str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)}, examples=["accuracy"])
-]
 
 
 class _Request(BaseModel):
@@ -43,22 +30,31 @@ class _View(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, from_attributes=True)
 
 
-class GuardrailRequest(_Request):
-    """How much worse this candidate may be on one metric. All figures are badness: higher is worse.
+Metric = Annotated[str, Field(min_length=1, max_length=128, examples=["accuracy"])]
+_Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+_Offset = Annotated[float, Field(allow_inf_nan=False)]
 
-    Figures that are left out are the metric's own defaults, as in the configuration.
+
+class GuardrailRequest(_Request):
+    """How much worse this candidate may be on one metric. What is left out is the metric's own default.
+
+    All figures are badness, the metric turned so that higher is worse: of accuracy, the share of wrong answers. So
+    the direction is the metric's own. Tolerated is ``relative`` times stable's plus ``absolute``.
     """
 
-    metric: MetricName
-    relative: Factor | None = None
-    absolute: Points | None = None
-    margin_relative: Factor | None = None
-    margin_absolute: Points | None = None
+    metric: Metric
+    relative: _Factor | None = None
+    absolute: _Offset | None = None
+    margin_relative: _Factor | None = None
+    """As ``relative``, for promotion: the candidate must be shown to lie below it."""
+    margin_absolute: _Offset | None = None
     role: Role | None = None
+    """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
+    """Judge and tell, but never act."""
 
     def guardrail(self) -> Guardrail:
-        """Translate into the core's value."""
+        """Translate into the core's value. Raises Unmeasurable for a metric nobody knows."""
         return replace(default_guardrail(self.metric), **self.model_dump(exclude_none=True))
 
 
@@ -66,7 +62,15 @@ class CanaryRequest(_Request):
     """Start a rollout."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model": "models:/flight-delay/7", "plan": "careful", "name": "canary"}]}
+        json_schema_extra={
+            "examples": [
+                {"model": "models:/flight-delay/7", "plan": "careful", "name": "canary"},
+                {
+                    "model": "models:/flight-delay/7",
+                    "guardrails": ["error_rate", {"metric": "accuracy", "absolute": 0.01, "margin_absolute": 0.03}],
+                },
+            ]
+        }
     )
 
     model: ModelUri
@@ -75,9 +79,16 @@ class CanaryRequest(_Request):
     """Name of one of the deployment's plans; may be left out where there is only one."""
     name: Name = "canary"
     """What the candidate is called."""
-    guardrails: Annotated[tuple[GuardrailRequest, ...], Field(min_length=1, max_length=32)] | None = None
-    """What it is held to instead of the deployment's own guardrails."""
+    guardrails: Annotated[tuple[GuardrailRequest | Metric, ...], Field(min_length=1, max_length=32)] | None = None
+    """What it is held to instead of the deployment's own guardrails: metrics' names, or objects with figures. One that
+    cannot be measured here is refused with the reason."""
     reason: Reason = ""
+
+    def terms(self) -> tuple[Guardrail, ...] | None:
+        """Translate the guardrails into core values, None where they are the deployment's. Raises Unmeasurable."""
+        if self.guardrails is None:
+            return None
+        return tuple(default_guardrail(one) if isinstance(one, str) else one.guardrail() for one in self.guardrails)
 
 
 class ShadowRequest(_Request):
@@ -163,6 +174,8 @@ class VerdictLine(_View):
     finding: str
     sentence: str
     at: float
+    still_needed: str | None = None
+    """When it would be decided at this pace; null when that cannot be said."""
 
 
 class VariantView(_View):
@@ -265,6 +278,18 @@ class GuardrailView(_View):
     sentence: str
 
 
+class StillNeededView(_View):
+    """What a verdict still needs, if evidence goes on growing as it has."""
+
+    towards: str
+    """``pass`` or ``fail``: the nearer end."""
+    observations: int
+    """So many more of the candidate's, in the metric that takes longest."""
+    seconds: float
+    """In so much data time."""
+    sentence: str
+
+
 class VerdictView(_View):
     """What the judge says about one candidate, and why."""
 
@@ -281,6 +306,8 @@ class VerdictView(_View):
     degraded_share: float
     """Share of this step's requests that are no evidence, since features were degraded; above 20 % nothing moves up."""
     paused_by: tuple[str, ...]
+    still_needed: StillNeededView | None
+    """Null when it is decided, or when nothing can be said yet."""
     guardrails: tuple[GuardrailView, ...]
 
 

@@ -57,6 +57,7 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.CandidateRunning: Row(409, "candidate-running", "The candidate is already running"),
     errors.CandidateLatched: Row(409, "candidate-latched", "The candidate was demoted"),
     errors.Unmeasurable: Row(422, "unmeasurable", "A guardrail cannot be measured"),
+    errors.NotReplayable: Row(409, "not-replayable", "The decision cannot be computed again"),
     errors.ModelUnusable: Row(422, "model-unusable", "The model cannot be used"),
     errors.PlanImpossible: Row(422, "plan-impossible", "The features cannot be read"),
     errors.SettingsError: Row(422, "settings-error", "The configuration does not make sense"),

@@ -400,3 +400,26 @@ def test_a_batch_that_is_delivered_again_changes_nothing(log: EventLog) -> None:
     assert log.books() == books
     assert log.evidence(DEPLOYMENT, "g-canary", everything(log)) == evidence
     assert log.cursors() == {"w-p000000": 300}
+
+
+# What plans are made from
+
+
+def test_the_newest_requests_are_served_oldest_first_with_their_labels_and_keys(log: EventLog) -> None:
+    records = [prediction(f"b{n}", T0 + n, key_hash=f"k{n % 2}", epoch=n // 3) for n in range(6)]
+    append(log, *records[::-1], prediction("b4", T0 + 9))
+    append(log, outcome("b4", 0, T0 + 70), outcome("b4", 1, T0 + 90), outcome("b5", "x", T0 + 99, metric="why"))
+    rows = log.served(DEPLOYMENT, 3)
+    assert [row.row.position.at for row in rows] == [T0 + 3, T0 + 4, T0 + 5]
+    assert [(row.epoch, row.key_hash) for row in rows] == [(1, "k1"), (1, "k0"), (1, "k1")]
+    assert [row.label_delay_s for row in rows] == [None, 66.0, None]
+    assert [row.row.outcomes for row in rows] == [{}, {"label": 1}, {"why": "x"}]
+    assert {(row.generation, row.row.label, row.row.score, row.row.failed) for row in rows} == {
+        ("g-stable", 1, 0.75, False)
+    }
+
+
+@pytest.mark.parametrize("record", [prediction(randomised=False), prediction(degraded=True), prediction(tag="another")])
+def test_what_is_no_evidence_is_nothing_to_plan_with(log: EventLog, record: Event) -> None:
+    append(log, record)
+    assert log.served(DEPLOYMENT, 10) == []

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any, TypeVar
 
 import httpx
@@ -462,3 +463,43 @@ async def test_openapi_describes_every_route_with_its_refusals(client: httpx.Asy
 def test_the_examples_in_openapi_are_what_the_views_say(name: str) -> None:
     view = getattr(control_schemas, name)
     assert view.model_validate(EXAMPLES[name]).model_dump(mode="json") == EXAMPLES[name]
+
+
+async def test_the_verdict_and_the_page_say_when_it_would_be_decided(house: House, client: httpx.AsyncClient) -> None:
+    house.start()
+    house.serve(30, GOOD)
+    house.look()
+    assert (await client.get(f"{HERE}/verdict")).json()["still_needed"] is None
+    house.serve(400, {"1": 0.02, "2": 0.02})
+    house.look()
+    still = (await client.get(f"{HERE}/verdict")).json()["still_needed"]
+    assert still["towards"] == "pass"
+    assert still["observations"] > 0
+    assert still["seconds"] > 0.0
+    assert "At this pace" in still["sentence"]
+    assert escape(still["sentence"]) in (await client.get("/")).text
+
+
+async def test_a_rollout_may_bring_guardrails_of_its_own(house: House, client: httpx.AsyncClient) -> None:
+    own = ["error_rate", {"metric": "accuracy", "absolute": 0.01, "role": "signal", "dry_run": True}]
+    body = {"model": "models:/flights/2", "plan": "quick", "guardrails": own}
+    assert (await client.post(f"{HERE}/canary", json=body)).status_code == 201
+    errors, accuracy = house.rollout().terms.guardrails
+    assert errors == default_guardrail("error_rate")
+    assert accuracy == replace(default_guardrail("accuracy"), absolute=0.01, role=Role.SIGNAL, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "reason"),
+    [
+        ("charm", "there is no metric of that name; there are error_rate"),
+        ({"metric": "accuracy", "absolute": 1.5}, "an absolute tolerance is a share between -1 and 1"),
+        ({"metric": "accuracy", "margin_absolute": -1.0}, "an absolute tolerance is a share between -1 and 1"),
+    ],
+)
+async def test_a_guardrail_that_cannot_be_measured_is_refused_with_the_reason_before_the_model_is_prepared(
+    desk: Desk, client: httpx.AsyncClient, guardrail: object, reason: str
+) -> None:
+    body = {"model": "models:/flights/broken", "plan": "quick", "guardrails": [guardrail]}
+    refusal = problem(await client.post(f"{HERE}/canary", json=body), 422, "unmeasurable")
+    assert reason in refusal["detail"]
