@@ -76,6 +76,8 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "watched": deployment(),
     "judged": deployment(guardrails=["error_rate", "accuracy"]),
     "untouched": deployment(),
+    # Anything goes: test_contract_fuzz.
+    "fuzzed": deployment(),
 }
 
 
