@@ -69,6 +69,7 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "summed": deployment(),
     # Operators: test_contract_control.
     "traffic": deployment(),
+    "raced": deployment(),
     "latched": deployment(),
     "signals": deployment(),
     "lives": deployment(),
