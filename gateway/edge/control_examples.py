@@ -43,7 +43,7 @@ _VARIANTS = [
         "shadow": 0.0,
         "phase": "running",
         "step": _STEP,
-        "verdict": {"finding": "inconclusive", "sentence": _SENTENCE, "at": 1795467600.0},
+        "verdict": {"finding": "inconclusive", "sentence": _SENTENCE, "at": 1795467600.0, "still_needed": None},
         "reason": "step 1 of 4 is done: 214 observations in 3,702 s, and no guardrail failed",
     },
 ]
@@ -130,6 +130,12 @@ EXAMPLES: dict[str, Any] = {
         "judge_version": "1",
         "degraded_share": 0.002,
         "paused_by": [],
+        "still_needed": {
+            "towards": "pass",
+            "observations": 1_240,
+            "seconds": 97_200.0,
+            "sentence": "At this pace it would pass in about 1 day, after 1,240 more of the candidate's requests.",
+        },
         "guardrails": [_GUARDRAIL],
     },
     "PerformanceView": {

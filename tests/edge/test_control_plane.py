@@ -156,7 +156,7 @@ async def test_a_canary_is_prepared_and_started(house: House, client: httpx.Asyn
         ({"model": "models:/flights/2", "plan": "heroic"}, "invalid-body", "/plan"),
         ({"model": "models:/flights/2"}, "invalid-body", "/plan"),
         ({"model": "m", "plan": "quick", "name": "No Good"}, "invalid-body", "/name"),
-        ({"model": "m", "plan": "quick", "guardrails": [{"metric": "charm"}]}, "invalid-body", "/guardrails/0/metric"),
+        ({"model": "m", "plan": "quick", "guardrails": []}, "invalid-body", "/guardrails"),
         ({"model": "m", "plan": "quick", "evil": 1}, "invalid-body", ""),
         ({"model": "\ud800", "plan": "quick"}, "invalid-body", "/model"),
     ],
