@@ -20,8 +20,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.core import deployments as core
 from gateway.core.amounts import parse_duration, parse_share, parse_size
-from gateway.core.errors import SettingsError
+from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
+from gateway.core.metrics import known as judged
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
@@ -382,8 +383,10 @@ def _policy(said: FeatureSettings) -> core.FeaturePolicy:
 def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:
     """Translate one guardrail, the metric's defaults filled in. Raises SettingsError for a metric nobody knows."""
     entry = GuardrailSettings(metric=said) if isinstance(said, str) else said
-    if entry.metric not in METRICS:
-        raise SettingsError(f"{place}: no such metric{_nearest(entry.metric, METRICS)}")
+    try:
+        judged(entry.metric)
+    except Unmeasurable:
+        raise SettingsError(f"{place}: no such metric{_nearest(entry.metric, METRICS)}") from None
     return replace(default_guardrail(entry.metric), **entry.model_dump(exclude_none=True))
 
 

@@ -7,10 +7,11 @@ Shapes only. What a request means is :mod:`gateway.control`'s business; how a co
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
-from gateway.core.metrics import default_guardrail
+from gateway.core.errors import Unmeasurable
+from gateway.core.metrics import FAMILIES, METRICS, default_guardrail, known
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
@@ -30,7 +31,15 @@ class _View(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, from_attributes=True)
 
 
-Metric = Annotated[str, Field(min_length=1, max_length=128, examples=["accuracy"])]
+def _known(metric: str) -> str:
+    try:
+        return known(metric).name
+    except Unmeasurable:
+        families = ", ".join((*METRICS, *(f"{family}NAME" for family in FAMILIES)))
+        raise ValueError(f"There is no metric of that name; there are: {families}.") from None
+
+
+Metric = Annotated[str, Field(min_length=1, max_length=128, examples=["accuracy"]), AfterValidator(_known)]
 _Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 _Offset = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -53,8 +62,14 @@ class GuardrailRequest(_Request):
     dry_run: bool = False
     """Judge and tell, but never act."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, said: object) -> object:
+        """A metric's name alone stands for a guardrail with all its defaults."""
+        return {"metric": said} if isinstance(said, str) else said
+
     def guardrail(self) -> Guardrail:
-        """Translate into the core's value. Raises Unmeasurable for a metric nobody knows."""
+        """Translate into the core's value."""
         return replace(default_guardrail(self.metric), **self.model_dump(exclude_none=True))
 
 
@@ -79,16 +94,16 @@ class CanaryRequest(_Request):
     """Name of one of the deployment's plans; may be left out where there is only one."""
     name: Name = "canary"
     """What the candidate is called."""
-    guardrails: Annotated[tuple[GuardrailRequest | Metric, ...], Field(min_length=1, max_length=32)] | None = None
+    guardrails: Annotated[tuple[GuardrailRequest, ...], Field(min_length=1, max_length=32)] | None = None
     """What it is held to instead of the deployment's own guardrails: metrics' names, or objects with figures. One that
     cannot be measured here is refused with the reason."""
     reason: Reason = ""
 
     def terms(self) -> tuple[Guardrail, ...] | None:
-        """Translate the guardrails into core values, None where they are the deployment's. Raises Unmeasurable."""
+        """Translate the guardrails into core values, None where they are the deployment's."""
         if self.guardrails is None:
             return None
-        return tuple(default_guardrail(one) if isinstance(one, str) else one.guardrail() for one in self.guardrails)
+        return tuple(one.guardrail() for one in self.guardrails)
 
 
 class ShadowRequest(_Request):
