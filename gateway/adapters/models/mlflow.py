@@ -58,7 +58,7 @@ class MlflowModelStore:
     @property
     def _client(self) -> Foreign:
         if self._connected is None:
-            self._connected = imported("mlflow").MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+            self._connected = connect(self._uri)
         return self._connected
 
     def _location(self, wanted: ModelUri) -> str:
@@ -74,6 +74,14 @@ class MlflowModelStore:
             artifact_uri=location, dst_path=into, tracking_uri=self._uri, registry_uri=self._uri
         )
         return Path(folder).resolve()
+
+
+def connect(uri: str) -> Foreign:
+    """Make a client of the registry behind ``uri``. Imports MLflow; connects to nothing."""
+    mlflow = imported("mlflow")
+    if "://" not in uri:  # MLflow's file store asks the process-wide one, too, and would make a database for it here
+        mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 _SAID_NO = frozenset({"INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"})

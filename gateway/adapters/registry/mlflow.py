@@ -6,8 +6,8 @@ sets MLflow's own limits for a registry that is down).
 
 from collections.abc import Mapping
 
-from gateway.adapters.models.foreign import Foreign, imported
-from gateway.adapters.models.mlflow import translated
+from gateway.adapters.models.foreign import Foreign
+from gateway.adapters.models.mlflow import connect, translated
 from gateway.ports import RegisteredVersion
 
 
@@ -59,5 +59,5 @@ class MlflowRegistry:
     @property
     def _client(self) -> Foreign:
         if self._connected is None:
-            self._connected = imported("mlflow").MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+            self._connected = connect(self._uri)
         return self._connected
