@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -387,7 +388,7 @@ def test_a_batch_that_is_delivered_again_changes_nothing(log: EventLog) -> None:
 
 
 def test_the_latest_labelled_requests_can_be_replayed_with_what_was_read_then(log: EventLog) -> None:
-    known = {"names": ("hour", "late"), "values": (7, 0.5)}
+    known: dict[str, Any] = {"names": ("hour", "late"), "values": (7, 0.5)}
     append(log, *(prediction(f"b{n}", T0 + n, **known) for n in range(4)))
     append(log, outcome("b0", 0), outcome("b2", 0, observed_at=T0 + 5), outcome("b2", 1, observed_at=T0 + 9))
     append(log, prediction("b9", T0 + 9, degraded=True, **known), outcome("b9", 1))
