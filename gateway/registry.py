@@ -67,8 +67,10 @@ class Following:
 
         return self._control.change(deployment, change, Note("withdraw", ACTOR, reason, CHALLENGER))
 
-    def acknowledge(self, deployment: str, told: frozenset[str]) -> Decision:
-        """Write down that the registry was told."""
+    def acknowledge(self, deployment: str, told: frozenset[str]) -> Decision | None:
+        """Write down that the registry was told; None where another host has done so already."""
+        if not told & {entry.id for entry in self.read(deployment).outbox}:
+            return None
         said = f"the registry was told of {len(told)} decision{'s' if len(told) > 1 else ''}"
         note = Note("tell", ACTOR, said, evidence={"told": sorted(told)})
         return self._control.change(deployment, lambda state: acknowledged(state, told), note)
