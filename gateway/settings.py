@@ -257,7 +257,7 @@ class Settings(BaseSettings):
     max_concurrency: int = Field(default=256, ge=1)
     """Requests one worker has under way before it answers 503, a count."""
     max_spool: Bytes = 2**30
-    """Most a worker's log may hold before it refuses records, in bytes (``1GiB``)."""
+    """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}

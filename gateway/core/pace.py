@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.core.deployments import Step
 from gateway.core.judging import Finding, JudgeState, Verdict
 from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
+from gateway.core.words import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _onward(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | 
     if rollout.on_last_step:
         may = rollout.plan.auto_promote and not step.approval and verdict.finding is Finding.PASS
         return Move(Signal.PROMOTE, verdict.sentence) if may else None
-    done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {age:,.0f} s"
+    done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {span(age)}"
     if step.approval:
         return Move(Signal.AWAIT, f"{done}; the next one waits for approval (resume)")
     return Move(Signal.ADVANCE, f"{done}, and no guardrail failed")
@@ -66,7 +67,7 @@ def _out_of_patience(rollout: Rollout, at: float) -> Move | None:
     if waited < rollout.plan.max_age_s:
         return None
     signal = _INCONCLUSIVE[rollout.plan.on_inconclusive]
-    return Move(signal, f"undecided after {waited:,.0f} s; the plan says {rollout.plan.on_inconclusive}")
+    return Move(signal, f"undecided after {span(waited)}; the plan says {rollout.plan.on_inconclusive}")
 
 
 _INCONCLUSIVE = {"hold": Signal.PAUSE, "promote": Signal.PROMOTE, "demote": Signal.DEMOTE}

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -114,9 +115,12 @@ class Agent:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        for table in find_on_disk(compose.tables_folder(self._settings)):
+        left = find_on_disk(compose.tables_folder(self._settings))
+        for table in left:
             self._plans.remember(table.features)
         await self._publisher.refresh()
+        self._publisher.compare(left)
+        await self._run(self._remember_the_time)
         await self._line.open()
         duties = {
             "beat": beat(self._beat_fd),
@@ -134,6 +138,12 @@ class Agent:
         await self._duties.stop()
         await self._line.close()
         await self._leave()
+
+    def _remember_the_time(self) -> None:
+        """Under replay nobody but the log knows how far data time had come before this process began."""
+        for name in self._publisher.states:
+            with contextlib.suppress(StoreUnavailable):  # workers serve; time goes on with the next request
+                self._clock.observe(self._parts.store.events.latest(name) or 0.0)
 
     async def _leave(self) -> None:
         """Empty the spool as far as the drain timeout allows, and say what remains."""
@@ -214,7 +224,13 @@ class Agent:
         self._looked_at = now
         for name, state in list(self._publisher.states.items()):
             if any(rollout.phase in JUDGED for rollout in state.rollouts.values()):
-                await self._run(lambda name=name: self._parts.control.look(name, mark, self._drainer.visible()))  # type: ignore[misc]
+                await self._run(partial(self._look_at, name, mark))
+
+    def _look_at(self, deployment: str, mark: float) -> None:
+        try:
+            self._parts.control.look(deployment, mark, self._drainer.visible())
+        except GatewayError as error:  # the drain goes on; the next look sees everything this one did not
+            log.error("look_failed", deployment=deployment, reason=str(error))  # noqa: TRY400 - the sentence says it all
 
     async def _reap(self) -> None:
         while True:

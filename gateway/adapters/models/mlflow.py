@@ -30,7 +30,7 @@ class MlflowModelStore:
     def resolve(self, uri: str) -> str:
         """Pin ``models:/name@alias``, ``.../3`` or ``.../latest`` to a version that exists. Raises ModelUnusable."""
         wanted = ModelUri.parse(uri)
-        with translated(uri):
+        with translated("the model"):
             if wanted.alias:
                 version = wanted.aliased(self._client.get_registered_model(wanted.name).aliases)
             elif wanted.version == LATEST:
@@ -44,7 +44,7 @@ class MlflowModelStore:
         """Download the version's artifact into the folder ``into``. Raises ModelUnusable."""
         wanted = ModelUri.parse(pinned)
         Path(into).mkdir(parents=True, exist_ok=True)
-        with translated(pinned):
+        with translated("the model"):
             folder = self._download(self._location(wanted), into)
         try:
             content = (folder / mlmodel.FILE_NAME).read_bytes()
