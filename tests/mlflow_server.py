@@ -31,7 +31,9 @@ class MlflowServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, longest_s: float = 60.0) -> "MlflowServer":
-        """Start it, and wait until it answers."""
+        """Start it unless it runs, and wait until it answers."""
+        if self.process is not None and self.process.poll() is None:
+            return self
         self.port = self.port or _free_port()
         command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
         command += ["--port", str(self.port), "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]

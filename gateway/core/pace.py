@@ -54,12 +54,19 @@ def _onward(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | 
     if age < step.at_least_s or events < step.events:
         return None
     if rollout.on_last_step:
-        may = rollout.plan.auto_promote and not step.approval and verdict.finding is Finding.PASS
-        return Move(Signal.PROMOTE, verdict.sentence) if may else None
+        return _crowning(rollout, verdict)
     done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {span(age)}"
     if step.approval:
         return Move(Signal.AWAIT, f"{done}; the next one waits for approval (resume)")
     return Move(Signal.ADVANCE, f"{done}, and no guardrail failed")
+
+
+def _crowning(rollout: Rollout, verdict: Verdict) -> Move | None:
+    if verdict.finding is not Finding.PASS:
+        return None
+    if rollout.plan.auto_promote and not rollout.current.approval:
+        return Move(Signal.PROMOTE, verdict.sentence)
+    return Move(Signal.AWAIT, f"{verdict.sentence} The plan leaves the last word to an operator (promote).")
 
 
 def _out_of_patience(rollout: Rollout, at: float) -> Move | None:

@@ -57,6 +57,7 @@ def client(mlflow_server: MlflowServer) -> Iterator[Any]:
     client.set_registered_model_alias(DEPLOYMENT, "champion", "1")
     yield client
     mlflow.set_tracking_uri(None)
+    mlflow_server.start()  # it is stopped in the course of the test, and others may want it
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def challenge(gateway: Gateway, client: Any, version: str, random: Random) -> di
         ends = [line for line in lines if line["action"] in ("promote", "demote")]
         return ends[0] if start and ends and ends[0]["revision"] > start["revision"] else None
 
-    return until(look, 40.0)
+    return until(look, 60.0)
 
 
 def test_only_aliases_are_moved_and_the_whole_life_happens(
