@@ -34,6 +34,7 @@ from gateway.core.state import (
     reported,
     rolled_back,
     rollout_of,
+    sent_away,
     signalled,
     started,
     with_shadow,
@@ -132,6 +133,7 @@ class Control:
             else:
                 seen = _seen_by_then(rollout, case)
                 after = signalled(state, name, move.signal, watermark, move.reason, seen, self._token)
+                after = sent_away(after, name, watermark) if move.signal is Signal.DEMOTE else after
             try:
                 return self._write(state, after, note)
             except RevisionConflict:

@@ -114,13 +114,13 @@ class StartSettings(Section):
     """When a candidate may start. Durations are in data time."""
 
     quarantine: Seconds = 3_600.0
-    """How long a demoted model's digest stays out, a duration; an operator may override it."""
+    """How long the digest of a model that the judge demoted stays out, a duration; an operator may override it."""
     quarantine_growth: float = Field(default=2.0, ge=1.0, le=100.0)
     """How many times longer it stays out at each further demotion."""
     quarantine_max: Seconds = 30 * 86_400.0
     """Longest time out, a duration."""
     cooldown: Seconds = 0.0
-    """How long nothing starts at all after any demotion, a duration."""
+    """How long nothing starts at all after the judge demoted a candidate, a duration."""
     freezes: tuple[FreezeSettings, ...] = ()
     """Times in which nothing starts and nothing moves up by itself."""
 

@@ -1,7 +1,7 @@
 """Keeps a model that was demoted out for a while, longer each time.
 
-By digest: a new name for the same bytes is no way around it. Pure; an operator's override is the control story's
-business.
+By digest: a new name for the same bytes is no way around it. Only the judge sends a model out: who demotes one by hand
+knows why, and may start it again at once. Pure.
 """
 
 import math
@@ -44,7 +44,7 @@ def hold_out(stays: Mapping[str, Stay], digest: str, at: float) -> None:
 
 
 def hold_back(stays: Mapping[str, Stay], rules: StartRules, at: float) -> None:
-    """Raise Postponed during a freeze, and in the cool-down after any demotion."""
+    """Raise Postponed during a freeze, and in the cool-down after the judge demoted one."""
     freeze = rules.frozen(at)
     if freeze is not None:
         raise Postponed(f"Nothing starts during the freeze {freeze.reason!r}.")

@@ -49,8 +49,8 @@ class Freeze:
 class StartRules:
     """When a candidate may start. All durations in seconds of data time.
 
-    A demoted model's digest stays out for ``quarantine_s``, and ``quarantine_growth`` times longer at each further
-    demotion, at most ``quarantine_max_s``. ``cooldown_s`` after any demotion nothing starts at all.
+    The digest of a model that the judge demoted stays out for ``quarantine_s``, and ``quarantine_growth`` times longer
+    at each further demotion, at most ``quarantine_max_s``. ``cooldown_s`` after such a demotion nothing starts at all.
     """
 
     quarantine_s: float = 3_600.0

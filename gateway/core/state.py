@@ -80,12 +80,16 @@ def signalled(
         because = f"All candidates together would exceed 1, so {name} cannot be told to {signal.value}."
         raise InvalidTransition(rollout.phase.value, signal.value, because)
     after = _with(state, moved)
-    if moved.phase is Phase.DEMOTED:
-        return replace(after, stays=sent_out(state.stays, moved.model.digest, state.spec.starts, at))
     if moved.phase is not Phase.PROMOTED:
         return after
     previous = (state.stable, *state.previous)[: state.spec.keep_previous]
     return _crowned(replace(after, previous=previous), Part(STABLE, moved.generation, moved.model), at, token)
+
+
+def sent_away(state: DeploymentState, name: str, at: float) -> DeploymentState:
+    """Keep a candidate's model out for a while, since evidence spoke against it at data time ``at``."""
+    digest = rollout_of(state, name).model.digest
+    return replace(state, stays=sent_out(state.stays, digest, state.spec.starts, at))
 
 
 def reported(state: DeploymentState, name: str, signal: Signal) -> DeploymentState:

@@ -81,11 +81,18 @@ def test_in_a_freeze_an_operators_word_still_counts() -> None:
 def test_an_operator_may_override_a_quarantine() -> None:
     house = House().open()
     house.start()
-    house.control.send(NAME, Signal.DEMOTE, actor="ann", reason="odd")
+    assert house.live(20, WORSE)[-1].action == "demote"
     with pytest.raises(Quarantined):
         house.start()
     house.control.start_canary(NAME, card("2"), NO_FEATURES, plan="quick", actor="ann", override=True)
     assert house.rollout().phase is Phase.PREPARING
+
+
+def test_who_demotes_by_hand_may_start_again_at_once() -> None:
+    house = House().open()
+    house.start()
+    house.control.send(NAME, Signal.DEMOTE, actor="ann", reason="odd")
+    assert house.start().phase is Phase.RUNNING
 
 
 def test_a_dry_run_says_what_it_would_do_once_and_does_nothing() -> None:

@@ -49,6 +49,7 @@ def client(mlflow_server: MlflowServer) -> Iterator[Any]:
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     mlflow.set_tracking_uri(mlflow_server.uri)
+    mlflow.set_registry_uri(mlflow_server.uri)  # other tests may have set another one
     mlflow.set_experiment("tests")
     with mlflow.start_run():
         for seed, right in ((1, True), (2, True), (3, False)):
@@ -57,6 +58,7 @@ def client(mlflow_server: MlflowServer) -> Iterator[Any]:
     client.set_registered_model_alias(DEPLOYMENT, "champion", "1")
     yield client
     mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
     mlflow_server.start()  # it is stopped in the course of the test, and others may want it
 
 

@@ -17,7 +17,6 @@ from gateway.core.errors import (
     CandidateLatched,
     GatewayError,
     InvalidTransition,
-    Quarantined,
     RevisionConflict,
     UnknownVariant,
 )
@@ -174,9 +173,6 @@ def test_a_retry_after_an_abort_is_a_new_life_with_no_wealth_of_the_old_one(scen
     house.look()
     assert house.control.case(house.rollout(), NAME).n_candidate > 0
     demote(house)
-    with pytest.raises(Quarantined):
-        house.start()
-    house.clock.advance(3_600.0)
     new = house.start()
     assert (new.phase, new.step, new.seen) == (Phase.RUNNING, 0, 0)
     assert new.generation != old.generation
