@@ -5,10 +5,9 @@ request the first of its key, which outcome overrules which - is settled here an
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import apsw
-import msgspec
 
 from gateway.adapters.spool.names import writer_of
 from gateway.adapters.store.database import rows, value
@@ -24,14 +23,9 @@ from gateway.adapters.store.joins import (
     rank,
     stable_generation,
 )
+from gateway.adapters.store.rows import PackedAnswer, pack, unpack_scalar
 from gateway.core.deployments import Scalar
 from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRecord, ShadowRecord
-
-Answer = tuple[Scalar, float | None, dict[str, float] | None, float]
-"""Label, score, scores, and the model's machine seconds."""
-
-pack = msgspec.msgpack.Encoder().encode
-unpack_scalar: Callable[[bytes], Scalar] = msgspec.msgpack.Decoder(Scalar).decode
 
 _BEFORE = """
     SELECT (SELECT count(*) FROM predictions WHERE tag = ?1 AND body = ?2),
@@ -122,7 +116,7 @@ class Drain:
 
     def _prediction_row(self, record: PredictionRecord, offset: int, attempt: int) -> tuple[object, ...]:
         arm = assigned_arm(record)
-        answer: Answer = (record.label, record.score, record.scores, arm_latency(record))
+        answer: PackedAnswer = (record.label, record.score, record.scores, arm_latency(record))
         return (
             record.tag,
             record.body,
@@ -186,7 +180,7 @@ class Drain:
     def _store_shadow(self, record: ShadowRecord, offset: int) -> None:
         earlier = value(self._connection, _SHADOWS_BEFORE, (record.tag, record.body, record.generation))
         place = (record.tag, record.body, record.generation, earlier, self._spool, offset)
-        answer: Answer = (record.label, record.score, record.scores, record.latency_s)
+        answer: PackedAnswer = (record.label, record.score, record.scores, record.latency_s)
         state = (record.dropped is not None, record.error is not None)
         self._execute(_INSERT_SHADOW, (*place, *state, pack(answer), pack(record)))
         self._owed[record.tag] -= 1
