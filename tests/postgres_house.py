@@ -61,9 +61,9 @@ class Postgres:
         """Start it, and wait until it answers."""
         said = [part for setting in self.settings for part in ("-c", setting)]
         places = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-h", "127.0.0.1", "-p", str(self.port)]
-        log = (self.folder / "log").open("ab")
         command = [_BIN / "postgres", *places, *said]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody(self.folder))
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody(self.folder))
         deadline = time.monotonic() + 20.0
         while True:
             try:

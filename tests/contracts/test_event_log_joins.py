@@ -100,8 +100,10 @@ def deliveries(draw: st.DrawFn, written: Spools) -> list[Delivery]:
 def opened(url: str) -> Iterator[EventLog]:
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(fresh(url, folder=Path(folder)))
-        yield store.events
-        store.close()
+        try:
+            yield store.events
+        finally:
+            store.close()
 
 
 def deliver(log: EventLog, written: Spools, order: list[Delivery]) -> None:

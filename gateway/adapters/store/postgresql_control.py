@@ -15,26 +15,26 @@ from gateway.core.state import DeploymentState
 
 CHANNEL = "gateway_control"
 
-_LEADING: LiteralString = """
-    WITH leading AS MATERIALIZED (
+_LEAD: LiteralString = """
+    WITH lead AS MATERIALIZED (
         SELECT FROM leadership WHERE %(epoch)s::bigint IS NULL OR epoch = %(epoch)s::bigint FOR SHARE
     )
 """
 _CREATE: LiteralString = f"""
-    {_LEADING}
+    {_LEAD}
     INSERT INTO documents (deployment, revision, document)
-    SELECT %(deployment)s, %(revision)s, %(document)s WHERE EXISTS (SELECT FROM leading)
+    SELECT %(deployment)s, %(revision)s, %(document)s WHERE EXISTS (SELECT FROM lead)
     ON CONFLICT DO NOTHING
 """
 _REPLACE: LiteralString = f"""
-    {_LEADING}
+    {_LEAD}
     UPDATE documents SET revision = %(revision)s, document = %(document)s
-    WHERE deployment = %(deployment)s AND revision = %(expected)s AND EXISTS (SELECT FROM leading)
+    WHERE deployment = %(deployment)s AND revision = %(expected)s AND EXISTS (SELECT FROM lead)
 """
 _REMEMBER: LiteralString = f"""
-    {_LEADING}
+    {_LEAD}
     INSERT INTO judges (deployment, generation, state)
-    SELECT %(deployment)s, %(generation)s, %(state)s WHERE EXISTS (SELECT FROM leading)
+    SELECT %(deployment)s, %(generation)s, %(state)s WHERE EXISTS (SELECT FROM lead)
     ON CONFLICT (deployment, generation) DO UPDATE SET state = excluded.state
 """
 
