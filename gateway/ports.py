@@ -348,7 +348,7 @@ class Hosts(Protocol):
 
 
 class Leadership(Protocol):
-    """Which of the hosts around one store looks at rollouts. One at a time leads; its epoch is checked at each write."""
+    """Which of the hosts around one store looks at rollouts: one at a time, its epoch checked at each write."""
 
     def acquire(self) -> int | None:
         """Take the lead or renew it, for a few seconds; the epoch, or None while another host leads. Never raises."""

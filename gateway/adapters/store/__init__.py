@@ -25,9 +25,9 @@ class Store:
     """An opened store. Its parts may block, so they belong in a thread that nothing else waits for.
 
     ``leading`` is the control state as the leader writes it: a write by one that leads no more raises NotLeading.
-    ``listen`` calls back, from a thread of its own, when another host may have changed a document; call what it returns
-    to hear no more. ``keys`` gives the keys that all hosts share, or, where there are none yet, makes them those that it
-    is handed; None: every host has its own.
+    ``listen`` calls back, from a thread of its own, when another host may have changed a document; what it returns
+    ends that. ``keys`` gives the keys that all hosts share, or, where there are none yet, makes them those that it is
+    handed; None: every host has its own.
     """
 
     events: EventLog

@@ -7,10 +7,10 @@ is stored.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import waiting
@@ -197,13 +197,17 @@ def migrate(connection: Connection) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
         connection.execute("CREATE TABLE IF NOT EXISTS schema_files (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
         applied: dict[int, str] = dict(rows(connection, "SELECT number, name FROM schema_files"))
-        if newer := sorted(set(applied) - set(files)):
-            raise SettingsError(f"The store was written by a later gateway (schema {applied[newer[-1]]}).")
+        _refuse_later(applied, files)
         for number in sorted(set(files) - set(applied)):
-            connection.execute(cast("LiteralString", files[number].read_text()))
+            connection.execute(files[number].read_text().encode())
             connection.execute("INSERT INTO schema_files VALUES (%s, %s)", (number, files[number].name))
         connection.execute("COMMIT")
     except BaseException:
         with suppress(Error):
             connection.execute("ROLLBACK")
         raise
+
+
+def _refuse_later(applied: Mapping[int, str], known: Container[int]) -> None:
+    if later := [name for number, name in sorted(applied.items()) if number not in known]:
+        raise SettingsError(f"The store was written by a later gateway (schema {later[-1]}).")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import LiteralString
 
 from gateway.adapters.store import documents
-from gateway.adapters.store.postgresql import CONTROL_S, Connection, Parameters, PostgresDatabase, row, rows
+from gateway.adapters.store.postgresql import CONTROL_S, Connection, Parameters, PostgresDatabase, Row, row, rows
 from gateway.core.errors import NotLeading
 from gateway.core.events import Decision
 from gateway.core.state import DeploymentState
@@ -71,7 +71,8 @@ class PostgresControlState:
             "expected": expected,
         }
         with self._database.writing(CONTROL_S) as connection:
-            if state.revision <= expected or not connection.execute(_CREATE if expected == 0 else _REPLACE, values).rowcount:
+            put = _CREATE if expected == 0 else _REPLACE
+            if state.revision <= expected or not connection.execute(put, values).rowcount:
                 self._explain(connection, state, expected)
             lines = [(decision.deployment, documents.encode(decision)) for decision in decisions]
             connection.cursor().executemany("INSERT INTO decisions (deployment, line) VALUES (%s, %s)", lines)
@@ -106,7 +107,7 @@ class PostgresControlState:
             if not connection.execute(_REMEMBER, values).rowcount:
                 raise NotLeading
 
-    def _one(self, query: LiteralString, parameters: Parameters) -> tuple[object, ...] | None:
+    def _one(self, query: LiteralString, parameters: Parameters) -> Row | None:
         with self._database.asking(CONTROL_S) as connection:
             return row(connection, query, parameters)
 

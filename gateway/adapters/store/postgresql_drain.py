@@ -145,7 +145,7 @@ class Drain:
         for tag, body, metric, *ranked, value in self._ask(queries.HISTORIES, sorted(metrics), 3):
             self._histories[tag, body, metric].append((Rank(*ranked), unpack_scalar(value)))
         shadows = {(e.tag, e.body, e.generation) for _, e in self._fresh if isinstance(e, ShadowRecord)}
-        self._shadows = Counter({key: 0 for key in shadows})
+        self._shadows = Counter(dict.fromkeys(shadows, 0))
         for tag, body, generation, n in self._ask(queries.SHADOWS_BEFORE, sorted(shadows), 3):
             self._shadows[tag, body, generation] = n
         records = [e for _, e in self._fresh if isinstance(e, PredictionRecord)]
@@ -174,9 +174,7 @@ class Drain:
         if known.waiting:
             self._join_waiting(record, known)
 
-    def _prediction_row(
-        self, record: PredictionRecord, offset: int, attempt: int, packed: bytes, *, late: bool
-    ) -> Row:
+    def _prediction_row(self, record: PredictionRecord, offset: int, attempt: int, packed: bytes, *, late: bool) -> Row:
         arm = assigned_arm(record)
         return (
             record.tag,

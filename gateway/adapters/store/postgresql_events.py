@@ -123,8 +123,8 @@ class PostgresEventLog:
             len(records),
             tuple(unpack_shadow(record) for (record,) in shadows),
             tuple(
-                OutcomeRecord(tag, body, metric, unpack_scalar(value), *times, None if source is None else source.decode())
-                for metric, value, *times, source in outcomes
+                OutcomeRecord(tag, body, metric, unpack_scalar(value), observed, received, _text(source))
+                for metric, value, observed, received, source in outcomes
             ),
         )
 
@@ -143,6 +143,10 @@ class PostgresEventLog:
         shadows = books["shadows"]
         shadows["pending"] = shadows["eligible"] - shadows["done"] - shadows["dropped"]
         return Books(**books)
+
+
+def _text(source: bytes | None) -> str | None:
+    return None if source is None else source.decode()
 
 
 def _about(deployment: str, after: float, until: float, **more: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ All times are the server's, so no two hosts have to agree on the hour.
 
 import threading
 from collections.abc import Callable
+from typing import LiteralString
 
 import msgspec
 import structlog
@@ -23,14 +24,14 @@ _AGAIN_S = 0.5
 _LISTEN_S = 1.0
 _WORDS = msgspec.json.Decoder(HostWord)
 
-_BEAT = """
+_BEAT: LiteralString = """
     INSERT INTO hosts (host, heard_at, word) VALUES (%s, clock_timestamp(), %s)
     ON CONFLICT (host) DO UPDATE SET heard_at = excluded.heard_at, word = excluded.word
 """
-_LIVE = """
+_LIVE: LiteralString = """
     SELECT word FROM hosts WHERE heard_at > clock_timestamp() - make_interval(secs => %s) ORDER BY host COLLATE "C"
 """
-_ACQUIRE = """
+_ACQUIRE: LiteralString = """
     UPDATE leadership
     SET holder = %(host)s,
         epoch = CASE WHEN holder = %(host)s AND epoch = %(epoch)s THEN epoch ELSE epoch + 1 END,
@@ -38,16 +39,16 @@ _ACQUIRE = """
     WHERE holder = %(host)s OR until < clock_timestamp()
     RETURNING epoch
 """
-_RESIGN = "UPDATE leadership SET until = '-infinity' WHERE holder = %s AND epoch = %s"
-_REACH = """
+_RESIGN: LiteralString = "UPDATE leadership SET until = '-infinity' WHERE holder = %s AND epoch = %s"
+_REACH: LiteralString = """
     UPDATE leadership SET watermark = greatest(watermark, %s) WHERE epoch = %s RETURNING watermark
 """
-_KEYS = "SELECT document FROM signing_keys"
-_FIRST_KEYS = "INSERT INTO signing_keys (document) VALUES (%s) ON CONFLICT DO NOTHING"
+_KEYS: LiteralString = "SELECT document FROM signing_keys"
+_FIRST_KEYS: LiteralString = "INSERT INTO signing_keys (document) VALUES (%s) ON CONFLICT DO NOTHING"
 
 
 class PostgresLeadership:
-    """The Leadership port: one row, a lease of :data:`LEAD_S` by the server's clock, an epoch that grows at each change.
+    """The Leadership port: one row, a lease by the server's clock, an epoch that grows at each change.
 
     A process that begins anew takes a new epoch, even where its host led before: what it did not write itself it
     cannot vouch for.
@@ -65,13 +66,12 @@ class PostgresLeadership:
             with self._database.asking(CONTROL_S) as connection:
                 found = row(connection, _ACQUIRE, values)
         except StoreUnavailable:
-            return self._lost()  # perhaps it was renewed, but nobody here knows
-        if found is None:
-            return self._lost()
-        if found[0] != self._epoch:
-            log.info("leading", epoch=found[0])
-        self._epoch = found[0]
-        return self._epoch
+            found = None  # perhaps it was renewed, but nobody here knows
+        epoch: int | None = None if found is None else found[0]
+        if epoch != self._epoch:
+            log.info("leading" if epoch else "lead_lost", epoch=epoch or self._epoch)
+        self._epoch = epoch
+        return epoch
 
     def epoch(self) -> int:
         """The epoch this process leads in. Raises NotLeading."""
@@ -94,11 +94,6 @@ class PostgresLeadership:
         if self._epoch is not None:
             with self._database.asking(CONTROL_S) as connection:
                 connection.execute(_RESIGN, (self._host, self._epoch))
-        self._epoch = None
-
-    def _lost(self) -> None:
-        if self._epoch is not None:
-            log.info("lead_lost", epoch=self._epoch)
         self._epoch = None
 
 

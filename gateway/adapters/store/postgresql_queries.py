@@ -126,7 +126,8 @@ OUTCOMES_OF_BETS: LiteralString = """
     WHERE b.tag = %(tag)s AND b.generation = %(generation)s AND b.at > %(after)s AND b.at <= %(until)s
 """
 _PAIRABLE: LiteralString = """
-    p.tag = %(tag)s AND p.at > %(after)s AND p.at <= %(until)s AND p.attempt = 1 AND p.pairable AND p.stable = %(stable)s
+    p.tag = %(tag)s AND p.at > %(after)s AND p.at <= %(until)s
+    AND p.attempt = 1 AND p.pairable AND p.stable = %(stable)s
 """
 STABLE_SIDES: LiteralString = f"""
     SELECT p.at, spool_id, p.place, p.body, p.answer
