@@ -48,7 +48,7 @@ class Postgres:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         made = cls(folder, port, _FAST + settings)
-        initdb = [_BIN / "initdb", "-D", folder / "data", "-U", "gateway", "-A", "trust", "-N", "-E", "UTF8"]
+        initdb = [str(_BIN / "initdb"), "-D", str(folder / "data"), "-U", "gateway", "-A", "trust", "-N", "-E", "UTF8"]
         subprocess.run([*initdb, "--locale=C"], check=True, stdout=subprocess.DEVNULL, **_as_nobody(folder))
         return made
 
@@ -61,15 +61,15 @@ class Postgres:
         """Start it, and wait until it answers."""
         said = [part for setting in self.settings for part in ("-c", setting)]
         places = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-h", "127.0.0.1", "-p", str(self.port)]
-        command = [_BIN / "postgres", *places, *said]
+        command = [str(_BIN / "postgres"), *places, *said]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody(self.folder))
+            self.process = process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody(self.folder))
         deadline = time.monotonic() + 20.0
         while True:
             try:
                 psycopg.connect(self.url, connect_timeout=2).close()
             except psycopg.OperationalError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                if time.monotonic() > deadline or process.poll() is not None:
                     raise AssertionError((self.folder / "log").read_text()) from None
                 time.sleep(0.05)
             else:

@@ -76,7 +76,7 @@ class PostgresDatabase:
         try:
             known = conninfo_to_dict(url)
         except Error as error:
-            raise SettingsError(f"The store's URL is no PostgreSQL URL: {error}") from error
+            raise SettingsError("The store's URL is no PostgreSQL URL (it is not repeated here).") from error
         self.where = f"{known.get('host') or 'localhost'}/{known.get('dbname') or known.get('user') or ''}"
         said = str(known.get("options") or "")
         options = " ".join(f"-c {name}={value}" for name, value in _SERVER_SIDE.items())
