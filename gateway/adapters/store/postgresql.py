@@ -34,7 +34,6 @@ _FAIL_FAST_S = 0.2
 _INTERVAL_S = 0.1
 _MIGRATION_LOCK = 0x6761_7465
 _SERVER_SIDE = {
-    "application_name": "gateway",
     "statement_timeout": "15s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "5s",  # a host that froze in the middle lets the others go on
@@ -80,7 +79,7 @@ class PostgresDatabase:
         self.where = f"{known.get('host') or 'localhost'}/{known.get('dbname') or known.get('user') or ''}"
         said = str(known.get("options") or "")
         options = " ".join(f"-c {name}={value}" for name, value in _SERVER_SIDE.items())
-        self._url = make_conninfo(url, options=f"{options} {said}".strip())
+        self._url = make_conninfo(url, options=f"{options} {said}".strip(), application_name="gateway")
         self._mine = threading.local()
         self._all: set[Connection] = set()
         self._turn = threading.Lock()
@@ -113,7 +112,7 @@ class PostgresDatabase:
     def listener(self) -> Connection:
         """A connection of its own for a thread that only listens. Raises StoreUnavailable. The caller closes it."""
         with self.translated():
-            return Connection.reach(self._url, _CONNECT_S)
+            return Connection.reach(make_conninfo(self._url, application_name="gateway-listener"), _CONNECT_S)
 
     def close(self) -> None:
         """Hang up, in every thread."""

@@ -1,0 +1,180 @@
+"""Rows on one host with SQLite: processes killed again and again, and everything outside down."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+
+from tests.chaos.clients import Seen, audit, load, train_coded
+from tests.chaos.report import Outcome, Row, Setting
+from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, until
+
+PLANS = {"tenth": [{"weight": 0.1, "events": 1_000_000_000}], "half": [{"weight": 0.5, "events": 1_000_000_000}]}
+_RECOVERY_S = 2.0
+_RATE = 40.0
+
+
+@contextmanager
+def house(folder: Path, **said: Any) -> Iterator[Gateway]:
+    """One gateway of two workers, with coded models."""
+    train_coded(folder / "models")
+    deployment = {"plans": PLANS, "guardrails": ["error_rate"], **said.pop("deployment", {})}
+    gateway = Gateway(folder, simple_config(folder, workers=2, deployment=deployment, **said))
+    try:
+        gateway.start()
+        until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 60.0)
+        yield gateway
+    finally:
+        gateway.close()
+
+
+def start_canary(gateways: tuple[Gateway, ...], plan: str) -> None:
+    """Start a canary, and wait until every gateway serves it."""
+    body = {"model": f"models:/{DEPLOYMENT}/2", "plan": plan}
+    answer = gateways[0].control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=30.0)
+    assert answer.status_code == 201, answer.text
+    for gateway in gateways:
+        until(lambda gateway=gateway: _serves_canary(gateway), 30.0)  # type: ignore[misc]
+
+
+def _serves_canary(gateway: Gateway) -> bool:
+    asked = [gateway.data.post("/predict", json={"features": {"entity": 1.0}}).json() for _ in range(10)]
+    return any(body.get("variant") == "canary" for body in asked)
+
+
+def answers(gateway: Gateway) -> bool:
+    """Whether a prediction succeeds, on a connection of its own."""
+    try:
+        return httpx.post(f"{gateway.data.base_url}/predict", json={"features": {"entity": 1.0}}).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def kill_loop(setting: Setting) -> Outcome:
+    """D1: worker, agent or the whole gateway, 20 to 250 ms after an acknowledgement."""
+    outcome, dice = Outcome(what="kill -9 of a worker, the agent or all"), setting.dice
+    seen, slowest = Seen(), 0.0
+    with house(setting.folder) as gateway:
+        for _ in range(setting.pick(8, 1_000)):
+            with load([gateway], _RATE, Random(dice.random())) as one:
+                until(lambda one=one: one.told, 20.0)  # type: ignore[misc]
+                time.sleep(dice.uniform(0.02, 0.25))
+                whole = dice.random() < 0.25
+                _kill(gateway, whole, dice)
+                outcome.faults += 1
+            _take_in(seen, one)
+            if whole:
+                gateway.start()
+            else:
+                began = time.monotonic()
+                until(lambda: answers(gateway), 20.0)
+                slowest = max(slowest, time.monotonic() - began)
+        until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 60.0)
+        outcome.at_most("serving again after", slowest, _RECOVERY_S, " s")
+        audit([gateway], seen, outcome)
+    return outcome
+
+
+def _kill(gateway: Gateway, whole: bool, dice: Random) -> None:
+    if whole:
+        assert gateway.process is not None
+        gateway.process.kill()
+        gateway.process.wait()
+        return
+    children = [*gateway.children("worker"), *gateway.children("agent")]
+    os.kill(dice.choice(children), signal.SIGKILL)
+
+
+def _take_in(seen: Seen, one: Seen) -> None:
+    seen.acknowledged |= one.acknowledged
+    seen.told |= one.told
+    seen.failed += one.failed
+    seen.refused += one.refused
+    seen.wrong += one.wrong
+    seen.unsure += one.unsure
+    seen.unlogged += one.unlogged
+
+
+def killed_workers(setting: Setting) -> Outcome:
+    """A1: one worker at random, every three seconds, under load and with a canary."""
+    outcome, slowest, in_flight = Outcome(what="kill -9 of a worker"), 0.0, 0
+    with house(setting.folder) as gateway:
+        start_canary((gateway,), "tenth")
+        with load([gateway], _RATE, Random(setting.dice.random())) as seen:
+            until(lambda: len(seen.told) > 20, 30.0)
+            for _ in range(setting.pick(8, 200)):
+                victim = setting.dice.choice(gateway.children("worker"))
+                in_flight += seen.under_way
+                os.kill(victim, signal.SIGKILL)
+                began = time.monotonic()
+                outcome.faults += 1
+                until(lambda victim=victim: _replaced(gateway, victim), 30.0)  # type: ignore[misc]
+                slowest = max(slowest, time.monotonic() - began)
+                time.sleep(max(0.0, 3.0 - (time.monotonic() - began)))
+        outcome.at_most("failed requests", len(seen.failed), in_flight)
+        outcome.exactly("refused requests", len(seen.refused), 0)
+        outcome.at_most("both workers again after", slowest, _RECOVERY_S + _start_s(gateway), " s")
+        audit([gateway], seen, outcome)
+    return outcome
+
+
+def _replaced(gateway: Gateway, victim: int) -> bool:
+    workers = gateway.children("worker")
+    return victim not in workers and len(workers) == 2 and gateway.sample("gateway_workers") == {"": 2.0}
+
+
+def _start_s(gateway: Gateway) -> float:
+    """How long a worker takes to start and load here: an orderly replacement, measured in the same run."""
+    [victim, _] = gateway.children("worker")
+    os.kill(victim, signal.SIGTERM)
+    until(lambda: victim not in gateway.children("worker"), 30.0)
+    began = time.monotonic()
+    until(lambda: _replaced(gateway, victim), 60.0)
+    return time.monotonic() - began
+
+
+def everything_outside_down(setting: Setting) -> Outcome:
+    """A8: registry and control plane's store gone; then a worker is restarted. (No feature store in this form.)"""
+    outcome, alive = Outcome(what="registry moved away, agent stopped, worker killed meanwhile"), 0
+    with house(setting.folder) as gateway:
+        before = set(gateway.children("worker"))
+        (setting.folder / "models").rename(setting.folder / "gone")
+        [agent] = gateway.children("agent")
+        assert gateway.process is not None
+        os.kill(agent, signal.SIGKILL)
+        store = setting.folder / "state" / "store.db"
+        shutil.move(store, setting.folder / "store.db")
+        store.mkdir()  # the agent comes back to a store that cannot be opened
+        for place in ("store.db-wal", "store.db-shm"):
+            (setting.folder / "state" / place).unlink(missing_ok=True)
+        outcome.faults += 2
+        until_s = time.monotonic() + setting.pick(8, 120)
+        probes = 0
+        while time.monotonic() < until_s:
+            probes += 1
+            alive += httpx.get(f"{gateway.data.base_url}/livez").status_code == 200
+            time.sleep(0.1)
+        outcome.exactly("liveness failures", probes - alive, 0)
+        outcome.exactly("workers replaced", len(before - set(gateway.children("worker"))), 0)
+        os.kill(before.pop(), signal.SIGKILL)
+        os.kill(before.pop(), signal.SIGKILL)
+        outcome.faults += 2
+        began = time.monotonic()
+        until(lambda: answers(gateway), 30.0)
+        outcome.at_most("stable served by restarted workers after", time.monotonic() - began, 10.0, " s")
+        store.rmdir()
+    return outcome
+
+
+ROWS = (
+    Row("D1", "kill -9 loop: what was acknowledged is stored", kill_loop),
+    Row("A1", "kill -9 a worker: only its in-flight requests fail", killed_workers),
+    Row("A8", "everything outside down: liveness and stable from the local cache", everything_outside_down),
+)
