@@ -60,6 +60,7 @@ class Agent:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
+        self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
         self._parts = parts = compose.controlling(settings, [LogSink(), self])
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
@@ -76,6 +77,7 @@ class Agent:
         self._exposition = Exposition(multiprocess_folder(), ControlCollector(self._gauges.look))
         self._duties = Duties()
         self._changed = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looked_at: float | None = None
         self._counted_at = float("-inf")
@@ -125,6 +127,7 @@ class Agent:
         duties = {
             "beat": beat(self._beat_fd),
             "publish": self._publish(),
+            "meet": self._meet(),
             "drain": self._drain(),
             "provide": self._provider.run(),
             "gauges": self._gauges.run(self._run),
@@ -152,7 +155,7 @@ class Agent:
         await asyncio.to_thread(self._hush)
         with contextlib.suppress(StoreUnavailable):  # then the others find out by its silence
             await self._run(self._fleet.leave)
-        for thread in (self._reading, self._serving):
+        for thread in (self._reading, self._serving, self._meeting):
             thread.shutdown(wait=True)
         await self._run(self._parts.store.close)
         self._thread.shutdown(wait=True)
@@ -166,8 +169,12 @@ class Agent:
     async def _serve(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._serving, work)
 
+    async def _among_hosts(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._meeting, work)
+
     def _wake(self) -> None:
         self._changed.set()
+        self._stirred.set()
 
     # Duties.
 
@@ -180,8 +187,19 @@ class Agent:
             self._changed.clear()
             if await self._publisher.refresh():
                 self._provider.wake()
-            with contextlib.suppress(StoreUnavailable):  # the publisher has said so
-                await self._fleet.beat(list(self._line.peers.values()), self._ask)
+
+    async def _meet(self) -> None:
+        """Say how this host is, twice a second or when something has changed. The leader minds what all wait for.
+
+        On a thread of its own: a heartbeat waits for nothing, and no change waits for it.
+        """
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RENEW_EVERY_S):
+                    await self._stirred.wait()
+            self._stirred.clear()
+            with contextlib.suppress(StoreUnavailable):  # the publisher says so
+                await self._fleet.beat(list(self._line.peers.values()), self._among_hosts)
             if self._fleet.leads:
                 await self._mind_the_preparing()
 
@@ -196,10 +214,10 @@ class Agent:
         digest, control = rollout.model.digest, self._parts.judge
         try:
             if self._fleet.loaded(digest):
-                await self._ask(lambda: control.ready(deployment, rollout.generation))
+                await self._among_hosts(lambda: control.ready(deployment, rollout.generation))
             elif why := self._fleet.failed(digest):
                 reason = f"no worker can load its model: {why}"
-                await self._ask(
+                await self._among_hosts(
                     lambda: control.send(
                         deployment, Signal.DEMOTE, actor="agent", reason=reason, candidate=rollout.name
                     )

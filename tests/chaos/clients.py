@@ -10,18 +10,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import aiohttp
+import httpx
 import numpy as np
 from sklearn.linear_model import LinearRegression
 
 from gateway.adapters.models.joblib_folder import save
 from gateway.core.deployments import Field, Task, Type
 from tests.chaos.report import Outcome
-from tests.e2e.harness import DEPLOYMENT, Gateway
+from tests.e2e.harness import DEPLOYMENT, Gateway, until
 
 ARMS = {"stable": 1_000_000_000.0, "canary": 2_000_000_000.0}
 _LONGEST = aiohttp.ClientTimeout(total=10.0)
@@ -65,14 +67,14 @@ class Seen:
 
 
 @contextmanager
-def load(gateways: Sequence[Gateway], rate: float, dice: Random, tell: float = 0.5) -> Iterator[Seen]:
+def load(gateways: Sequence[Gateway], rate: float, seen: Seen, dice: Random, tell: float = 0.5) -> Iterator[None]:
     """Ask ``rate`` times a second in all, and tell the outcome of a share ``tell``, until the block ends."""
-    seen, stop = Seen(), threading.Event()
+    stop = threading.Event()
     addresses = [str(gateway.data.base_url) for gateway in gateways]
     thread = threading.Thread(target=lambda: asyncio.run(_arrive(addresses, rate, dice, tell, seen, stop)))
     thread.start()
     try:
-        yield seen
+        yield
     finally:
         stop.set()
         thread.join()
@@ -133,6 +135,35 @@ async def _tell(session: aiohttp.ClientSession, address: str, prediction_id: str
                 seen.unsure += 1
     except (aiohttp.ClientError, TimeoutError):
         seen.unsure += 1
+
+
+def probe(gateway: Gateway, seen: Seen) -> str | None:
+    """Ask once, beside the load, and note what was answered; the variant, or None."""
+    due = time.time()
+    try:
+        answer = httpx.post(f"{gateway.data.base_url}/predict", json={"features": {"entity": 1.0}}, timeout=10.0)
+    except httpx.TransportError:
+        seen.failed.append(due)
+        return None
+    if answer.status_code != 200:
+        seen.refused.append((due, answer.status_code))
+        return None
+    body = answer.json()
+    _note(seen, body, 1.0, due, str(gateway.data.base_url))
+    return str(body["variant"])
+
+
+def start_canary(gateways: Sequence[Gateway], plan: str, seen: Seen) -> None:
+    """Start a canary, and wait until every gateway serves it."""
+    body = {"model": f"models:/{DEPLOYMENT}/2", "plan": plan}
+    answer = gateways[0].control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=30.0)
+    assert answer.status_code == 201, answer.text
+    for gateway in gateways:
+        until(partial(_serves_canary, gateway, seen), 30.0)
+
+
+def _serves_canary(gateway: Gateway, seen: Seen) -> bool:
+    return "canary" in {probe(gateway, seen) for _ in range(10)}
 
 
 def audit(gateways: Sequence[Gateway], seen: Seen, outcome: Outcome) -> None:

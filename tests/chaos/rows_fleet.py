@@ -13,9 +13,9 @@ import httpx
 import numpy as np
 import psycopg
 
-from tests.chaos.clients import audit, load, train_coded
+from tests.chaos.clients import Seen, audit, load, start_canary, train_coded
 from tests.chaos.report import Outcome, Row, Setting
-from tests.chaos.rows_one_host import PLANS, start_canary
+from tests.chaos.rows_one_host import PLANS
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, until
 from tests.postgres_house import Postgres
 
@@ -57,11 +57,12 @@ def fleet(setting: Setting) -> Iterator[Fleet]:
 
 def propagation(setting: Setting) -> Outcome:
     """C2: the last canary answer after the decision's own time, over both hosts; every tenth with no notification."""
-    outcome, lags = Outcome(what="demotions, every tenth with its notifications cut off"), list[float]()
+    outcome, seen = Outcome(what="demotions, every tenth with its notifications cut off"), Seen()
+    lags: list[float] = []
     with fleet(setting) as both, psycopg.connect(both.store.url, autocommit=True) as admin:
-        with load(both.gateways, 60.0, Random(setting.dice.random()), tell=0.2) as seen:
+        with load(both.gateways, 60.0, seen, Random(setting.dice.random()), tell=0.2):
             for number in range(setting.pick(20, 1_000)):
-                start_canary(both.gateways, "half")
+                start_canary(both.gateways, "half", seen)
                 asked = both.gateways[number % 2]
                 if number % _DEAF_EVERY == _DEAF_EVERY - 1:
                     admin.execute(_KILL_LISTENERS)
@@ -72,6 +73,7 @@ def propagation(setting: Setting) -> Outcome:
                 later = [at - decided for at, _ in seen.canary if at > decided]
                 lags.append(max(later, default=0.0))
                 outcome.faults += 1
+        outcome.what += f" (p99 of a prediction meanwhile {seen.p99():.3f} s)"
         outcome.at_most("last canary answer, p99", float(np.quantile(lags, 0.99)), 0.25, " s")
         outcome.at_most("last canary answer, longest", max(lags), 1.0, " s")
         audit(both.gateways, seen, outcome)
@@ -86,9 +88,9 @@ def _decided_at(gateway: Gateway, revision: int) -> float:
 def compare_and_set(setting: Setting) -> Outcome:
     """C1: operators at both hosts change the split for the revision they read; one of them wins each."""
     changes = setting.pick(15, 250)
-    outcome = Outcome(what="changes of the split, 8 clients on 2 hosts")
+    outcome, seen = Outcome(what="changes of the split that lost, of 8 clients on 2 hosts"), Seen()
     with fleet(setting) as both:
-        start_canary(both.gateways, "half")
+        start_canary(both.gateways, "half", seen)
         first = _revision(both.gateways[0])
 
         def change(client: int) -> tuple[int, int, int]:
@@ -123,11 +125,12 @@ def _revision(gateway: Gateway) -> int:
 
 def latch(setting: Setting) -> Outcome:
     """C4: a new weight on one host against a demotion on the other; afterwards the demoted one has no share."""
-    outcome, revived, odd = Outcome(what="races of a weight against a demotion"), 0, list[int]()
+    outcome, seen = Outcome(what="races of a weight against a demotion"), Seen()
+    revived, odd = 0, list[int]()
     with fleet(setting) as both, ThreadPoolExecutor(2) as pool:
         one, other = both.gateways
         for number in range(setting.pick(10, 500)):
-            start_canary(both.gateways, "half")
+            start_canary(both.gateways, "half", seen)
             revision = _revision(one)
             headers = {"If-Match": f'"{revision}"'}
             body = {"weights": {"canary": 0.3}}
@@ -152,10 +155,10 @@ def latch(setting: Setting) -> Outcome:
 
 def store_stopped(setting: Setting) -> Outcome:
     """C6: SIGSTOP, then kill; stable goes on, the canary stops within its lease, operators hear so within a second."""
-    outcome = Outcome(what="SIGSTOP of the store, and kill")
+    outcome, seen = Outcome(what="SIGSTOP of the store, and kill"), Seen()
     with fleet(setting) as both:
-        start_canary(both.gateways, "half")
-        with load(both.gateways, 60.0, Random(setting.dice.random())) as seen:
+        start_canary(both.gateways, "half", seen)
+        with load(both.gateways, 60.0, seen, Random(setting.dice.random())):
             time.sleep(5.0)
             for _ in range(setting.pick(1, 10)):
                 _one_stop(setting, both, seen, outcome)
@@ -164,7 +167,7 @@ def store_stopped(setting: Setting) -> Outcome:
     return outcome
 
 
-def _one_stop(setting: Setting, both: Fleet, seen: Any, outcome: Outcome) -> None:
+def _one_stop(setting: Setting, both: Fleet, seen: Seen, outcome: Outcome) -> None:
     stopped = time.time()
     both.store.signal(signal.SIGSTOP)
     outcome.faults += 1

@@ -6,15 +6,16 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import httpx
 
-from tests.chaos.clients import Seen, audit, load, train_coded
+from tests.chaos.clients import Seen, audit, load, probe, start_canary, train_coded
 from tests.chaos.report import Outcome, Row, Setting
-from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, until
+from tests.e2e.harness import Gateway, simple_config, until
 
 PLANS = {"tenth": [{"weight": 0.1, "events": 1_000_000_000}], "half": [{"weight": 0.5, "events": 1_000_000_000}]}
 _RECOVERY_S = 2.0
@@ -35,51 +36,33 @@ def house(folder: Path, **said: Any) -> Iterator[Gateway]:
         gateway.close()
 
 
-def start_canary(gateways: tuple[Gateway, ...], plan: str) -> None:
-    """Start a canary, and wait until every gateway serves it."""
-    body = {"model": f"models:/{DEPLOYMENT}/2", "plan": plan}
-    answer = gateways[0].control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=30.0)
-    assert answer.status_code == 201, answer.text
-    for gateway in gateways:
-        until(lambda gateway=gateway: _serves_canary(gateway), 30.0)  # type: ignore[misc]
-
-
-def _serves_canary(gateway: Gateway) -> bool:
-    asked = [gateway.data.post("/predict", json={"features": {"entity": 1.0}}).json() for _ in range(10)]
-    return any(body.get("variant") == "canary" for body in asked)
-
-
-def answers(gateway: Gateway) -> bool:
-    """Whether a prediction succeeds, on a connection of its own."""
-    try:
-        return httpx.post(f"{gateway.data.base_url}/predict", json={"features": {"entity": 1.0}}).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 def kill_loop(setting: Setting) -> Outcome:
     """D1: worker, agent or the whole gateway, 20 to 250 ms after an acknowledgement."""
     outcome, dice = Outcome(what="kill -9 of a worker, the agent or all"), setting.dice
     seen, slowest = Seen(), 0.0
     with house(setting.folder) as gateway:
         for _ in range(setting.pick(8, 1_000)):
-            with load([gateway], _RATE, Random(dice.random())) as one:
-                until(lambda one=one: one.told, 20.0)  # type: ignore[misc]
+            told = len(seen.told)
+            with load([gateway], _RATE, seen, Random(dice.random())):
+                until(partial(_more_told, seen, told), 20.0)
                 time.sleep(dice.uniform(0.02, 0.25))
                 whole = dice.random() < 0.25
                 _kill(gateway, whole, dice)
                 outcome.faults += 1
-            _take_in(seen, one)
             if whole:
                 gateway.start()
             else:
                 began = time.monotonic()
-                until(lambda: answers(gateway), 20.0)
+                until(lambda: probe(gateway, seen), 20.0)
                 slowest = max(slowest, time.monotonic() - began)
         until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 60.0)
         outcome.at_most("serving again after", slowest, _RECOVERY_S, " s")
         audit([gateway], seen, outcome)
     return outcome
+
+
+def _more_told(seen: Seen, than: int) -> bool:
+    return len(seen.told) > than
 
 
 def _kill(gateway: Gateway, whole: bool, dice: Random) -> None:
@@ -92,22 +75,12 @@ def _kill(gateway: Gateway, whole: bool, dice: Random) -> None:
     os.kill(dice.choice(children), signal.SIGKILL)
 
 
-def _take_in(seen: Seen, one: Seen) -> None:
-    seen.acknowledged |= one.acknowledged
-    seen.told |= one.told
-    seen.failed += one.failed
-    seen.refused += one.refused
-    seen.wrong += one.wrong
-    seen.unsure += one.unsure
-    seen.unlogged += one.unlogged
-
-
 def killed_workers(setting: Setting) -> Outcome:
     """A1: one worker at random, every three seconds, under load and with a canary."""
-    outcome, slowest, in_flight = Outcome(what="kill -9 of a worker"), 0.0, 0
+    outcome, seen, slowest, in_flight = Outcome(what="kill -9 of a worker"), Seen(), 0.0, 0
     with house(setting.folder) as gateway:
-        start_canary((gateway,), "tenth")
-        with load([gateway], _RATE, Random(setting.dice.random())) as seen:
+        start_canary((gateway,), "tenth", seen)
+        with load([gateway], _RATE, seen, Random(setting.dice.random())):
             until(lambda: len(seen.told) > 20, 30.0)
             for _ in range(setting.pick(8, 200)):
                 victim = setting.dice.choice(gateway.children("worker"))
@@ -115,7 +88,7 @@ def killed_workers(setting: Setting) -> Outcome:
                 os.kill(victim, signal.SIGKILL)
                 began = time.monotonic()
                 outcome.faults += 1
-                until(lambda victim=victim: _replaced(gateway, victim), 30.0)  # type: ignore[misc]
+                until(partial(_replaced, gateway, victim), 30.0)
                 slowest = max(slowest, time.monotonic() - began)
                 time.sleep(max(0.0, 3.0 - (time.monotonic() - began)))
         outcome.at_most("failed requests", len(seen.failed), in_flight)
@@ -142,7 +115,7 @@ def _start_s(gateway: Gateway) -> float:
 
 def everything_outside_down(setting: Setting) -> Outcome:
     """A8: registry and control plane's store gone; then a worker is restarted. (No feature store in this form.)"""
-    outcome, alive = Outcome(what="registry moved away, agent stopped, worker killed meanwhile"), 0
+    outcome, seen, alive = Outcome(what="registry and store moved away, agent and workers killed meanwhile"), Seen(), 0
     with house(setting.folder) as gateway:
         before = set(gateway.children("worker"))
         (setting.folder / "models").rename(setting.folder / "gone")
@@ -167,7 +140,7 @@ def everything_outside_down(setting: Setting) -> Outcome:
         os.kill(before.pop(), signal.SIGKILL)
         outcome.faults += 2
         began = time.monotonic()
-        until(lambda: answers(gateway), 30.0)
+        until(lambda: probe(gateway, seen), 30.0)
         outcome.at_most("stable served by restarted workers after", time.monotonic() - began, 10.0, " s")
         store.rmdir()
     return outcome
