@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from gateway import compose
 from gateway.adapters.alerts import LogSink
-from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
 from gateway.edge.control_plane import ControlPlane, Spooled, create_app
@@ -247,7 +247,10 @@ class Agent:
         if not self._fleet.leads or (self._looked_at is not None and now - self._looked_at < self._settings.look_every):
             return
         self._looked_at = now
-        mark = await self._run(self._fleet.watermark)
+        try:
+            mark = await self._run(self._fleet.watermark)
+        except NotLeading:  # it was lost a moment ago; whoever leads now goes on from the same watermark
+            return
         if mark is None:
             return
         for name, state in list(self._publisher.states.items()):

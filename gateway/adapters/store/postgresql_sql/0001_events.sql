@@ -43,6 +43,7 @@ DECLARE
     week CONSTANT DOUBLE PRECISION := 604800.0;
     first CONSTANT BIGINT := floor(at / week);
 BEGIN
+    PERFORM pg_advisory_xact_lock(1734440037);  -- hosts that prepare at once take turns, as they do for these files
     FOR number IN first .. first + weeks - 1 LOOP
         CONTINUE WHEN to_regclass(format('predictions_week_%s', number)) IS NOT NULL;
         CONTINUE WHEN EXISTS (SELECT FROM predictions_rest AS rest
@@ -52,6 +53,7 @@ BEGIN
     END LOOP;
 END
 $$;
+SELECT prepare_prediction_weeks(extract(epoch FROM now())::float8, 5);
 
 CREATE TABLE shadows (
     shadow     BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
