@@ -41,7 +41,7 @@ def kill_loop(setting: Setting) -> Outcome:
     outcome, dice, seen = Outcome(what="kill -9 of a worker, the agent or all"), setting.dice, Seen()
     slowest, slowest_start = 0.0, 0.0
     with house(setting.folder) as gateway:
-        normal_s = _start_s(gateway)
+        normal_s = _clean_start_s(gateway, seen)
         for _ in range(setting.pick(8, 1_000)):
             until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 60.0)
             told, whole = len(seen.told), dice.random() < 0.25
@@ -60,9 +60,18 @@ def kill_loop(setting: Setting) -> Outcome:
             )
         until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 60.0)
         outcome.at_most("serving again after the loss of one process", slowest, _RECOVERY_S, " s")
-        outcome.at_most("serving again after the loss of all", slowest_start, _RECOVERY_S + 2 * normal_s, " s")
+        outcome.at_most("serving again after the loss of all", slowest_start, _RECOVERY_S + normal_s, " s")
         audit([gateway], seen, outcome)
     return outcome
+
+
+def _clean_start_s(gateway: Gateway, seen: Seen) -> float:
+    """How long this gateway takes to serve after an orderly end: what a recovery is measured against."""
+    gateway.stop(60.0)
+    began = time.monotonic()
+    gateway.start(ready=False)
+    until(lambda: probe(gateway, seen), 60.0)
+    return time.monotonic() - began
 
 
 def _more_told(seen: Seen, than: int) -> bool:
