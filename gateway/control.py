@@ -260,7 +260,10 @@ class Control:
         self, deployment: str, signal: Signal, *, actor: str, reason: str, candidate: str | None = None
     ) -> Decision:
         """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant."""
-        name = _named(self.read(deployment), candidate)
+        state = self.read(deployment)
+        name = _named(state, candidate)
+        if candidate is None and name not in state.rollouts and not in_order(state):
+            raise InvalidTransition("none", signal.value, f"There is no candidate to tell to {signal.value}.")
         return self._signal(deployment, signal, Note(signal.value, actor, reason, name))
 
     def rollback(self, deployment: str, *, actor: str, reason: str) -> Decision:

@@ -72,7 +72,8 @@ def signalled(
     rollout = rollout_of(state, name)
     moved = send(rollout, signal, at, reason, seen)
     if moved.weight > rollout.weight and not fits(state, name, moved.weight):
-        raise InvalidTransition(rollout.phase.value, f"{signal.value}: all candidates together would exceed 1")
+        because = f"All candidates together would exceed 1, so {name} cannot be told to {signal.value}."
+        raise InvalidTransition(rollout.phase.value, signal.value, because)
     after = _with(state, moved)
     if moved.phase is not Phase.PROMOTED:
         return after
@@ -83,7 +84,7 @@ def signalled(
 def rolled_back(state: DeploymentState, at: float, token: Callable[[], str]) -> DeploymentState:
     """Return to the previous stable; the one that was stable leaves. Raises InvalidTransition without a previous."""
     if not state.previous:
-        raise InvalidTransition("without a previous stable", "rollback")
+        raise InvalidTransition("none", "rollback", "There is no previous stable to return to.")
     return _crowned(replace(state, previous=state.previous[1:]), state.previous[0], at, token)
 
 

@@ -4,16 +4,31 @@ Shapes only. What a request means is :mod:`gateway.control`'s business; how a co
 :mod:`gateway.edge.control_views`'s.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
+from gateway.core.metrics import METRICS, default_guardrail
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
-Reason = Annotated[str, Field(max_length=500, examples=["the error page shows it"])]
+Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["the error page shows it"])]
+Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Points = Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)]
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
+
+
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise ValueError(f"There is no metric of that name; there are: {', '.join(METRICS)}.")
+    return metric
+
+
+MetricName = Annotated[
+    str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)}, examples=["accuracy"])
+]
 
 
 class _Request(BaseModel):
@@ -29,19 +44,22 @@ class _View(BaseModel):
 
 
 class GuardrailRequest(_Request):
-    """How much worse this candidate may be on one metric. All figures are badness: higher is worse."""
+    """How much worse this candidate may be on one metric. All figures are badness: higher is worse.
 
-    metric: Annotated[str, Field(min_length=1, max_length=64, examples=["accuracy"])]
-    relative: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
-    absolute: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)] = 0.0
-    margin_relative: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
-    margin_absolute: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)] = 0.0
-    role: Role = Role.GUARDRAIL
+    Figures that are left out are the metric's own defaults, as in the configuration.
+    """
+
+    metric: MetricName
+    relative: Factor | None = None
+    absolute: Points | None = None
+    margin_relative: Factor | None = None
+    margin_absolute: Points | None = None
+    role: Role | None = None
     dry_run: bool = False
 
     def guardrail(self) -> Guardrail:
         """Translate into the core's value."""
-        return Guardrail(**self.model_dump())
+        return replace(default_guardrail(self.metric), **self.model_dump(exclude_none=True))
 
 
 class CanaryRequest(_Request):
@@ -380,13 +398,3 @@ class HealthView(_View):
     """``ok``, or why not."""
 
     status: str
-
-
-class ProblemView(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, str]] = []

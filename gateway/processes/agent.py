@@ -122,6 +122,7 @@ class Agent:
             self._plans.remember(table.features)
         await self._publisher.refresh()
         self._publisher.compare(left)
+        await self._run(self._remember_the_time)
         await self._line.open()
         self._hush = self._parts.store.listen(self._told)
         duties = {
@@ -140,6 +141,12 @@ class Agent:
         await self._duties.stop()
         await self._line.close()
         await self._leave()
+
+    def _remember_the_time(self) -> None:
+        """Under replay nobody but the log knows how far data time had come before this process began."""
+        for name in self._publisher.states:
+            with contextlib.suppress(StoreUnavailable):  # workers serve; time goes on with the next request
+                self._clock.observe(self._parts.store.events.latest(name) or 0.0)
 
     async def _leave(self) -> None:
         """Empty the spool as far as the drain timeout allows, and say what remains."""

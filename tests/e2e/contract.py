@@ -44,6 +44,7 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "fragile": deployment("models:/churn/4"),
     "split": deployment(),
     "open": deployment(allow_forced=True),
+    "forced": deployment(allow_forced=True),
     "blind": deployment(blind=True, allow_forced=True),
     "fallen": deployment(),
     "hasty": deployment(canary_deadline="0ms"),
@@ -60,11 +61,15 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     # Outcomes and the books: test_contract_feedback, test_contract_ledger.
     "told": deployment(),
     "early": deployment(),
+    "again": deployment(),
     "corrected": deployment(),
     "books": deployment(),
     "seen": deployment(),
+    "counted": deployment(),
+    "summed": deployment(),
     # Operators: test_contract_control.
     "traffic": deployment(),
+    "raced": deployment(),
     "latched": deployment(),
     "signals": deployment(),
     "lives": deployment(),
@@ -72,6 +77,8 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "watched": deployment(),
     "judged": deployment(guardrails=["error_rate", "accuracy"]),
     "untouched": deployment(),
+    # Anything goes: test_contract_fuzz.
+    "fuzzed": deployment(),
 }
 
 
@@ -87,6 +94,9 @@ def house(folder: Path, deployments: Mapping[str, Any], **settings: Any) -> Gate
     gateway = Gateway(folder, config).start()
     workers = float(config["workers"])
     until(lambda: gateway.sample("gateway_workers") == {"": workers}, 30.0)
+    for name in deployments:
+        until(lambda name=name: gateway.control.get(f"/admin/deployments/{name}").status_code == 200, 30.0)  # type: ignore[misc]
+        until(lambda name=name: in_force(gateway, name), 10.0)  # type: ignore[misc]
     return gateway
 
 
@@ -163,8 +173,8 @@ def start(gateway: Gateway, name: str, version: str, plan: str, of: str = "canar
 
 def in_force(gateway: Gateway, name: str) -> bool:
     """Whether the latest revision has been sent to the workers: its table is on disk, which comes after."""
-    table = json.loads((gateway.state / "tables" / f"{name}.json").read_bytes())
-    return bool(table["revision"] == state(gateway, name)["revision"])
+    path = gateway.state / "tables" / f"{name}.json"
+    return path.exists() and bool(json.loads(path.read_bytes())["revision"] == state(gateway, name)["revision"])
 
 
 def record(gateway: Gateway, prediction_id: str, longest_s: float = 2.0) -> dict[str, Any]:

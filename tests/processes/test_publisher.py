@@ -64,7 +64,7 @@ async def test_a_new_document_is_pushed_once_then_only_the_lease(desk: Desk) -> 
     assert find_on_disk(desk.folder) == list(tables.tables)
     desk.clock.advance(0.5)
     assert not await desk.publisher.refresh()
-    assert desk.sent[2:] == [Lease(100.5 + LEASE_S)]
+    assert desk.sent[2:] == [Lease(100.5 + LEASE_S, data_at=0.5)]
 
 
 async def test_a_changed_document_is_pushed_and_replaces_the_one_on_disk(desk: Desk) -> None:
@@ -83,12 +83,12 @@ async def test_an_agent_that_cannot_read_control_state_extends_no_lease(desk: De
     sent = len(desk.sent)
     assert not await desk.publisher.refresh()
     assert desk.sent[sent:] == []
-    assert desk.publisher.greeting()[1] == Lease(100.0 + LEASE_S)
+    assert desk.publisher.greeting()[1] == Lease(100.0 + LEASE_S, data_at=0.5)
     assert desk.publisher.trouble == "The store cannot be reached."
     desk.control.cut = False
     await desk.publisher.refresh()
     assert desk.publisher.trouble is None
-    assert desk.sent[-1] == Lease(100.5 + LEASE_S)
+    assert desk.sent[-1] == Lease(100.5 + LEASE_S, data_at=0.5)
 
 
 async def test_a_worker_that_calls_is_told_everything(desk: Desk) -> None:

@@ -8,6 +8,7 @@ advisory lock per deployment tag makes hosts take turns, so nothing that is sett
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import LiteralString
 
 from gateway.adapters.spool.names import writer_of
@@ -19,10 +20,10 @@ from gateway.adapters.store.joins import (
     bets,
     draws,
     dropped_for,
-    overruled,
     pairable,
     rank,
     stable_generation,
+    told,
 )
 from gateway.adapters.store.postgresql import Connection, Row, row, rows
 from gateway.adapters.store.rows import PackedAnswer, pack, unpack_scalar
@@ -144,6 +145,8 @@ class Drain:
         self._histories: defaultdict[_Metric, list[tuple[Rank, Scalar]]] = defaultdict(list)
         for tag, body, metric, *ranked, value in self._ask(queries.HISTORIES, sorted(metrics), 3):
             self._histories[tag, body, metric].append((Rank(*ranked), unpack_scalar(value)))
+        for history in self._histories.values():
+            history.sort(key=itemgetter(0))
         shadows = {(e.tag, e.body, e.generation) for _, e in self._fresh if isinstance(e, ShadowRecord)}
         self._shadows = Counter(dict.fromkeys(shadows, 0))
         for tag, body, generation, n in self._ask(queries.SHADOWS_BEFORE, sorted(shadows), 3):
@@ -234,14 +237,11 @@ class Drain:
         if not known.predictions:
             known.waiting.add(metric)
             self._added.waits[key] = max(self._added.waits.get(key, record.received_at), record.received_at)
-        before = self._histories[key]
-        after = [*before, (rank(record, self._spool_id, offset), record.value)]
-        self._histories[key] = after
-        if not before:
+        history = self._histories[key]
+        if not history:
             self._counts.add(tag, "outcomes", "joined" if known.predictions else "waiting")
-            return
-        for name, was, now in zip(("corrected", "duplicate"), _overruled(before), _overruled(after), strict=True):
-            self._counts.add(tag, "outcomes", name, now - was)
+        for name, n in told(history, rank(record, self._spool_id, offset), record.value).items():
+            self._counts.add(tag, "outcomes", name, n)
 
     def _store_shadow(self, record: ShadowRecord, offset: int) -> None:
         key = (record.tag, record.body, record.generation)
@@ -307,7 +307,3 @@ def _copy(connection: Connection, statement: LiteralString, types: Sequence[str]
 
 def _claim(record: PredictionRecord, generation: str) -> _Claim:
     return record.tag, generation, record.epoch, record.key_hash
-
-
-def _overruled(history: list[tuple[Rank, Scalar]]) -> tuple[int, int]:
-    return overruled([value for _, value in sorted(history, key=lambda entry: entry[0])])

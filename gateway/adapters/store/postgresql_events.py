@@ -110,6 +110,12 @@ class PostgresEventLog:
             labels = counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
         return performance(counted(row, labels.get(row[0], {})) for row in answers)
 
+    def latest(self, deployment: str) -> float | None:
+        """The last entry of the index by time."""
+        with self._database.asking(EVENTS_S) as connection:
+            [(at,)] = rows(connection, queries.LATEST, (tag_of(deployment),))
+        return None if at is None else float(at)
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         with self._database.reading() as connection:

@@ -171,6 +171,7 @@ LABELS_OF_COUNTED: LiteralString = """
     JOIN spools ON spools.spool = o.spool
     WHERE p.tag = %(tag)s AND p.at > %(after)s AND p.at <= %(until)s AND p.attempt = 1 AND p.counted
 """
+LATEST: LiteralString = "SELECT max(at) FROM predictions WHERE tag = %s"
 RECORDS: LiteralString = "SELECT record FROM predictions WHERE tag = %s AND body = %s ORDER BY attempt"
 SHADOWS: LiteralString = "SELECT record FROM shadows WHERE tag = %s AND body = %s ORDER BY shadow"
 HISTORY: LiteralString = """

@@ -6,6 +6,7 @@ request the first of its key, which outcome overrules which - is settled here an
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 
 import apsw
 
@@ -18,15 +19,16 @@ from gateway.adapters.store.joins import (
     bets,
     draws,
     dropped_for,
-    overruled,
     pairable,
     rank,
     stable_generation,
+    told,
 )
 from gateway.adapters.store.rows import PackedAnswer, pack, unpack_scalar
 from gateway.core.deployments import Scalar
 from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRecord, ShadowRecord
 
+_RANK = itemgetter(0)
 _BEFORE = """
     SELECT (SELECT count(*) FROM predictions WHERE tag = ?1 AND body = ?2),
            (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2),
@@ -80,6 +82,7 @@ class Drain:
         self._spool, self._cursor = place
         self._counts = Counts()
         self._owed: Counter[str] = Counter()
+        self._histories: dict[tuple[str, str, str], list[tuple[Rank, Scalar]]] = {}
 
     def store(self, events: Sequence[tuple[int, Event]]) -> None:
         """Store what is not known yet."""
@@ -159,9 +162,7 @@ class Drain:
 
     def _store_outcome(self, record: OutcomeRecord, offset: int) -> None:
         tag, body, metric = record.tag, record.body, record.metric
-        before = [
-            (Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, (tag, body, metric))
-        ]
+        history = self._history(tag, body, metric)
         row = (tag, body, metric, self._spool, offset, record.observed_at, record.received_at)
         self._execute(
             "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, pack(record.value), record.source)
@@ -170,12 +171,18 @@ class Drain:
         known, _, _ = value(self._connection, _BEFORE, (tag, body))
         if not known:
             self._execute(_WAIT, (tag, body, metric, record.received_at))
-        if not before:
+        if not history:
             self._counts.add(tag, "outcomes", "joined" if known else "waiting")
-            return
-        after = [*before, (rank(record, self._spool_id, offset), record.value)]
-        for name, was, now in zip(("corrected", "duplicate"), _overruled(before), _overruled(after), strict=True):
-            self._counts.add(tag, "outcomes", name, now - was)
+        for name, n in told(history, rank(record, self._spool_id, offset), record.value).items():
+            self._counts.add(tag, "outcomes", name, n)
+
+    def _history(self, tag: str, body: str, metric: str) -> list[tuple[Rank, Scalar]]:
+        """What was told before, in order of rank; read once per drain, so that a flood on one id stays affordable."""
+        key = (tag, body, metric)
+        if key not in self._histories:
+            found = [(Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, key)]
+            self._histories[key] = sorted(found, key=_RANK)
+        return self._histories[key]
 
     def _store_shadow(self, record: ShadowRecord, offset: int) -> None:
         earlier = value(self._connection, _SHADOWS_BEFORE, (record.tag, record.body, record.generation))
@@ -205,7 +212,3 @@ class Drain:
         if first and propensity is not None:
             place = (record.tag, record.generation, record.at, self._spool, offset, record.body)
             self._execute(_INSERT_BET, (*place, None, True, propensity))
-
-
-def _overruled(history: list[tuple[Rank, Scalar]]) -> tuple[int, int]:
-    return overruled([value for _, value in sorted(history, key=lambda entry: entry[0])])

@@ -103,6 +103,12 @@ class SqliteEventLog:
             labels = counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
         return performance(counted(row, labels.get(row[0], {})) for row in answers)
 
+    def latest(self, deployment: str) -> float | None:
+        """The last entry of the index by time."""
+        with self._database.reading() as connection:
+            [(at,)] = rows(connection, "SELECT max(at) FROM predictions WHERE tag = ?", (tag_of(deployment),))
+        return None if at is None else float(at)
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         with self._database.reading() as connection:

@@ -31,7 +31,7 @@ CREATE TABLE predictions (
     record     BYTEA NOT NULL              -- msgpack: the whole record
 ) PARTITION BY RANGE (at);
 CREATE INDEX predictions_by_id ON predictions (tag, body);
-CREATE INDEX predictions_by_time ON predictions (tag, at) WHERE attempt = 1;
+CREATE INDEX predictions_by_time ON predictions (tag, at);
 
 -- Whatever has no week of its own: replays of the past, mostly.
 CREATE TABLE predictions_rest PARTITION OF predictions DEFAULT;
