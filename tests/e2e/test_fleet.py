@@ -74,9 +74,13 @@ def serves(gateway: Gateway, version: str) -> bool:
 
 
 def settled(fleet: Fleet) -> int:
-    """How many predictions are stored once every host has drained."""
-    counts: list[int] = [gateway.ledger()["predictions"]["stored"] for gateway in fleet.gateways]
-    return counts[-1]
+    """How many predictions are stored once every host has drained; a store that has just come back gets a moment."""
+
+    def ledgers() -> list[int] | None:
+        said = [gateway.ledger() for gateway in fleet.gateways]
+        return [one["predictions"]["stored"] for one in said] if all("predictions" in one for one in said) else None
+
+    return until(ledgers, 10.0)[-1]
 
 
 def live(fleet: Fleet, random: Random) -> None:
