@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,7 +88,8 @@ class Postgres:
         assert self.process is not None
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in (self.process.pid, *map(int, listed)):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # a connection that has just ended
+                os.kill(pid, number)
 
     def schema(self) -> str:
         """Make an empty schema and give the URL of a store in it."""
