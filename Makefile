@@ -1,5 +1,5 @@
 # Everything a person runs here. On a fresh machine: Python 3.11 and make, nothing else.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -34,7 +34,7 @@ serve: setup  ## serve again what the demo prepared (ports 8000 and 8001)
 	@$(BIN)/python -m demo --serve-only
 
 test: setup  ## pass the whole test suite (under ten minutes on 2 cores)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check -q . || { echo "Run 'make format'."; exit 1; }

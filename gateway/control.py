@@ -282,6 +282,8 @@ class Control:
         """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant."""
         state = self.read(deployment)
         name = _named(state, candidate)
+        if candidate is None and name not in state.rollouts and not in_order(state):
+            raise InvalidTransition("none", signal.value, f"There is no candidate to tell to {signal.value}.")
         phase = state.rollouts[name].phase if name in state.rollouts else Phase.PREPARING
         return self._signal(deployment, signal, Note(action_of(phase, signal), actor, reason, name))
 

@@ -85,7 +85,7 @@ class Routing(Protocol):
     """A worker's view of who answers: tables that the agent pushed, and what may take traffic here and now."""
 
     def table(self, deployment: str | None) -> RoutingTable:
-        """The table in force for a deployment (None: the default one). Raises UnknownDeployment."""
+        """The table in force for a deployment (None: the default one). Raises UnknownDeployment, NoModelReady."""
 
     def table_by_tag(self, tag: str) -> RoutingTable | None:
         """The table whose deployment an id's tag stands for."""
@@ -289,6 +289,9 @@ class EventLog(Protocol):
 
         As evidence leaves them out: forced requests, degraded features, repeated request ids after the first record.
         """
+
+    def latest(self, deployment: str) -> float | None:
+        """The greatest data time (seconds) of any prediction stored, None before the first."""
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with its shadows and outcomes."""

@@ -19,51 +19,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
+from gateway.core.amounts import parse_duration, parse_share, parse_size
 from gateway.core.errors import SettingsError
 from gateway.core.metrics import METRICS, default_guardrail
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-_UNITS_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]*)\s*")
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
-
-
-def parse_duration(value: object) -> object:
-    """Turn ``500ms``, ``3s``, ``10h`` or ``1d`` into seconds; a bare number is seconds already.
-
-    >>> parse_duration("500ms"), parse_duration("1d"), parse_duration(3)
-    (0.5, 86400.0, 3)
-    """
-    return _amount(value, _UNITS_S, "a duration such as 500ms, 3s, 5m, 10h or 1d")
-
-
-def parse_size(value: object) -> object:
-    """Turn ``1MiB`` into bytes; a bare number is bytes already.
-
-    >>> parse_size("1MiB")
-    1048576
-    """
-    amount = _amount(value, _UNITS_BYTES, "a size such as 512KiB or 8MiB")
-    return int(amount) if isinstance(amount, float) else amount
-
-
-def parse_share(value: object) -> object:
-    """Turn ``5%`` into 0.05; a bare number is a share already.
-
-    >>> parse_share("5%")
-    0.05
-    """
-    return _amount(value, {"%": 0.01}, "a share such as 5% or 0.05")
-
-
-def _amount(value: object, units: Mapping[str, float], wanted: str) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _AMOUNT.fullmatch(value)
-    if match is None or (match[2] and match[2] not in units):
-        raise ValueError(f"is not {wanted}")
-    return float(match[1]) * units[match[2]] if match[2] else float(match[1])
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
@@ -288,7 +249,7 @@ class Settings(BaseSettings):
     max_concurrency: int = Field(default=256, ge=1)
     """Requests one worker has under way before it answers 503, a count."""
     max_spool: Bytes = 2**30
-    """Most a worker's log may hold before it refuses records, in bytes (``1GiB``)."""
+    """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}

@@ -53,7 +53,7 @@ class InvalidBody(BadRequest):
     """One or more places in the body are wrong. Never echoes what was sent."""
 
     def __init__(self, *problems: Problem) -> None:
-        super().__init__("The body does not fit this deployment.")
+        super().__init__("The body does not fit.")
         self.problems = problems
 
 
@@ -68,7 +68,7 @@ class UnknownVariant(BadRequest):
     """The deployment has no variant, candidate or shadow of that name."""
 
     def __init__(self, known: tuple[str, ...]) -> None:
-        super().__init__(f"No variant of that name; this deployment has: {', '.join(known)}.")
+        super().__init__(f"No variant of that name; there are: {', '.join(known) or 'none'}.")
         self.known = known
 
 
@@ -136,10 +136,10 @@ class ControlError(GatewayError):
 
 
 class InvalidTransition(ControlError):
-    """The rollout's phase does not take that signal."""
+    """The rollout's phase does not take that signal. ``phase`` is "none" where there is nobody to take it."""
 
-    def __init__(self, phase: str, signal: str) -> None:
-        super().__init__(f"A rollout that is {phase} cannot be told to {signal}.")
+    def __init__(self, phase: str, signal: str, because: str = "") -> None:
+        super().__init__(because or f"A rollout that is {phase} cannot be told to {signal}.")
         self.phase = phase
         self.signal = signal
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway.core.deployments import Role
 from gateway.core.judging import PAIRED, Finding, JudgeState, MetricFinding, Verdict
 from gateway.core.rollout import Rollout
+from gateway.core.words import about
 
 LEAST_SEEN = 20
 """Observations of the candidate before which nothing is said."""
@@ -18,8 +19,6 @@ LEAST_GROWN = 0.05
 """Log evidence below which it points nowhere."""
 FURTHEST = 100.0
 """How many times as far as it has come a candidate is looked ahead."""
-
-_UNITS = ((86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +55,6 @@ def outlook(rollout: Rollout, case: JudgeState, verdict: Verdict, seen: int) -> 
     towards, (times, observations) = min(ends, key=lambda end: end[1])
     seconds = times * elapsed / faster
     return Outlook(towards, observations, seconds, _sentence(towards, observations, seconds))
-
-
-def about(seconds: float) -> str:
-    """Say a length of time roughly.
-
-    >>> about(2_400.0), about(86_400.0 * 1.5), about(90_000.0), about(0.2)
-    ('40 minutes', '36 hours', '25 hours', '1 second')
-    """
-    for unit, name in _UNITS:
-        if seconds >= 2.0 * unit or unit == 1.0:
-            count = max(1, round(seconds / unit))
-            return f"{count:,} {name}{'' if count == 1 else 's'}"
-    return ""
 
 
 def _away(found: MetricFinding, evidence: float | None, enough: float | None) -> tuple[float, int] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from gateway.core.deployments import Role, Step
 from gateway.core.judging import PAIRED, Finding, JudgeState, MetricFinding, Verdict
 from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
+from gateway.core.words import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def _onward(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | 
     if rollout.on_last_step:
         shown = _shown(rollout, verdict)
         return Move(Signal.PROMOTE, shown) if shown and rollout.plan.auto_promote and not step.approval else None
-    done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {age:,.0f} s"
+    done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {span(age)}"
     if step.approval:
         return Move(Signal.AWAIT, f"{done}; the next one waits for approval (resume)")
     return Move(Signal.ADVANCE, f"{done}, and no guardrail failed")
@@ -106,7 +107,7 @@ def _under_watch(rollout: Rollout, verdict: Verdict, at: float) -> Move | None:
         return Move(Signal.DEMOTE, f"After its promotion, on the same requests as {back}: {verdict.sentence}")
     if at < watch.over_at:
         return None
-    return Move(Signal.PROMOTE, f"watched for {at - watch.since:,.0f} s after its promotion: {verdict.sentence}")
+    return Move(Signal.PROMOTE, f"watched for {span(at - watch.since)} after its promotion: {verdict.sentence}")
 
 
 def _out_of_patience(rollout: Rollout, at: float) -> Move | None:
@@ -114,7 +115,7 @@ def _out_of_patience(rollout: Rollout, at: float) -> Move | None:
     if waited < rollout.plan.max_age_s:
         return None
     signal = _INCONCLUSIVE[rollout.plan.on_inconclusive]
-    return Move(signal, f"undecided after {waited:,.0f} s; the plan says {rollout.plan.on_inconclusive}")
+    return Move(signal, f"undecided after {span(waited)}; the plan says {rollout.plan.on_inconclusive}")
 
 
 _UNDER_WATCH = {Signal.DEMOTE: "rollback", Signal.PROMOTE: "settle"}

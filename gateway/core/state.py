@@ -75,7 +75,8 @@ def signalled(
     rollout = rollout_of(state, name)
     moved = send(rollout, signal, at, reason, seen)
     if moved.weight > rollout.weight and not fits(state, name, moved.weight):
-        raise InvalidTransition(rollout.phase.value, f"{signal.value}: all candidates together would exceed 1")
+        because = f"All candidates together would exceed 1, so {name} cannot be told to {signal.value}."
+        raise InvalidTransition(rollout.phase.value, signal.value, because)
     after = _with(state, moved)
     if rollout.phase is Phase.WATCHED:
         return _returned(after, moved, at, token) if moved.phase is Phase.DEMOTED else _unwatched(after, moved)
@@ -92,7 +93,7 @@ def rolled_back(state: DeploymentState, at: float, reason: str, token: Callable[
         if rollout.phase is Phase.WATCHED:
             return signalled(state, name, Signal.DEMOTE, at, reason, rollout.seen, token)
     if not state.previous:
-        raise InvalidTransition("without a previous stable", "rollback")
+        raise InvalidTransition("none", "rollback", "There is no previous stable to return to.")
     return _crowned(replace(state, previous=state.previous[1:]), state.previous[0], at, token)
 
 

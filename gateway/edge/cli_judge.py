@@ -19,7 +19,7 @@ from gateway.backtest import Act, Course
 from gateway.backtest import backtest as tried
 from gateway.core.errors import InvalidBody, NotReplayable, Problem, UnknownDeployment
 from gateway.core.events import Decision
-from gateway.core.forecast import about
+from gateway.core.words import about
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.policy_file import load_policy
 from gateway.edge.tables import table

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from gateway.core.amounts import parse_duration, parse_share
 from gateway.core.deployments import DeploymentSpec, Plan
 from gateway.core.errors import SettingsError, StoreUnavailable, UnknownDeployment
-from gateway.core.forecast import about
 from gateway.core.metrics import known
 from gateway.core.planning import Delay, Detection, PlanForecast, Proof, StepForecast, Traffic, forecast, traffic_of
 from gateway.core.rollout import Terms
+from gateway.core.words import about
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_judge import reading
 from gateway.edge.tables import table
-from gateway.settings import parse_duration, parse_share
 
 NEWEST = 50_000
 """Requests of the log that defaults are worked out from."""

@@ -7,15 +7,28 @@ Shapes only. What a request means is :mod:`gateway.control`'s business; how a co
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
-from gateway.core.metrics import default_guardrail
+from gateway.core.metrics import METRICS, default_guardrail
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
-Reason = Annotated[str, Field(max_length=500, examples=["the error page shows it"])]
+Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["the error page shows it"])]
+Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Points = Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)]
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
+
+
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise ValueError(f"There is no metric of that name; there are: {', '.join(METRICS)}.")
+    return metric
+
+
+MetricName = Annotated[
+    str, AfterValidator(_known), Field(json_schema_extra={"enum": list(METRICS)}, examples=["accuracy"])
+]
 
 
 class _Request(BaseModel):
@@ -30,11 +43,6 @@ class _View(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, from_attributes=True)
 
 
-Metric = Annotated[str, Field(min_length=1, max_length=128, examples=["accuracy"])]
-_Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-_Offset = Annotated[float, Field(allow_inf_nan=False)]
-
-
 class GuardrailRequest(_Request):
     """How much worse this candidate may be on one metric. What is left out is the metric's own default.
 
@@ -42,20 +50,30 @@ class GuardrailRequest(_Request):
     the direction is the metric's own. Tolerated is ``relative`` times stable's plus ``absolute``.
     """
 
-    metric: Metric
-    relative: _Factor | None = None
-    absolute: _Offset | None = None
-    margin_relative: _Factor | None = None
+    metric: MetricName
+    relative: Factor | None = None
+    absolute: Points | None = None
+    margin_relative: Factor | None = None
     """As ``relative``, for promotion: the candidate must be shown to lie below it."""
-    margin_absolute: _Offset | None = None
+    margin_absolute: Points | None = None
     role: Role | None = None
     """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
     """Judge and tell, but never act."""
 
     def guardrail(self) -> Guardrail:
-        """Translate into the core's value. Raises Unmeasurable for a metric nobody knows."""
+        """Translate into the core's value."""
         return replace(default_guardrail(self.metric), **self.model_dump(exclude_none=True))
+
+
+def _spelt_out(said: object) -> object:
+    """Take a metric's name for a guardrail of that metric with its own figures."""
+    return {"metric": said} if isinstance(said, str) else said
+
+
+GuardrailOrName = Annotated[
+    GuardrailRequest, BeforeValidator(_spelt_out, json_schema_input_type=GuardrailRequest | MetricName)
+]
 
 
 class CanaryRequest(_Request):
@@ -79,7 +97,7 @@ class CanaryRequest(_Request):
     """Name of one of the deployment's plans; may be left out where there is only one."""
     name: Name = "canary"
     """What the candidate is called."""
-    guardrails: Annotated[tuple[GuardrailRequest | Metric, ...], Field(min_length=1, max_length=32)] | None = None
+    guardrails: Annotated[tuple[GuardrailOrName, ...], Field(min_length=1, max_length=32)] | None = None
     """What it is held to instead of the deployment's own guardrails: metrics' names, or objects with figures. One that
     cannot be measured here is refused with the reason."""
     reason: Reason = ""
@@ -88,7 +106,7 @@ class CanaryRequest(_Request):
         """Translate the guardrails into core values, None where they are the deployment's. Raises Unmeasurable."""
         if self.guardrails is None:
             return None
-        return tuple(default_guardrail(one) if isinstance(one, str) else one.guardrail() for one in self.guardrails)
+        return tuple(one.guardrail() for one in self.guardrails)
 
 
 class ShadowRequest(_Request):
@@ -425,13 +443,3 @@ class HealthView(_View):
     """``ok``, or why not."""
 
     status: str
-
-
-class ProblemView(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, str]] = []

@@ -106,9 +106,12 @@ class Agent:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        for table in find_on_disk(compose.tables_folder(self._settings)):
+        left = find_on_disk(compose.tables_folder(self._settings))
+        for table in left:
             self._plans.remember(table.features)
         await self._publisher.refresh()
+        self._publisher.compare(left)
+        await self._run(self._remember_the_time)
         await self._line.open()
         duties = {
             "beat": beat(self._beat_fd),
@@ -125,6 +128,12 @@ class Agent:
         await self._duties.stop()
         await self._line.close()
         await self._leave()
+
+    def _remember_the_time(self) -> None:
+        """Under replay nobody but the log knows how far data time had come before this process began."""
+        for name in self._publisher.states:
+            with contextlib.suppress(StoreUnavailable):  # workers serve; time goes on with the next request
+                self._clock.observe(self._parts.store.events.latest(name) or 0.0)
 
     async def _leave(self) -> None:
         """Empty the spool as far as the drain timeout allows, and say what remains."""
@@ -213,7 +222,15 @@ class Agent:
             await self._run(partial(self._look_at, some, mark))
 
     def _look_at(self, names: Sequence[str], mark: float) -> None:
-        self._parts.control.look_at_all(names, mark, self._drainer.visible())
+        """Look at some deployments together; where that fails, at each alone, so that one cannot hold up the others."""
+        try:
+            self._parts.control.look_at_all(names, mark, self._drainer.visible())
+        except GatewayError as error:  # the drain goes on; the next look sees everything this one did not
+            if len(names) > 1:
+                for name in names:
+                    self._look_at([name], mark)
+                return
+            log.error("look_failed", deployment=names[0], reason=str(error))  # noqa: TRY400 - the sentence says it all
 
     async def _reap(self) -> None:
         while True:

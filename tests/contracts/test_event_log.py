@@ -1,5 +1,6 @@
 """What every event log promises: each record once, the right joins, exact books, looks that can be made again."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -229,6 +230,17 @@ def test_the_books_know_corrections_from_repetitions(
     }
 
 
+def test_a_flood_of_outcomes_on_one_prediction_holds_nobody_up(log: EventLog) -> None:
+    flood = [outcome(value=n // 10 % 2, observed_at=T0 + n % 7) for n in range(10_000)]
+    began = time.monotonic()
+    append(log, prediction("b1"))
+    for start in (0, 5_000):
+        append(log, *flood[start : start + 5_000], spool="w-o000000")
+    books = log.books().outcomes
+    assert time.monotonic() - began < 5.0
+    assert (books["accepted"], books["joined"], books["corrected"] + books["duplicate"]) == (10_000, 1, 9_999)
+
+
 def test_an_outcome_whose_prediction_never_came_expires_and_joins_nothing_later(log: EventLog) -> None:
     append(log, outcome("b1", 1, T0), outcome("b1", 0, T0 + 1), outcome("b2", 1, T0 + 5), spool="w-o000000")
     assert log.expire_outcomes(T0 + 1) == 0
@@ -314,6 +326,13 @@ def test_performance_counts_each_variants_answers_by_the_arm_that_was_drawn(log:
         VariantPerformance("canary", "g-canary", "digest-canary", 1, 1, 0, 1, 0, 1, 0.0625),
         VariantPerformance("stable", "g-stable", "digest-stable", 2, 0, 1, 1, 1, 1, 0.0625),
     ]
+
+
+def test_the_log_knows_how_far_data_time_has_come(log: EventLog) -> None:
+    assert log.latest(DEPLOYMENT) is None
+    append(log, prediction("b1", T0 + 7), prediction("b2", T0), outcome("b2", 1))
+    assert log.latest(DEPLOYMENT) == T0 + 7
+    assert log.latest("another") is None
 
 
 def test_a_label_that_is_no_bit_is_counted_and_not_scored(log: EventLog) -> None:

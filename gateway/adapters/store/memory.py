@@ -191,6 +191,12 @@ class MemoryEventLog:
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
 
+    def latest(self, deployment: str) -> float | None:
+        """The greatest of them all."""
+        tag = tag_of(deployment)
+        records = (request.predictions for (of, _), request in self._requests.items() if of == tag)
+        return max((kept.record.at for predictions in records for kept in predictions), default=None)
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         request = self._requests.get((tag, body))

@@ -141,6 +141,12 @@ class SqliteEventLog:
                 labelled_at[body] = min(observed_at, labelled_at.get(body, observed_at))
         return [_served_row(row, counting.get(row[3], {}), labelled_at.get(row[3])) for row in reversed(newest)]
 
+    def latest(self, deployment: str) -> float | None:
+        """The last entry of the index by time."""
+        with self._database.reading() as connection:
+            [(at,)] = rows(connection, "SELECT max(at) FROM predictions WHERE tag = ?", (tag_of(deployment),))
+        return None if at is None else float(at)
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         with self._database.reading() as connection:
