@@ -34,7 +34,7 @@ serve: setup  ## serve again what the demo prepared (ports 8000 and 8001)
 	@$(BIN)/python -m demo --serve-only
 
 test: setup  ## pass the whole test suite (under ten minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check -q . || { echo "Run 'make format'."; exit 1; }

@@ -69,6 +69,7 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "summed": deployment(),
     # Operators: test_contract_control.
     "traffic": deployment(),
+    "raced": deployment(),
     "latched": deployment(),
     "signals": deployment(),
     "lives": deployment(),
@@ -76,6 +77,8 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "watched": deployment(),
     "judged": deployment(guardrails=["error_rate", "accuracy"]),
     "untouched": deployment(),
+    # Anything goes: test_contract_fuzz.
+    "fuzzed": deployment(),
 }
 
 

@@ -1,5 +1,7 @@
 """The control plane, sentence by sentence, against a running gateway."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -165,6 +167,36 @@ def test_traffic_by_hand(gateway: Gateway) -> None:
     split = {"weights": {"canary": 0.25}, "shadows": {"canary": 0.5}, "reason": "try it"}
     assert put(gateway, "traffic", split).json()["reason"] == "try it"
     assert shares(gateway, "traffic") == {"stable": (0.75, 0.0), "canary": (0.25, 0.5)}
+
+
+def at_once(work: Callable[[], httpx.Response], times: int = 8) -> list[httpx.Response]:
+    """Do the same so many times at the same moment."""
+    with ThreadPoolExecutor(times) as pool:
+        return [each.result() for each in [pool.submit(work) for _ in range(times)]]
+
+
+def test_of_changes_made_for_the_same_revision_one_holds_and_the_others_are_412(gateway: Gateway) -> None:
+    start(gateway, "raced", "2", "tenth")
+    before = state(gateway, "raced")["revision"]
+    answers = at_once(lambda: put(gateway, "raced", {"canary": 0.3}, f'"{before}"'))
+    assert sorted(one.status_code for one in answers) == [200, *[412] * 7]
+    assert state(gateway, "raced")["revision"] == before + 1
+
+
+def test_of_candidates_of_one_name_started_at_once_one_holds_and_the_others_are_409(gateway: Gateway) -> None:
+    model = {"model": "models:/churn/2", "plan": "half", "name": "racer"}
+    answers = at_once(lambda: admin(gateway, "raced", "canary", model))
+    assert sorted(one.status_code for one in answers) == [201, *[409] * 7]
+    assert [line["action"] for line in timeline(gateway, "raced") if line["candidate"] == "racer"].count("start") == 1
+    demoted = at_once(lambda: admin(gateway, "raced", "demote", {"candidate": "racer"}))
+    assert sorted(one.status_code for one in demoted) == [200, *[409] * 7]
+
+
+def test_looks_and_evidence_move_no_revision(gateway: Gateway) -> None:
+    before = state(gateway, "raced")["revision"]
+    served(gateway, "raced", 200)
+    until(lambda: gateway.control.get("/admin/deployments/raced/verdict?candidate=canary").json()["at"] > 0.0)
+    assert state(gateway, "raced")["revision"] == before
 
 
 def test_traffic_to_a_demoted_canary_is_409_and_its_latch_holds(gateway: Gateway) -> None:
