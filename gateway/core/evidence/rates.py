@@ -13,6 +13,7 @@ multinomial count data" (2022).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,6 +56,32 @@ def pooled_rate(bad: Numbers, n: Numbers) -> FloatArray:
     0.01
     """
     return np.asarray((_PRIOR_BAD + np.asarray(bad)) / (_PRIOR_ALL + np.asarray(n)), dtype=np.float64)
+
+
+def settled_rate(bad: int, n: int) -> float:
+    """Return the pooled rate to three digits: bets need not know it better, and many looks share theirs.
+
+    >>> settled_rate(9, 990), settled_rate(1_234, 100_000)
+    (0.01, 0.0123)
+    """
+    return float(f"{float(pooled_rate(bad, n)):.3g}")
+
+
+@lru_cache(maxsize=4_096)
+def kept_demotion_bets(rate: float, propensity: float, tolerance: Line) -> FloatArray:
+    """Return :func:`demotion_bets` of single numbers, worked out once; nobody may write into it."""
+    return _kept(demotion_bets(rate, propensity, tolerance))
+
+
+@lru_cache(maxsize=4_096)
+def kept_promotion_bets(rate: float, propensity: float, margin: Line) -> FloatArray:
+    """Return :func:`promotion_bets` of single numbers, worked out once; nobody may write into it."""
+    return _kept(promotion_bets(rate, propensity, margin))
+
+
+def _kept(bets: FloatArray) -> FloatArray:
+    bets.flags.writeable = False
+    return bets
 
 
 def demotion_bets(rate: Numbers, propensity: Numbers, tolerance: Line) -> FloatArray:
