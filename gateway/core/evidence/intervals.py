@@ -89,11 +89,13 @@ def mean_bounds(total: Numbers, n: Numbers, alpha: Numbers) -> tuple[FloatArray,
 def _lower(total: FloatArray, n: FloatArray, level: FloatArray) -> FloatArray:
     """Return the mean at which the mixture's wealth is ``e**level``, from below; of failures, the bound from above.
 
-    The log wealth is convex and falls in the mean, so Newton's steps from 0 never pass the crossing: wherever they
-    end, the bound is on the safe side.
+    The mixture is worth more than each of its parts, so it crosses no sooner than the part that crosses last: that is
+    where Newton's steps begin. The log wealth is convex and falls in the mean, so they never pass the crossing:
+    wherever they end, the bound is on the safe side.
     """
-    mean = np.zeros_like(total)
-    stakes, trials = total[..., None] * _SLOPES - math.log(len(_SLOPES)), n[..., None]
+    stakes, trials = total[..., None] * _SLOPES - math.log(len(_SLOPES)), np.maximum(n, 1.0)[..., None]
+    parts = np.expm1((stakes - level[..., None]) / trials) / _RISE
+    mean = np.clip(parts.max(axis=-1), 0.0, 1.0)
     for _ in range(_NEWTON_STEPS):
         scale = 1.0 + mean[..., None] * _RISE
         grown = stakes - trials * np.log(scale)
