@@ -171,7 +171,7 @@ class DeploymentSettings(Section):
     maturity: Seconds = 0.0
     """Age at which a prediction's label counts, a duration in data time."""
     label_values: tuple[int | str, ...] = ()
-    """Labels an outcome may have; none accepts what the model can answer."""
+    """Labels an outcome may have, for people; outcomes are not held to it yet."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
     labels_independent: bool = False
