@@ -2,6 +2,7 @@
 #   docker build -t gateway .
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 #     -v gateway-state:/var/lib/gateway -v "$PWD/gateway.yaml:/etc/gateway/gateway.yaml:ro" -p 8000:8000 gateway
+# The control plane listens on the container's own loopback: docker exec, or a sidecar in the same network namespace.
 FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/gateway
@@ -13,12 +14,13 @@ RUN /opt/gateway/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim
 ENV PATH=/opt/gateway/bin:$PATH \
+    HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     TZ=UTC \
-    GATEWAY_STATE_DIR=/var/lib/gateway
+    GATEWAY_STATE_DIR=/var/lib/gateway \
+    GATEWAY_DATA_HOST=0.0.0.0
 COPY --from=build /opt/gateway /opt/gateway
-COPY gateway.yaml /etc/gateway/gateway.yaml
 RUN mkdir -p /var/lib/gateway && chown 10001:10001 /var/lib/gateway
 USER 10001:10001
 VOLUME /var/lib/gateway

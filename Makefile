@@ -1,15 +1,15 @@
 # Everything a person runs here. On a fresh machine: Python 3.11 and make, nothing else.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock clean
+.PHONY: help setup demo serve test check bench-judge format lock clean
 
 help:  ## say what there is to run
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make the environment (about a minute, 2 GB)
 
@@ -34,13 +34,17 @@ serve: setup  ## serve again what the demo prepared (ports 8000 and 8001)
 	@$(BIN)/python -m demo --serve-only
 
 test: setup  ## pass the whole test suite (under ten minutes on 2 cores)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check -q . || { echo "Run 'make format'."; exit 1; }
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+bench-judge: setup  ## hold the judge and its peers to the acceptance table (about half an hour)
+	@$(BIN)/python -m benchmarks.judge
+	@$(BIN)/python -m benchmarks.looks
 
 format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .

@@ -6,15 +6,17 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
+import urllib.request
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from demo.client import Gateway
 from demo.player import Player
-from demo.process import Serving
+from demo.process import Serving, somebody_serves
 from demo.screen import Screen
 from demo.story import ACTS, MARCH, SAMPLE, Stage
 from demo.writer import HistoryWriter
@@ -26,10 +28,6 @@ CONFIG = Path("gateway.yaml")
 REPORT = Path("demo-report.json")
 STATE = Path("state/gateway")
 LOG = Path("state/gateway.log")
-EXAMPLE = {
-    "entities": {"carrier": "UA", "tailnum": "N14228", "origin": "EWR", "dest": "IAH"},
-    "features": {},
-}
 DATA, CONTROL = "http://127.0.0.1:8000", "http://127.0.0.1:8001"
 
 
@@ -41,35 +39,44 @@ def main() -> int:
     asked = parser.parse_args()
     os.environ["TZ"] = "UTC"  # Feast's SQLite store writes event times in local time
     time.tzset()
-    if asked.serve_only:
-        return _serve()
-    return asyncio.run(_play(asked.once))
+    taken = somebody_serves(DATA, CONTROL)
+    if taken is not None:
+        sys.stderr.write(f"Something is served at {taken} already: stop it first.\n")
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end like Ctrl-C: the gateway ends with us
+    return _serve() if asked.serve_only else _play(asked.once)
 
 
-async def _play(once: bool) -> int:
+def _play(once: bool) -> int:
     layout = Layout(DEFAULT)
     with Screen() as screen:
         screen.say("Preparing real flights: New York, 2013 (about a minute the first time) ...")
         prepare(layout, say=lambda line: screen.say(f"  {line}"))
         _forget_the_last_story()
-        started = time.monotonic()
-        start = instant(MARCH.first)
         with Serving(CONFIG, LOG) as serving:
-            async with Gateway(DATA, CONTROL, MODEL) as gateway, HistoryWriter(layout.root, start) as writer:
-                screen.say(f"The gateway is ready after {await serving.until_ready(gateway):.1f} s (its log: {LOG})")
-                stage = Stage(layout.root, gateway, Player(gateway, writer, screen.progress), screen)
-                for title, act in ACTS:
-                    if not await stage.act(title, act):
-                        break
-                books = await gateway.ledger()
-            told = len(stage.acts) == len(ACTS) and all(act.told for act in stage.acts)
-            _report(stage, told, books, time.monotonic() - started)
+            told = asyncio.run(_tell(layout, serving, screen))
             screen.say(f"The figures stand in {REPORT}.")
+            screen.stop()
             if not once:
-                screen.stop()
                 _show_around()
                 serving.wait()
     return 0 if told else 1
+
+
+async def _tell(layout: Layout, serving: Serving, screen: Screen) -> bool:
+    """Tell the story to its end, or to the first act that does not go as told; and write the report."""
+    started = time.monotonic()
+    start = instant(MARCH.first)
+    async with Gateway(DATA, CONTROL, MODEL) as gateway, HistoryWriter(layout.root, start) as writer:
+        screen.say(f"The gateway is ready after {await serving.until_ready(gateway):.1f} s (its log: {LOG})")
+        stage = Stage(layout.root, gateway, Player(gateway, writer, screen.progress), screen)
+        for title, act in ACTS:
+            if not await stage.act(title, act):
+                break
+        books = await gateway.ledger()
+    told = len(stage.acts) == len(ACTS) and all(act.told for act in stage.acts)
+    _report(stage, told, books, time.monotonic() - started)
+    return told
 
 
 def _forget_the_last_story() -> None:
@@ -94,13 +101,21 @@ def _serve() -> int:
         sys.stderr.write("Nothing has been prepared yet: run `make demo` first.\n")
         return 1
     with Serving(CONFIG, LOG) as serving:
+        asyncio.run(_until_ready(serving))
         _show_around()
         serving.wait()
     return 0
 
 
+async def _until_ready(serving: Serving) -> None:
+    async with Gateway(DATA, CONTROL, MODEL) as gateway:
+        await serving.until_ready(gateway)
+
+
 def _show_around() -> None:
     """Say what there is to see and to try."""
+    with urllib.request.urlopen(f"{CONTROL}/admin/deployments/{MODEL}", timeout=10) as answer:
+        example = json.load(answer)["inputs"]["example"]
     sys.stdout.write(
         f"""
 Serving until Ctrl-C. Look at
@@ -110,7 +125,7 @@ Serving until Ctrl-C. Look at
   {DATA}/docs                              the data plane's API
 and try
   curl -s {CONTROL}/admin/deployments/{MODEL} | python3 -m json.tool
-  curl -s {DATA}/predict -H 'content-type: application/json' -d '{json.dumps(EXAMPLE)}'
+  curl -s {DATA}/predict -H 'content-type: application/json' -d '{json.dumps(example)}'
 """
     )
     sys.stdout.flush()

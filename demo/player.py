@@ -70,6 +70,8 @@ class Player:
     writer: HistoryWriter
     watch: Callable[[float, Tally], None]
     now: float = 0.0
+    began: float | None = None
+    """Data time of the first flight since somebody set it to None."""
     _landing: list[tuple[float, str, int]] = field(default_factory=list)
 
     async def play(self, flights: Iterable[Flight], tally: Tally, until: asyncio.Event | None = None) -> Tally:
@@ -78,6 +80,7 @@ class Player:
             if until is not None and until.is_set():
                 break
             due = list(window)
+            self.began = due[0].at if self.began is None else self.began
             await self.writer.advance(float(index * WINDOW_S))
             await asyncio.gather(*(self._ask(flight, tally) for flight in due))
             self.now = due[-1].at

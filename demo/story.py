@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.client import Gateway
+from demo.course import Course, course, newest_revision
 from demo.player import Player, Tally
 from demo.screen import Screen
 from demo.watch import Ending, watching
@@ -46,6 +47,7 @@ class Act:
     summary: str
     figures: dict[str, Any]
     seconds: float
+    course: Course
 
 
 @dataclass
@@ -91,9 +93,12 @@ class Stage:
     async def act(self, title: str, play: "Play") -> bool:
         """Play one act, show and keep what came of it."""
         self.screen.act(title)
-        started = time.monotonic()
+        started, revision = time.monotonic(), await newest_revision(self.gateway)
+        self.player.began = None
         told, summary, figures = await play(self)
-        self.acts.append(Act(title, told, summary, figures, round(time.monotonic() - started, 1)))
+        seconds = round(time.monotonic() - started, 1)
+        went = await course(self.gateway, self.player.began or self.player.now, revision)
+        self.acts.append(Act(title, told, summary, figures, seconds, went))
         self.screen.told(told, summary)
         return told
 

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
-from gateway.adapters.spool.segment import SegmentSpool
+from gateway.adapters.spool.segment import SEGMENT_BYTES, SegmentSpool
 from gateway.adapters.store import Store, open_store
 from gateway.adapters.store.keys import load_or_create_keys
 from gateway.control import Control
@@ -67,8 +68,8 @@ def serving(
     """Put a worker's stories together over its state folder."""
     spool = spool_folder(settings)
     signing = keys(settings)
-    predictions = SegmentSpool(spool, PREDICTIONS, cap_bytes=settings.max_spool)
-    outcomes = SegmentSpool(spool, OUTCOMES, cap_bytes=settings.max_spool)
+    lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
+    predictions, outcomes = lane(PREDICTIONS), lane(OUTCOMES)
     marks = MarksFile(spool)
     features = FeatureReader(read_error)
     shadows = ShadowLane(
@@ -166,6 +167,11 @@ def keys(settings: Settings) -> SigningKeys:
 def spool_folder(settings: Settings) -> Path:
     """Where workers write and the agent drains."""
     return settings.state_dir / "spool"
+
+
+def _segment(most: int) -> int:
+    """Size of a segment: a small part of what the log may hold, for its bound is looked at when one is begun."""
+    return max(1, min(SEGMENT_BYTES, most // 8))
 
 
 def tables_folder(settings: Settings) -> Path:

@@ -10,8 +10,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
+from gateway import looking
 from gateway.core import judging
-from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan, Step
+from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
 from gateway.core.errors import (
     CandidateRunning,
     InvalidBody,
@@ -22,9 +23,11 @@ from gateway.core.errors import (
 )
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
+from gateway.core.forecast import Outlook, outlook
 from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
-from gateway.core.pace import Move, next_signal, observed
-from gateway.core.rollout import ENDED, JUDGED, Phase, Rollout, Signal, Terms, begin
+from gateway.core.looks import Look, Opening, moved
+from gateway.core.pace import Move, action_of, next_signal, observed, seen_by_then, since_opened
+from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, Terms, begin
 from gateway.core.routing import STABLE, Part, Shadow
 from gateway.core.state import (
     DeploymentState,
@@ -38,14 +41,12 @@ from gateway.core.state import (
     without_shadow,
 )
 from gateway.core.tables import accept, in_order
-from gateway.ports import AlertSink, Clock, ControlState, EventLog, Window
+from gateway.ports import AlertSink, Clock, ControlState, EventLog
 
 CANDIDATE = "canary"
 """What a candidate is called whom nobody named."""
 MOST_DEGRADED = 0.20
 """Share of requests without evidence, because features were degraded, above which a rollout does not move up."""
-OUT_OF_ORDER_S = 3_600.0
-"""By how much data time of a candidate's first requests may lie before its start (replays are not quite in order)."""
 
 Change = Callable[[DeploymentState], DeploymentState]
 
@@ -104,63 +105,75 @@ class Control:
 
         ``visible`` says, by spool, up to which offset records could be seen. Returns the decisions that were made.
         """
-        alive = [rollout.name for rollout in in_order(self.read(deployment)) if rollout.phase in JUDGED]
-        made = [self._look_at(deployment, name, watermark, visible) for name in alive]
+        return self.look_at_all([deployment], watermark, visible)
+
+    def look_at_all(self, deployments: Sequence[str], watermark: float, visible: Mapping[str, int]) -> list[Decision]:
+        """Look at several deployments. What the judge knows after it is saved in one transaction for all of them.
+
+        Then each decision that is due is made in a transaction of its own, from what was saved: a crash in between
+        costs nothing, since the next look finds the same verdict.
+        """
+        due: list[tuple[str, str]] = []
+        with self._state.together():
+            for deployment in deployments:
+                state = self.read(deployment)
+                due += [
+                    (deployment, rollout.name)
+                    for rollout in _looked_at(state)
+                    if self._asked(state, rollout, watermark, visible)[2] is not None
+                ]
+        made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         return [decision for decision in made if decision is not None]
 
-    def _look_at(self, deployment: str, name: str, watermark: float, visible: Mapping[str, int]) -> Decision | None:
-        """Look at one candidate. Whoever changes the document in between is heard: then the look is made again.
+    def _decide(self, deployment: str, name: str, watermark: float, visible: Mapping[str, int]) -> Decision | None:
+        """Do what is due. Whoever changes the document in between is heard: then it is asked for again.
 
         So an abort wins over everything but another abort: a demotion is written again until it holds.
         """
         while True:
             state = self.read(deployment)
             rollout = state.rollouts.get(name)
-            if rollout is None or rollout.phase not in JUDGED:
+            if rollout is None or rollout.phase not in LOOKED_AT:
                 return None
-            case = self._judged(state, rollout, watermark, visible)
-            verdict = judging.verdict(case, watermark)
-            move = next_signal(_since_opened(rollout, case), verdict, watermark, observed(rollout.current, case))
+            case, verdict, move = self._asked(state, rollout, watermark, visible)
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
-            seen = _seen_by_then(rollout, case)
+            seen = seen_by_then(rollout, case)
             after = signalled(state, name, move.signal, watermark, move.reason, seen, self._token)
-            note = Note(move.signal.value, "judge", move.reason, name, _evidence(rollout, case, verdict))
+            action = action_of(rollout.phase, move.signal)
+            note = Note(action, "judge", move.reason, name, _evidence(since_opened(rollout, case), case, verdict))
             try:
                 return self._write(state, after, note)
             except RevisionConflict:
                 continue
 
-    def _judged(
+    def _asked(
         self, state: DeploymentState, rollout: Rollout, watermark: float, visible: Mapping[str, int]
-    ) -> JudgeState:
-        """What the judge makes of everything up to the watermark, remembered. Every record is handed in once.
+    ) -> tuple[JudgeState, Verdict, Move | None]:
+        """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
+        opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
+        case = self._judged(opening, watermark, visible)
+        verdict, seen = judging.verdict(case, watermark), observed(rollout.current, case)
+        return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
-        It is saved before any decision: a crash in between costs nothing, since the next look finds the same verdict.
-        """
-        case = self.case(rollout, state.deployment, watermark)
-        health, mature = _windows(rollout, case, watermark, visible)
-        if health.until <= health.after:
+    def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
+        """What the judge makes of everything up to the watermark, remembered with the look that it came from."""
+        case = self._case(opening)
+        if not looking.has_news(opening, case, watermark):
             return case
-        log, deployment, generation = self._log, state.deployment, rollout.generation
-        ripe = mature.until > mature.after
-        looked = judging.look(
-            case,
-            health=log.evidence(deployment, generation, health),
-            mature=log.evidence(deployment, generation, mature) if ripe else (),
-            pairs=log.pairs(deployment, generation, state.stable.generation, mature) if ripe else (),
-            at=watermark,
-        )
-        matured = mature.until if ripe else mature.after
-        judged = replace(
-            looked, judged_until=watermark, matured_until=matured, paired_until=matured, cursor=dict(visible)
-        )
-        self._state.save_judge_state(deployment, generation, self._codec.encode(judged))
+        judged = looking.look(self._log, opening, case, watermark, visible)
+        first = opening if case.judged_until is None else None
+        made = Look(watermark, moved(case.cursor, visible))
+        self._state.save_look(opening.deployment, opening.generation, self._codec.encode(judged), made, first)
         return judged
+
+    def _case(self, opening: Opening) -> JudgeState:
+        raw = self._state.judge_state(opening.deployment, opening.generation)
+        return looking.open_case(opening) if raw is None else self._codec.decode(raw)
 
     def _may(self, state: DeploymentState, rollout: Rollout, move: Move, watermark: float) -> bool:
         """Whether a candidate may move up: not on a remnant of its evidence, nor without room for its share."""
-        if move.signal not in (Signal.ADVANCE, Signal.PROMOTE):
+        if rollout.phase is Phase.WATCHED or move.signal not in (Signal.ADVANCE, Signal.PROMOTE):
             return True
         if self.degraded(state, rollout, watermark) > MOST_DEGRADED:
             return False
@@ -169,19 +182,20 @@ class Control:
         return fits(state, rollout.name, rollout.plan.steps[rollout.step + 1].weight)
 
     def case(self, rollout: Rollout, deployment: str, at: float = 0.0) -> JudgeState:
-        """What the judge remembers of a candidate's generation: its last look, or a case just opened.
+        """What the judge remembers of a candidate: its last look, or a case just opened (at ``at``, if need be)."""
+        return self._case(looking.opening_of(deployment, rollout, "", at))
 
-        A candidate started when a replay had not shown any time yet is opened at data time ``at``.
+    def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict, Outlook | None]:
+        """A candidate (None: the one there is), what its evidence so far says, and what that still needs.
+
+        The last is None where it cannot be said. Raises UnknownVariant.
         """
-        raw = self._state.judge_state(deployment, rollout.generation)
-        return _open(rollout, rollout.opened_at or at) if raw is None else self._codec.decode(raw)
-
-    def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict]:
-        """A candidate (None: the one there is) and what its evidence so far says. Raises UnknownVariant."""
         state = self.read(deployment)
         rollout = rollout_of(state, _named(state, candidate))
         case = self.case(rollout, deployment)
-        return rollout, judging.verdict(case, case.looked_at)
+        verdict = judging.verdict(case, case.looked_at)
+        alive = rollout.phase in JUDGED
+        return rollout, verdict, outlook(rollout, case, verdict, observed(rollout.current, case)) if alive else None
 
     def degraded(self, state: DeploymentState, rollout: Rollout, until: float) -> float:
         """Share of the requests since a candidate's step began that are no evidence, since features were degraded."""
@@ -207,7 +221,7 @@ class Control:
         standing = self._state.read(spec.name)
         if standing is not None:
             return standing
-        _open_case(Terms(spec.guardrails), stable, [])
+        _check(spec, stable)
         state = DeploymentState(spec.name, 0, spec, Part(STABLE, self._token(), stable))
         with suppress(RevisionConflict):  # another host was first
             self._write(state, state, Note("found", actor, "first start"))
@@ -215,16 +229,22 @@ class Control:
 
     def apply(self, spec: DeploymentSpec, *, actor: str, reason: str, expected: int | None = None) -> Decision:
         """Let a changed spec hold. Guardrails and maturity hold for the next candidate; the others at once."""
-        _open_case(Terms(spec.guardrails), self.read(spec.name).stable.model, [])
+        _check(spec, self.read(spec.name).stable.model)
         return self._change(spec.name, lambda state: replace(state, spec=spec), Note("apply", actor, reason), expected)
 
-    def may_start(self, deployment: str, name: str, plan: str | None) -> Plan:
-        """The plan that a candidate of this name would follow. Raises CandidateRunning, InvalidBody."""
+    def may_start(
+        self, deployment: str, name: str, plan: str | None, guardrails: tuple[Guardrail, ...] | None = None
+    ) -> Plan:
+        """The plan that a candidate of this name would follow. Raises CandidateRunning, InvalidBody, Unmeasurable.
+
+        Whatever it turns out to be, the model must do what stable does; so guardrails are checked on stable's.
+        """
         state = self.read(deployment)
         chosen = _plan(state.spec, plan)
         standing = state.rollouts.get(name)
         if standing is not None and standing.phase not in ENDED:
             raise CandidateRunning(name, standing.phase.value)
+        _check_plan(chosen, _terms(state.spec, guardrails), state.stable.model)
         return chosen
 
     def start_canary(
@@ -245,9 +265,9 @@ class Control:
         """
         state = self.read(deployment)
         chosen, spec = _plan(state.spec, plan), state.spec
-        terms = Terms(guardrails or spec.guardrails, spec.alpha, spec.alpha_promote, spec.maturity_s)
+        terms = _terms(spec, guardrails)
+        _check_plan(chosen, terms, model)
         rollout = begin(name, self._token(), model, chosen, self._token(), terms, self._now(deployment))
-        _open(rollout, rollout.opened_at)
 
         def change(state: DeploymentState) -> DeploymentState:
             accept(state.spec, state.stable.model, model, features)
@@ -260,13 +280,19 @@ class Control:
         self, deployment: str, signal: Signal, *, actor: str, reason: str, candidate: str | None = None
     ) -> Decision:
         """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant."""
-        name = _named(self.read(deployment), candidate)
-        return self._signal(deployment, signal, Note(signal.value, actor, reason, name))
+        state = self.read(deployment)
+        name = _named(state, candidate)
+        if candidate is None and name not in state.rollouts and not in_order(state):
+            raise InvalidTransition("none", signal.value, f"There is no candidate to tell to {signal.value}.")
+        phase = state.rollouts[name].phase if name in state.rollouts else Phase.PREPARING
+        return self._signal(deployment, signal, Note(action_of(phase, signal), actor, reason, name))
 
     def rollback(self, deployment: str, *, actor: str, reason: str) -> Decision:
         """Return to the previous stable. Raises InvalidTransition when there is none."""
         at = self._now(deployment)
-        return self._change(deployment, lambda s: rolled_back(s, at, self._token), Note("rollback", actor, reason))
+        return self._change(
+            deployment, lambda s: rolled_back(s, at, reason, self._token), Note("rollback", actor, reason)
+        )
 
     def set_traffic(
         self,
@@ -313,7 +339,7 @@ class Control:
 
         def change(state: DeploymentState) -> DeploymentState:
             rollout = rollout_of(state, name)
-            seen = _seen_by_then(rollout, self.case(rollout, deployment))
+            seen = seen_by_then(rollout, self.case(rollout, deployment))
             return signalled(state, name, signal, at, note.reason, seen, self._token)
 
         return self._change(deployment, change, note)
@@ -360,47 +386,42 @@ class Control:
         return decision
 
 
-def _windows(rollout: Rollout, case: JudgeState, watermark: float, visible: Mapping[str, int]) -> tuple[Window, Window]:
-    """The records that health metrics have not seen, and those whose labels have come of age since the last look."""
-    start = rollout.opened_at - OUT_OF_ORDER_S
-    judged = start if case.judged_until is None else case.judged_until
-    matured = start if case.matured_until is None else case.matured_until
-    return Window(judged, watermark, visible), Window(matured, watermark - rollout.terms.maturity_s, visible)
-
-
-def _seen_by_then(rollout: Rollout, case: JudgeState) -> int:
-    """What the next step, if there is one, has to count its events from."""
-    following = rollout.plan.steps[min(rollout.step + 1, len(rollout.plan.steps) - 1)]
-    return observed(following, case)
-
-
-def _since_opened(rollout: Rollout, case: JudgeState) -> Rollout:
-    """The rollout with no time counted from before its case was opened."""
-    since, patient_since = max(rollout.since, case.opened_at), max(rollout.patient_since, case.opened_at)
-    return replace(rollout, since=since, patient_since=patient_since)
-
-
-def _open(rollout: Rollout, at: float) -> JudgeState:
-    return _open_case(rollout.terms, rollout.model, rollout.plan.steps, at)
-
-
-def _open_case(terms: Terms, model: ModelCard, steps: Sequence[Step], at: float = 0.0) -> JudgeState:
-    """Open a case. Raises Unmeasurable for a guardrail that cannot be judged on such a model."""
-    return judging.open_case(
-        terms.guardrails,
-        alpha=terms.alpha,
-        alpha_promote=terms.alpha_promote,
-        task=model.task,
-        at=at,
-        pairs=any(step.shadow > 0.0 for step in steps),
+def _terms(spec: DeploymentSpec, guardrails: tuple[Guardrail, ...] | None) -> Terms:
+    return Terms(
+        guardrails or spec.guardrails, spec.alpha, spec.alpha_promote, spec.maturity_s, spec.labels_independent
     )
 
 
+def _check(spec: DeploymentSpec, model: ModelCard) -> None:
+    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model."""
+    looking.check_terms(_terms(spec, None), model)
+
+
+def _check_plan(plan: Plan, terms: Terms, model: ModelCard) -> None:
+    """Raise Unmeasurable, or InvalidBody for a watch period in which nothing could be seen."""
+    looking.check_terms(terms, model, plan.steps)
+    looking.check_watch(plan.watch_s, terms.guardrails)
+
+
+def _looked_at(state: DeploymentState) -> list[Rollout]:
+    """Everybody the judge looks at: candidates in the order of their draw, then who is under watch."""
+    watched = [rollout for rollout in state.rollouts.values() if rollout.phase is Phase.WATCHED]
+    return [rollout for rollout in in_order(state) if rollout.phase in JUDGED] + watched
+
+
 def _evidence(rollout: Rollout, case: JudgeState, verdict: Verdict) -> dict[str, Any]:
-    """Enough to compute the decision again from the log: what was judged, up to where, by which rules."""
+    """Enough to compute the decision again from the log: what was judged, up to where, by which rules.
+
+    ``rollout`` is as the rules were asked about it; its plan and terms stand in the generation's opening.
+    """
     return {
         "judge_version": JUDGE_VERSION,
+        "generation": looking.evidence_of(rollout),
+        "phase": rollout.phase.value,
         "step": rollout.step,
+        "seen": rollout.seen,
+        "since": rollout.since,
+        "patient_since": rollout.patient_since,
         "n_candidate": case.n_candidate,
         "n_pairs": case.n_pairs,
         "window": {"opened_at": rollout.opened_at, "until": case.judged_until, "matured_until": case.matured_until},
@@ -413,7 +434,7 @@ def _named(state: DeploymentState, candidate: str | None) -> str:
     """The candidate meant: the one named, or the only one alive, or the one that has the usual name."""
     if candidate is not None:
         return candidate
-    alive = in_order(state)
+    alive = in_order(state) or [rollout for rollout in state.rollouts.values() if rollout.phase is Phase.WATCHED]
     return alive[0].name if len(alive) == 1 else CANDIDATE
 
 

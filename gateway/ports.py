@@ -17,9 +17,11 @@ from gateway.core.events import (
     OutcomeRecord,
     PairRow,
     PredictionRecord,
+    ServedRow,
     ShadowRecord,
 )
 from gateway.core.features import FeatureBatch, FeaturePlan
+from gateway.core.looks import Look, Opening
 from gateway.core.routing import Part, RoutingTable
 from gateway.core.state import DeploymentState as DeploymentState  # the document that ControlState keeps
 
@@ -84,7 +86,7 @@ class Routing(Protocol):
     """A worker's view of who answers: tables that the agent pushed, and what may take traffic here and now."""
 
     def table(self, deployment: str | None) -> RoutingTable:
-        """The table in force for a deployment (None: the default one). Raises UnknownDeployment."""
+        """The table in force for a deployment (None: the default one). Raises UnknownDeployment, NoModelReady."""
 
     def table_by_tag(self, tag: str) -> RoutingTable | None:
         """The table whose deployment an id's tag stands for."""
@@ -289,6 +291,15 @@ class EventLog(Protocol):
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
         """
 
+    def latest(self, deployment: str) -> float | None:
+        """The greatest data time (seconds) of any prediction stored, None before the first."""
+
+    def served(self, deployment: str, limit: int) -> list[ServedRow]:
+        """The newest ``limit`` requests by data time, oldest first, with the outcomes that count now.
+
+        As evidence leaves them out: forced requests, degraded features, repeated request ids after the first record.
+        """
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with its shadows and outcomes."""
 
@@ -317,8 +328,26 @@ class ControlState(Protocol):
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge of this generation remembered at its last look."""
 
-    def save_judge_state(self, deployment: str, generation: str, state: bytes) -> None:
-        """Remember it. Moves no revision."""
+    def together(self) -> AbstractContextManager[None]:
+        """Make one transaction of everything that is written inside: all of it holds, or, if it raises, nothing."""
+
+    def save_look(
+        self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
+    ) -> None:
+        """Remember what the judge knows after a look, and the look itself, in one transaction. Moves no revision.
+
+        The first look of a generation comes with its opening; looks of one whose opening was never kept are not
+        kept either, since they could not be made again.
+        """
+
+    def opening(self, deployment: str, generation: str) -> Opening | None:
+        """How a generation's evidence began."""
+
+    def openings(self, deployment: str) -> list[Opening]:
+        """The openings of every generation, oldest first."""
+
+    def looks(self, deployment: str, generation: str) -> list[Look]:
+        """Every look of a generation, in order."""
 
 
 class AlertSink(Protocol):

@@ -122,7 +122,7 @@ class Predict:
     # Who answers.
 
     def _set_out(self, ask: Ask) -> tuple[Trip, tuple[Instance, ...]]:
-        """Find the table, check what was sent, and fix the request's times. Raises BadRequest."""
+        """Find the table, check what was sent, and fix the request's times. Raises BadRequest, NoModelReady."""
         table = self._routing.table(ask.deployment)
         layout, parts = self._layout(table)
         if ask.variant is not None and not table.rules.allow_forced:

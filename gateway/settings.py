@@ -19,51 +19,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
-from gateway.core.errors import SettingsError
+from gateway.core.amounts import parse_duration, parse_share, parse_size
+from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
+from gateway.core.metrics import known as judged
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-_UNITS_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z%]*)\s*")
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
-
-
-def parse_duration(value: object) -> object:
-    """Turn ``500ms``, ``3s``, ``10h`` or ``1d`` into seconds; a bare number is seconds already.
-
-    >>> parse_duration("500ms"), parse_duration("1d"), parse_duration(3)
-    (0.5, 86400.0, 3)
-    """
-    return _amount(value, _UNITS_S, "a duration such as 500ms, 3s, 5m, 10h or 1d")
-
-
-def parse_size(value: object) -> object:
-    """Turn ``1MiB`` into bytes; a bare number is bytes already.
-
-    >>> parse_size("1MiB")
-    1048576
-    """
-    amount = _amount(value, _UNITS_BYTES, "a size such as 512KiB or 8MiB")
-    return int(amount) if isinstance(amount, float) else amount
-
-
-def parse_share(value: object) -> object:
-    """Turn ``5%`` into 0.05; a bare number is a share already.
-
-    >>> parse_share("5%")
-    0.05
-    """
-    return _amount(value, {"%": 0.01}, "a share such as 5% or 0.05")
-
-
-def _amount(value: object, units: Mapping[str, float], wanted: str) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _AMOUNT.fullmatch(value)
-    if match is None or (match[2] and match[2] not in units):
-        raise ValueError(f"is not {wanted}")
-    return float(match[1]) * units[match[2]] if match[2] else float(match[1])
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
@@ -74,13 +36,13 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 Scalar = bool | int | float | str | None
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A part of the file: frozen, knows its words, and takes its descriptions from the sentences below."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class InputSettings(_Section):
+class InputSettings(Section):
     """A request feature as its owner declares it; what is not declared comes from the model."""
 
     type: core.Type
@@ -97,7 +59,7 @@ class InputSettings(_Section):
     """A value for the documentation's example body."""
 
 
-class FeatureSettings(_Section):
+class FeatureSettings(Section):
     """What a Feast-served feature that is missing, stale or unavailable means."""
 
     default: Scalar = None
@@ -112,7 +74,7 @@ class FeatureSettings(_Section):
     """Age limit as a duration; none takes the feature view's TTL."""
 
 
-class GuardrailSettings(_Section):
+class GuardrailSettings(Section):
     """How much worse a candidate may be on one metric. Left-out figures are the metric's own defaults."""
 
     metric: str
@@ -131,7 +93,7 @@ class GuardrailSettings(_Section):
     """Judge and tell, but never act."""
 
 
-class StepSettings(_Section):
+class StepSettings(Section):
     """One step of a plan: a share of traffic or a shadow's sampling rate, and what it takes to leave it."""
 
     weight: Share = 0.0
@@ -146,7 +108,7 @@ class StepSettings(_Section):
     """Wait for an operator's ``resume`` before the next step."""
 
 
-class PlanSettings(_Section):
+class PlanSettings(Section):
     """How a candidate goes from nothing to everything."""
 
     steps: tuple[StepSettings, ...] = Field(min_length=1)
@@ -157,9 +119,13 @@ class PlanSettings(_Section):
     """What to do at ``max_age`` without a verdict."""
     max_age: Seconds = 14 * 86_400.0
     """Longest life of a candidate without a verdict, a duration in data time."""
+    watch: Seconds = 0.0
+    """How long, in data time, the former stable watches its successor as a shadow and may still be brought back."""
+    watch_rate: Share = 1.0
+    """Share of requests that it scores meanwhile, as 100% or 1.0."""
 
 
-class DeploymentSettings(_Section):
+class DeploymentSettings(Section):
     """One deployment as its owner declares it: the first start writes it to control state, which then wins."""
 
     model: str | None = None
@@ -205,13 +171,15 @@ class DeploymentSettings(_Section):
     maturity: Seconds = 0.0
     """Age at which a prediction's label counts, a duration in data time."""
     label_values: tuple[int | str, ...] = ()
-    """Labels an outcome may have; none accepts what the model can answer."""
+    """Labels an outcome may have, for people; outcomes are not held to it yet."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
+    labels_independent: bool = False
+    """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
 
     def spec(self, name: str) -> core.DeploymentSpec:
         """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
-        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous")
+        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous", "labels_independent")
         return core.DeploymentSpec(
             name=name,
             model=self.model or name,
@@ -219,8 +187,8 @@ class DeploymentSettings(_Section):
             entities=_fields(self.entities),
             inputs=_fields(self.inputs),
             features={feature: _policy(said) for feature, said in self.features.items()},
-            guardrails=tuple(_guardrail(said, f"deployments.{name}.guardrails") for said in self.guardrails),
-            plans={plan: _plan(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
+            guardrails=tuple(guardrail_of(said, f"deployments.{name}.guardrails") for said in self.guardrails),
+            plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
             **{field: getattr(self, field) for field in same},
         )
@@ -282,7 +250,7 @@ class Settings(BaseSettings):
     max_concurrency: int = Field(default=256, ge=1)
     """Requests one worker has under way before it answers 503, a count."""
     max_spool: Bytes = 2**30
-    """Most a worker's log may hold before it refuses records, in bytes (``1GiB``)."""
+    """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}
@@ -340,13 +308,13 @@ CAREFUL = core.Plan(
 
 def load_settings(path: Path | None, **overrides: object) -> Settings:
     """Read the file (None: defaults only) under the environment and ``overrides``. Raises SettingsError."""
-    said = _read(path) if path is not None else {}
+    said = read_yaml(path) if path is not None else {}
     _refuse_unknown_variables(os.environ)
     try:
         settings = Settings(**said)
         return _Frozen(**(settings.model_dump() | overrides)) if overrides else settings
     except ValidationError as error:
-        raise SettingsError(_explain(error, str(path or "settings"))) from error
+        raise SettingsError(explain(error, str(path or "settings"), Settings)) from error
 
 
 def freeze(settings: Settings) -> str:
@@ -372,7 +340,8 @@ class _Frozen(Settings):
         return (init_settings,)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file that must be a mapping. Raises SettingsError."""
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -411,26 +380,30 @@ def _policy(said: FeatureSettings) -> core.FeaturePolicy:
     return core.FeaturePolicy(said.default, said.on_missing, said.on_stale, said.on_unavailable, said.max_age)
 
 
-def _guardrail(said: str | GuardrailSettings, place: str) -> core.Guardrail:
+def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:
+    """Translate one guardrail, the metric's defaults filled in. Raises SettingsError for a metric nobody knows."""
     entry = GuardrailSettings(metric=said) if isinstance(said, str) else said
-    if entry.metric not in METRICS:
-        raise SettingsError(f"{place}: no such metric{_nearest(entry.metric, METRICS)}")
+    try:
+        judged(entry.metric)
+    except Unmeasurable:
+        raise SettingsError(f"{place}: no such metric{_nearest(entry.metric, METRICS)}") from None
     return replace(default_guardrail(entry.metric), **entry.model_dump(exclude_none=True))
 
 
-def _plan(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
+def plan_of(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
+    """Translate one plan."""
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
     steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
-    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age)
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, plan.watch, plan.watch_rate)
 
 
-def _explain(error: ValidationError, source: str) -> str:
+def explain(error: ValidationError, source: str, root: type[BaseModel]) -> str:
     """Say each mistake in one line: where, what, and the word that was probably meant. Never the value itself."""
     lines = []
     for mistake in error.errors(include_url=False, include_input=False):
         place = ".".join(str(part) for part in mistake["loc"]) or "settings"
         if mistake["type"] == "extra_forbidden":
-            words = _words_at(Settings, mistake["loc"][:-1])
+            words = _words_at(root, mistake["loc"][:-1])
             lines.append(f"{place}: no such setting{_nearest(str(mistake['loc'][-1]), words)}")
         else:
             lines.append(f"{place}: {mistake['msg'].removeprefix('Value error, ')}")
@@ -462,4 +435,4 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a
         yield from _sections(inner)
 
 
-_SECTIONS = {section.__name__: section for section in _Section.__subclasses__()}
+_SECTIONS = {section.__name__: section for section in Section.__subclasses__()}

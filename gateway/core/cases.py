@@ -28,11 +28,15 @@ from gateway.core.tallies import Tally, stratified
 
 @dataclass(frozen=True, slots=True)
 class RateCase:
-    """Evidence about one binary metric: of harm (with restarts), of safety, and the counts behind the estimates."""
+    """Evidence about one binary metric: of harm (with restarts), of safety, and the counts behind the estimates.
+
+    ``worst`` is safety as if every missing label spoke against the candidate (Manski's bound).
+    """
 
     harm: Wealth
     safety: Wealth
     strata: tuple[Stratum, ...] = ()
+    worst: Wealth = opened(PROMOTION_WEIGHTS, restarting=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,10 @@ def margin_of(guardrail: Guardrail) -> Line:
     return Line(guardrail.margin_relative, guardrail.margin_absolute)
 
 
-def bet_on_rate(case: RateCase, guardrail: Guardrail, tallies: Sequence[Tally]) -> RateCase:
-    """Bet on outcomes at the pooled rate of everything before it.
+def bet_on_rate(
+    case: RateCase, guardrail: Guardrail, tallies: Sequence[Tally], missing: Sequence[Tally] = ()
+) -> RateCase:
+    """Bet on outcomes at the pooled rate of everything before it. ``missing`` counts rows whose label never came.
 
     >>> guardrail = Guardrail("error_rate", relative=1.1, margin_absolute=0.01)
     >>> case = bet_on_rate(open_rate(), guardrail, [Tally(0, 0.05, (0, 5, 1, 94))])
@@ -98,17 +104,19 @@ def bet_on_rate(case: RateCase, guardrail: Guardrail, tallies: Sequence[Tally]) 
     >>> outage.harm.log_total > 3.0 > case.harm.log_total
     True
     """
-    if not tallies:
+    if not tallies and not missing:
         return case
     bad = sum(one.bad_stable + one.bad_candidate for one in case.strata)
     rate = pooled_rate(bad, sum(one.n for one in case.strata))
     against, towards = tolerance_of(guardrail), margin_of(guardrail)
     harm = _growth(tallies, lambda propensity: demotion_bets(rate, propensity, against))
     safety = _growth(tallies, lambda propensity: promotion_bets(rate, propensity, towards))
+    doubt = _growth(missing, lambda propensity: promotion_bets(rate, propensity, towards))
     return RateCase(
         advanced(case.harm, DEMOTION_WEIGHTS, harm),
         advanced(case.safety, PROMOTION_WEIGHTS, safety),
         stratified(case.strata, tallies),
+        advanced(advanced(case.worst, PROMOTION_WEIGHTS, safety), PROMOTION_WEIGHTS, doubt),
     )
 
 

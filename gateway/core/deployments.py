@@ -113,6 +113,8 @@ class Guardrail:
 
     The candidate is tolerated while ``badness_c <= relative * badness_s + absolute`` (badness: the metric turned so
     that higher is worse). ``margin`` is the same line for promotion: the candidate must be shown to lie below it.
+    ``low`` and ``high`` bound a quantity whose range the metric does not know, in its unit; with ``higher_is_better``
+    it counts from the top.
     """
 
     metric: str
@@ -122,6 +124,9 @@ class Guardrail:
     margin_absolute: float = 0.0
     role: Role = Role.GUARDRAIL
     dry_run: bool = False
+    low: float | None = None
+    high: float | None = None
+    higher_is_better: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +153,10 @@ class Plan:
     on_inconclusive: str = "hold"
     """After ``max_age_s`` without a verdict: ``hold``, ``promote`` or ``demote``."""
     max_age_s: float = 14 * 86_400.0
+    watch_s: float = 0.0
+    """For so much data time after a promotion the former stable scores a share ``watch_rate`` of what its successor
+    answers; labels of that time may still bring it back."""
+    watch_rate: float = 1.0
 
 
 class Durability(StrEnum):
@@ -230,3 +239,5 @@ class DeploymentSpec:
     label_values: tuple[int | str, ...] = ()
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
+    labels_independent: bool = False
+    """What the truth turns out to be does not depend on the answer given, so a shadow may be promoted on pairs."""

@@ -21,7 +21,8 @@ GatewayError
 │   ├── RevisionRequired     a change of the whole split must name the revision it was made for
 │   ├── CandidateRunning     a candidate of that name is already running
 │   ├── CandidateLatched     the candidate was demoted; only a new generation may take traffic
-│   └── Unmeasurable         a guardrail cannot be measured on this deployment
+│   ├── Unmeasurable         a guardrail cannot be measured on this deployment
+│   └── NotReplayable        a recorded decision cannot be computed again
 ├── ModelUnusable            an artifact cannot be fetched, verified, loaded or served here
 ├── PlanImpossible           the features a model asks for cannot be read from this repository
 └── SettingsError            the configuration does not make sense
@@ -52,7 +53,7 @@ class InvalidBody(BadRequest):
     """One or more places in the body are wrong. Never echoes what was sent."""
 
     def __init__(self, *problems: Problem) -> None:
-        super().__init__("The body does not fit this deployment.")
+        super().__init__("The body does not fit.")
         self.problems = problems
 
 
@@ -67,7 +68,7 @@ class UnknownVariant(BadRequest):
     """The deployment has no variant, candidate or shadow of that name."""
 
     def __init__(self, known: tuple[str, ...]) -> None:
-        super().__init__(f"No variant of that name; this deployment has: {', '.join(known)}.")
+        super().__init__(f"No variant of that name; there are: {', '.join(known) or 'none'}.")
         self.known = known
 
 
@@ -135,10 +136,10 @@ class ControlError(GatewayError):
 
 
 class InvalidTransition(ControlError):
-    """The rollout's phase does not take that signal."""
+    """The rollout's phase does not take that signal. ``phase`` is "none" where there is nobody to take it."""
 
-    def __init__(self, phase: str, signal: str) -> None:
-        super().__init__(f"A rollout that is {phase} cannot be told to {signal}.")
+    def __init__(self, phase: str, signal: str, because: str = "") -> None:
+        super().__init__(because or f"A rollout that is {phase} cannot be told to {signal}.")
         self.phase = phase
         self.signal = signal
 
@@ -182,6 +183,10 @@ class Unmeasurable(ControlError):
     def __init__(self, metric: str, reason: str) -> None:
         super().__init__(f"Guardrail {metric} cannot be measured here: {reason}")
         self.metric = metric
+
+
+class NotReplayable(ControlError):
+    """A recorded decision cannot be computed again; the message says why."""
 
 
 class ModelUnusable(GatewayError):

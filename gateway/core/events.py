@@ -164,6 +164,22 @@ class PairRow:
     shadow_score: float | None
     shadow_failed: bool
     outcomes: dict[str, Scalar]
+    stable_scores: dict[str, float] | None = None
+    shadow_scores: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRow:
+    """One randomised request as plans are made from it, whatever arm was drawn; of ``row`` arm and share say nothing.
+
+    ``generation`` is the drawn arm's. ``label_delay_s`` is the data time from the request to its first label.
+    """
+
+    row: EvidenceRow
+    generation: str
+    epoch: int
+    key_hash: str
+    label_delay_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from gateway.core.deployments import Role
 from gateway.core.evidence.rates import Line
-from gateway.core.metrics import Metric
 
 DISPLAY_CAP = 1e300
 """E-values are shown up to here; the judge itself keeps logarithms."""
@@ -24,10 +23,12 @@ class Finding(StrEnum):
 class MetricFinding:
     """One guardrail at one moment. All rates are *badness* (accuracy: the share of wrong answers), in [0, 1].
 
-    ``low``..``high`` bound ``difference`` = candidate - stable (above 0 is worse); all three intervals hold together
-    at 95 %, at all times. ``evidence`` is the greatest e-value against "no worse than tolerated" so far and fails the
-    metric at ``threshold`` = 1 / alpha_m; ``evidence_now`` is where it stands. ``promote_evidence`` is the e-value
-    against "worse than the margin" now.
+    Amounts (a loss, a business value) are means in their own unit, and ``bad_*`` does not apply. ``low``..``high``
+    bound ``difference``, candidate against stable, turned so that above 0 is worse; all three intervals hold together
+    at 95 %, at all times (of amounts: asymptotically). ``evidence`` is the greatest e-value against "no worse than
+    tolerated" so far and fails the metric at ``threshold`` = 1 / alpha_m; ``evidence_now`` is where it stands.
+    ``promote_evidence`` is the e-value against "worse than the margin" now. ``needed`` is how many more of the
+    candidate's requests would decide it at this pace; None where no pace points anywhere.
     """
 
     metric: str
@@ -53,6 +54,8 @@ class MetricFinding:
     bad_stable: int = 0
     bad_candidate: int = 0
     sentence: str
+    amount: bool = False
+    needed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +93,64 @@ def amount(evidence: float) -> str:
     return f"{evidence:,.1f}" if evidence < 1e3 else f"{evidence:,.0f}" if evidence < 1e6 else f"{evidence:.1e}"
 
 
-def limit(line: Line) -> str:
-    """Say a line of tolerance or a margin.
+def quantity(value: float | None) -> str:
+    """Say an amount.
+
+    >>> quantity(0.18234), quantity(1234.5), quantity(None)
+    ('0.1823', '1,234', 'none')
+    """
+    if value is None:
+        return "none"
+    return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
+
+
+def limit(line: Line, *, points: bool = True) -> str:
+    """Say a line of tolerance or a margin; offsets as percentage points, or as amounts.
 
     >>> limit(Line()), limit(Line(1.1)), limit(Line(1.5, 0.005)), limit(Line(absolute=-0.01))
     ("stable's", "1.1 x stable's", "1.5 x stable's + 0.5 points", "stable's - 1 points")
+    >>> limit(Line(absolute=0.02), points=False)
+    "stable's + 0.02"
     """
     base = "stable's" if line.relative == 1.0 else f"{line.relative:g} x stable's"
     if line.absolute == 0.0:
         return base
-    return f"{base} {'+' if line.absolute > 0 else '-'} {abs(100.0 * line.absolute):g} points"
+    size = f"{abs(100.0 * line.absolute):g} points" if points else f"{abs(line.absolute):g}"
+    return f"{base} {'+' if line.absolute > 0 else '-'} {size}"
 
 
-def counts(metric: Metric, found: MetricFinding) -> str:
+def lasting(seconds: float) -> str:
+    """Say a duration.
+
+    >>> lasting(40.0), lasting(2_500.0), lasting(9_000.0), lasting(400_000.0)
+    ('40 seconds', '42 minutes', '2.5 hours', '4.6 days')
+    """
+    for unit, length, most in (("seconds", 1.0, 90.0), ("minutes", 60.0, 5_400.0), ("hours", 3_600.0, 172_800.0)):
+        if seconds < most:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds / 86_400.0:.2g} days"
+
+
+def counts(found: MetricFinding, of: str, says: str) -> str:
     """Say how often it happened to whom, in numbers."""
     return (
-        f"{percent(found.candidate)} of the candidate's {metric.of} {metric.says} "
+        f"{percent(found.candidate)} of the candidate's {of} {says} "
         f"({found.bad_candidate:,} of {found.n_candidate:,}), "
         f"{percent(found.stable)} of stable's ({found.bad_stable:,} of {found.n_stable:,})"
     )
 
 
+def amounts(found: MetricFinding, of: str) -> str:
+    """Say what an amount comes to in whose answers."""
+    return (
+        f"the candidate's {of} is {quantity(found.candidate)} (over {found.n_candidate:,}), "
+        f"stable's {quantity(found.stable)} (over {found.n_stable:,})"
+    )
+
+
 def all_safe(passed: Sequence[MetricFinding]) -> str:
     """Say that every counted metric has passed, with the numbers of each."""
-    each = ", ".join(f"{one.metric} {percent(one.candidate)} bad against {percent(one.stable)}" for one in passed)
+    each = ", ".join(_against(one) for one in passed)
     weakest = min(one.promote_evidence or 0.0 for one in passed)
     enough = passed[0].promote_threshold or 0.0
     return (
@@ -122,23 +159,27 @@ def all_safe(passed: Sequence[MetricFinding]) -> str:
     )
 
 
-def sentence(metric: Metric, found: MetricFinding, tolerance: Line, margin: Line, waiting: str = "") -> str:
-    """Say what was found about one metric; ``waiting`` is what stands between it and a pass beside evidence."""
+def _against(one: MetricFinding) -> str:
+    if one.amount:
+        return f"{one.metric} {quantity(one.candidate)} against {quantity(one.stable)}"
+    return f"{one.metric} {percent(one.candidate)} bad against {percent(one.stable)}"
+
+
+def sentence(found: MetricFinding, seen: str, tolerance: str, margin: str, waiting: Sequence[str] = ()) -> str:
+    """Say what was found about one metric. ``seen`` is in numbers, ``waiting`` what stands between it and a verdict."""
     if not found.n_candidate or not found.n_stable:
-        return (
-            f"{found.metric}: nothing to compare yet ({metric.of}: {found.n_candidate:,} of the candidate's, "
-            f"{found.n_stable:,} of stable's)."
-        )
-    seen = f"{found.metric}: {counts(metric, found)}"
+        return f"{found.metric}: nothing to compare yet ({seen})."
+    seen = f"{found.metric}: {seen}"
     if found.finding is Finding.FAIL:
         return (
-            f"{seen}: worse than tolerated (at most {limit(tolerance)}); "
+            f"{seen}: worse than tolerated (at most {tolerance}); "
             f"evidence {amount(found.evidence)}, {amount(found.threshold)} is enough."
         )
     promote, enough = found.promote_evidence or 0.0, found.promote_threshold or 0.0
     if found.finding is Finding.PASS:
-        return f"{seen}: shown to be below {limit(margin)}; evidence {amount(promote)}, {amount(enough)} is enough."
-    return (
-        f"{seen}: not decided yet; evidence of harm {amount(found.evidence_now)} of {amount(found.threshold)}, "
-        f"of safety {amount(promote)} of {amount(enough)}{'; ' if waiting else ''}{waiting}."
+        return f"{seen}: shown to be below {margin}; evidence {amount(promote)}, {amount(enough)} is enough."
+    undecided = (
+        f"not decided yet; evidence of harm {amount(found.evidence_now)} of {amount(found.threshold)}, "
+        f"of safety {amount(promote)} of {amount(enough)}"
     )
+    return f"{seen}: {'; '.join((undecided, *waiting))}."

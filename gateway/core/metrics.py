@@ -1,88 +1,42 @@
 """Metrics: what counts as bad about one answered request, given what is known of it.
 
-A metric turns a row into a *badness* (bad, not bad, or None: this row is none of its business) and says which
-deployments it fits. It knows no arm and no statistics. Every metric here is a per-request Bernoulli of the drawn arm;
-a failure of the drawn arm is an error *and* a wrong answer, whatever stable answered afterwards.
+A metric turns a row into a *badness* (bad or not, or an amount; None: this row is none of its business), says how its
+badness is compared (:class:`Kind`) and which deployments it fits. It knows no arm and no statistics. A failure of the
+drawn arm is an error *and* a wrong answer *and* the worst amount, whatever stable answered afterwards.
 
-Precision, F1 and AUC condition on what the arm itself predicted, which the draw says nothing about: they are no
-guardrails. False positives and false negatives per request, and recall (given a label no arm can change), are.
+Precision, F1 and AUC condition on what the arm itself predicted, which the draw says nothing about: they are signals
+and never demote. False positives and false negatives per request, and recall (given a label no arm can change), do.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import replace
 
-from gateway.core.deployments import Guardrail, Scalar, Task
+from gateway.core.deployments import Guardrail, Role, Scalar, Task
 from gateway.core.errors import Unmeasurable
-from gateway.core.events import EvidenceRow, PairRow
+from gateway.core.losses import (
+    WORST_LOG_LOSS,
+    Loss,
+    Scores,
+    absolute_error,
+    brier,
+    log_loss,
+    name_of,
+    number,
+    outlook,
+    positive,
+    same,
+    squared_error,
+)
+from gateway.core.measures import LABEL, Kind, Metric
 
-LABEL = "label"
-"""The outcome metric under which the truth about a prediction is posted."""
+__all__ = ["LABEL", "METRICS", "Kind", "Metric", "default_guardrail", "known", "measurable", "positive", "same"]
 
-Rule: TypeAlias = Callable[[bool, Scalar, Scalar], bool | None]
-"""(failed, predicted label, true label) -> bad or not, or None where the row does not count."""
+VALUE = "value:"
+"""Before the name of a business value that applications send as an outcome."""
 
 _ANY_TASK = frozenset(Task)
 _CLASSES = frozenset({Task.BINARY, Task.MULTICLASS})
 _TWO_CLASSES = frozenset({Task.BINARY})
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One way for a request to go wrong.
-
-    ``of`` and ``says`` make its sentence: "5.0 % of the candidate's *requests* *failed*". ``default`` holds the
-    tolerance and the margin that are used where a deployment names the metric and nothing else.
-    """
-
-    name: str
-    labelled: bool
-    tasks: frozenset[Task]
-    of: str
-    says: str
-    default: Guardrail
-    rule: Rule
-
-    def value(self, row: EvidenceRow) -> bool | None:
-        """Whether the drawn arm did badly at this request; None while (or if) the row does not count.
-
-        >>> METRICS["error_rate"].rule(True, None, None), METRICS["accuracy"].rule(False, 1, True)
-        (True, False)
-        """
-        truth = row.outcomes.get(LABEL)
-        if self.labelled and truth is None:
-            return None
-        return self.rule(row.failed, row.label, truth)
-
-    def pair(self, row: PairRow) -> tuple[bool, bool] | None:
-        """Whether (stable, shadow) did badly at the same request; None without a label, or if it does not count.
-
-        A shadow that started and failed is wrong.
-        """
-        truth = row.outcomes.get(LABEL)
-        if truth is None:
-            return None
-        stable = self.rule(False, row.stable_label, truth)
-        shadow = self.rule(row.shadow_failed, row.shadow_label, truth)
-        return None if stable is None or shadow is None else (stable, shadow)
-
-
-def same(predicted: Scalar, truth: Scalar) -> bool:
-    """Whether a prediction is the truth: numbers and booleans by value, strings by letter, nothing is never right.
-
-    >>> same(1, True), same(1.0, 1), same("1", 1), same(None, None)
-    (True, True, False, False)
-    """
-    return predicted is not None and predicted == truth
-
-
-def positive(label: Scalar) -> bool:
-    """Whether a binary label is the positive class: true, or 1.
-
-    >>> positive(True), positive(1.0), positive(0), positive("1")
-    (True, True, False, False)
-    """
-    return label == 1
+_NUMBERS = frozenset({Task.REGRESSION})
 
 
 def _failed(failed: bool, predicted: Scalar, truth: Scalar) -> bool:  # noqa: ARG001 - the shape of a Rule
@@ -105,6 +59,26 @@ def _missed(failed: bool, predicted: Scalar, truth: Scalar) -> bool | None:
     return _false_negative(failed, predicted, truth) if positive(truth) else None
 
 
+def _false_alarm(failed: bool, predicted: Scalar, truth: Scalar) -> bool | None:
+    return None if positive(truth) else _false_positive(failed, predicted, truth)
+
+
+def _imprecise(failed: bool, predicted: Scalar, truth: Scalar) -> bool | None:
+    return not positive(truth) if not failed and positive(predicted) else None
+
+
+def _not_a_hit(failed: bool, predicted: Scalar, truth: Scalar) -> bool | None:
+    """F1 rises with TP / (TP + FP + FN): leave the true negatives out, and it is a rate."""
+    hit = not failed and positive(predicted)
+    return not (hit and positive(truth)) if hit or positive(truth) else None
+
+
+def _score(label: Scalar, score: float | None, scores: Scores, truth: Scalar) -> float | None:  # noqa: ARG001 - a Loss
+    return outlook(label, score, scores)
+
+
+_LABELLED = "labelled requests"
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -121,28 +95,39 @@ METRICS: dict[str, Metric] = {
             name="accuracy",
             labelled=True,
             tasks=_CLASSES,
-            of="labelled requests",
+            of=_LABELLED,
             says="were answered wrongly",
             default=Guardrail("accuracy", absolute=0.005, margin_absolute=0.02),
             rule=_wrong,
         ),
         Metric(
+            name="latency",
+            labelled=False,
+            tasks=_ANY_TASK,
+            of="requests",
+            says="took longer than",
+            default=Guardrail("latency", relative=1.1, margin_relative=1.25),
+            kind=Kind.SLOWER,
+        ),
+        Metric(
             name="false_positives",
             labelled=True,
             tasks=_TWO_CLASSES,
-            of="labelled requests",
+            of=_LABELLED,
             says="were false alarms",
             default=Guardrail("false_positives", absolute=0.005, margin_absolute=0.02),
             rule=_false_positive,
+            classed=True,
         ),
         Metric(
             name="false_negatives",
             labelled=True,
             tasks=_TWO_CLASSES,
-            of="labelled requests",
+            of=_LABELLED,
             says="were missed positives",
             default=Guardrail("false_negatives", absolute=0.005, margin_absolute=0.02),
             rule=_false_negative,
+            classed=True,
         ),
         Metric(
             name="recall",
@@ -152,9 +137,133 @@ METRICS: dict[str, Metric] = {
             says="were missed",
             default=Guardrail("recall", absolute=0.01, margin_absolute=0.04),
             rule=_missed,
+            classed=True,
+        ),
+        Metric(
+            name="false_positive_rate",
+            labelled=True,
+            tasks=_TWO_CLASSES,
+            of="requests with a negative label",
+            says="were false alarms",
+            default=Guardrail("false_positive_rate", absolute=0.005, margin_absolute=0.02),
+            rule=_false_alarm,
+            classed=True,
+        ),
+        Metric(
+            name="precision",
+            labelled=True,
+            tasks=_TWO_CLASSES,
+            of="positive answers",
+            says="were false alarms",
+            default=Guardrail("precision", role=Role.SIGNAL, absolute=0.01, margin_absolute=0.04),
+            rule=_imprecise,
+            kind=Kind.BLOCKS,
+            classed=True,
+        ),
+        Metric(
+            name="f1",
+            labelled=True,
+            tasks=_TWO_CLASSES,
+            of="requests with a positive answer or label",
+            says="were no hits",
+            default=Guardrail("f1", role=Role.SIGNAL, absolute=0.01, margin_absolute=0.04),
+            rule=_not_a_hit,
+            kind=Kind.BLOCKS,
+            classed=True,
+        ),
+        Metric(
+            name="auc",
+            labelled=True,
+            tasks=_TWO_CLASSES,
+            of="pairs of a positive and a negative",
+            says="were ranked wrongly",
+            default=Guardrail("auc", role=Role.SIGNAL, absolute=0.01, margin_absolute=0.03),
+            kind=Kind.RANKING,
+            high=1.0,
+            scored=True,
+            classed=True,
+        ),
+        Metric(
+            name="log_loss",
+            labelled=True,
+            tasks=_CLASSES,
+            of="log-loss",
+            says="is",
+            default=Guardrail("log_loss", absolute=0.01, margin_absolute=0.05),
+            kind=Kind.MEAN,
+            loss=log_loss,
+            high=WORST_LOG_LOSS,
+            scored=True,
+        ),
+        Metric(
+            name="brier",
+            labelled=True,
+            tasks=_CLASSES,
+            of="Brier score",
+            says="is",
+            default=Guardrail("brier", absolute=0.005, margin_absolute=0.02),
+            kind=Kind.MEAN,
+            loss=brier,
+            high=1.0,
+            scored=True,
+        ),
+        Metric(
+            name="calibration_error",
+            labelled=True,
+            tasks=_CLASSES,
+            of="calibration error",
+            says="is",
+            default=Guardrail("calibration_error", role=Role.SIGNAL, absolute=0.02, margin_absolute=0.05),
+            kind=Kind.CALIBRATION,
+            low=-1.0,
+            high=1.0,
+            scored=True,
+        ),
+        Metric(
+            name="mae",
+            labelled=True,
+            tasks=_NUMBERS,
+            of="mean absolute error",
+            says="is",
+            default=Guardrail("mae", relative=1.02, margin_relative=1.1),
+            kind=Kind.MEAN,
+            loss=absolute_error,
+        ),
+        Metric(
+            name="rmse",
+            labelled=True,
+            tasks=_NUMBERS,
+            of="root mean squared error",
+            says="is",
+            default=Guardrail("rmse", relative=1.02, margin_relative=1.1),
+            kind=Kind.MEAN,
+            loss=squared_error,
+            squared=True,
+        ),
+        Metric(
+            name="disagreement",
+            labelled=False,
+            tasks=_CLASSES,
+            of="answers",
+            says="differed from stable's to the same request",
+            default=Guardrail("disagreement", role=Role.SIGNAL, absolute=0.1, margin_absolute=0.2),
+            kind=Kind.AGREEMENT,
+        ),
+        Metric(
+            name="score_distribution",
+            labelled=False,
+            tasks=_ANY_TASK,
+            of="scores",
+            says="lie above",
+            default=Guardrail("score_distribution", role=Role.SIGNAL, absolute=0.02, margin_absolute=0.1),
+            kind=Kind.SPREAD,
+            loss=_score,
         ),
     )
 }
+
+FAMILIES = ("recall:", "false_positive_rate:", "precision:", "f1:", VALUE)
+"""Metrics of one class, by its name, and of a business value, by the name under which it is posted."""
 
 
 def default_guardrail(metric: str) -> Guardrail:
@@ -172,12 +281,18 @@ def default_guardrail(metric: str) -> Guardrail:
 def known(metric: str) -> Metric:
     """Return the metric of that name. Raises Unmeasurable, which lists the names there are.
 
-    >>> known("error_rate").labelled
-    False
+    >>> known("error_rate").labelled, known("recall:late").of, known("value:revenue").outcome
+    (False, "requests whose label is 'late'", 'revenue')
     """
-    if metric not in METRICS:
-        raise Unmeasurable(metric, f"there is no metric of that name; there are {', '.join(METRICS)}.")
-    return METRICS[metric]
+    if metric in METRICS:
+        return METRICS[metric]
+    family, _, name = metric.partition(":")
+    if name and metric.startswith(VALUE):
+        return _business(metric, name)
+    if name and family + ":" in FAMILIES:
+        return _of_class(METRICS[family], metric, name)
+    names = ", ".join((*METRICS, *(family + "NAME" for family in FAMILIES)))
+    raise Unmeasurable(metric, f"there is no metric of that name; there are {names}.")
 
 
 def measurable(metric: str, task: Task) -> Metric:
@@ -194,3 +309,62 @@ def measurable(metric: str, task: Task) -> Metric:
         fits = " and ".join(sorted(one.value for one in found.tasks))
         raise Unmeasurable(metric, f"it fits {fits} models, this one is {task.value}.")
     return found
+
+
+def told_as(guardrail: Guardrail) -> Metric:
+    """Return a guardrail's metric with the range and direction that the guardrail declares for it.
+
+    >>> told_as(Guardrail("value:revenue", low=0.0, high=50.0, higher_is_better=True)).kind.value
+    'mean'
+    >>> told_as(Guardrail("value:revenue", higher_is_better=True)).kind.value
+    'shift'
+    """
+    metric = known(guardrail.metric)
+    if metric.outcome == LABEL:
+        return replace(metric, high=guardrail.high) if guardrail.high is not None else metric
+    low, high = guardrail.low, guardrail.high
+    sign = -1.0 if guardrail.higher_is_better else 1.0
+    if low is None or high is None:
+        return replace(metric, loss=_valued(0.0, sign), sign=sign)
+    start = high if guardrail.higher_is_better else -low
+    return replace(metric, kind=Kind.MEAN, loss=_valued(start, sign), high=high - low, start=start, sign=sign)
+
+
+def _valued(start: float, sign: float) -> Loss:
+    """Count a posted value from its best end."""
+
+    def loss(label: Scalar, score: float | None, scores: object, truth: Scalar) -> float | None:  # noqa: ARG001
+        amount = number(truth)
+        return None if amount is None else start + sign * amount
+
+    return loss
+
+
+def _business(metric: str, name: str) -> Metric:
+    return Metric(
+        metric, True, _ANY_TASK, name, "is", Guardrail(metric), kind=Kind.SHIFT, loss=_valued(0.0, 1.0), outcome=name
+    )
+
+
+def _of_class(metric: Metric, name: str, wanted: str) -> Metric:
+    """Return a binary metric for "is it this class" of a model with several."""
+    rule = metric.judge
+
+    def one_against_rest(failed: bool, predicted: Scalar, truth: Scalar) -> bool | None:
+        return rule(failed, int(name_of(predicted) == wanted), int(name_of(truth) == wanted))
+
+    whose = {
+        "recall": f"requests whose label is {wanted!r}",
+        "false_positive_rate": f"requests whose label is not {wanted!r}",
+        "precision": f"answers {wanted!r}",
+        "f1": f"requests with the answer or label {wanted!r}",
+    }
+    return replace(
+        metric,
+        name=name,
+        tasks=_CLASSES,
+        of=whose[metric.name],
+        default=replace(metric.default, metric=name),
+        rule=one_against_rest,
+        classed=False,
+    )

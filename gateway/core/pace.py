@@ -3,11 +3,13 @@
 Pure. It only ever proposes a signal; whether the rollout takes it is the table's word (:mod:`gateway.core.rollout`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.core.deployments import Step
-from gateway.core.judging import Finding, JudgeState, Verdict
+from gateway.core.deployments import Role, Step
+from gateway.core.judge_state import PAIRED
+from gateway.core.judging import Finding, JudgeState, MetricFinding, Verdict
 from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
+from gateway.core.words import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +20,42 @@ class Move:
     reason: str
 
 
+def action_of(phase: Phase, signal: Signal) -> str:
+    """Name what is done to a rollout of that phase by that signal, as the timeline shows it.
+
+    >>> action_of(Phase.RUNNING, Signal.DEMOTE), action_of(Phase.WATCHED, Signal.DEMOTE)
+    ('demote', 'rollback')
+    """
+    return _UNDER_WATCH.get(signal, signal.value) if phase is Phase.WATCHED else signal.value
+
+
 def observed(step: Step, case: JudgeState) -> int:
     """How many observations of the candidate have been judged, of the kind the step counts: pairs, or its own bets."""
     return case.n_candidate if step.weight > 0.0 else case.n_pairs
 
 
+def seen_by_then(rollout: Rollout, case: JudgeState) -> int:
+    """What the next step, if there is one, has to count its events from."""
+    following = rollout.plan.steps[min(rollout.step + 1, len(rollout.plan.steps) - 1)]
+    return observed(following, case)
+
+
+def since_opened(rollout: Rollout, case: JudgeState) -> Rollout:
+    """The rollout with no time counted from before its case was opened."""
+    since, patient_since = max(rollout.since, case.opened_at), max(rollout.patient_since, case.opened_at)
+    return replace(rollout, since=since, patient_since=patient_since)
+
+
 def next_signal(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | None:
     """Say what the judge's verdict and the plan ask for at data time ``at`` (seconds), or None to go on as it is.
 
-    In this order: a failed guardrail demotes, in any phase; a running rollout is paused by a signal; moves on once
-    its step has lasted long enough and ``seen`` enough (a shadow's or a share's observations so far); and when it
-    has been undecided for the plan's ``max_age_s`` gets what the plan says.
+    One under watch is demoted when it has been shown to be worse than the stable before it, and stays when its time is
+    over. A candidate, in this order: a failed guardrail demotes, in any phase; a running rollout is paused by a
+    signal; moves on once its step has lasted long enough and ``seen`` enough (a shadow's or a share's observations so
+    far); and when it has been undecided for the plan's ``max_age_s`` gets what the plan says.
     """
+    if rollout.phase is Phase.WATCHED:
+        return _under_watch(rollout, verdict, at)
     if rollout.phase not in JUDGED:
         return None
     if verdict.finding is Finding.FAIL:
@@ -46,12 +72,43 @@ def _onward(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | 
     if age < step.at_least_s or events < step.events:
         return None
     if rollout.on_last_step:
-        may = rollout.plan.auto_promote and not step.approval and verdict.finding is Finding.PASS
-        return Move(Signal.PROMOTE, verdict.sentence) if may else None
-    done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {age:,.0f} s"
+        shown = _shown(rollout, verdict)
+        return Move(Signal.PROMOTE, shown) if shown and rollout.plan.auto_promote and not step.approval else None
+    done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {span(age)}"
     if step.approval:
         return Move(Signal.AWAIT, f"{done}; the next one waits for approval (resume)")
     return Move(Signal.ADVANCE, f"{done}, and no guardrail failed")
+
+
+def _shown(rollout: Rollout, verdict: Verdict) -> str | None:
+    """Say by what the candidate has been shown to be safe, if it has.
+
+    On its own traffic; or, straight from a shadow step, on pairs alone, where predictions do not influence labels.
+    """
+    if verdict.finding is Finding.PASS:
+        return verdict.sentence
+    if rollout.current.weight > 0.0 or not rollout.terms.labels_independent:
+        return None
+    pairs = [one for one in verdict.findings if one.metric.startswith(PAIRED) and _counts(one)]
+    if not pairs or any(one.finding is not Finding.PASS for one in pairs):
+        return None
+    return f"Shown to be safe as a shadow, on the same requests: {' '.join(one.sentence for one in pairs)}"
+
+
+def _counts(found: MetricFinding) -> bool:
+    return found.role is not Role.SIGNAL and not found.dry_run
+
+
+def _under_watch(rollout: Rollout, verdict: Verdict, at: float) -> Move | None:
+    watch = rollout.watch
+    if watch is None:
+        return None
+    if verdict.finding is Finding.FAIL:
+        back = f"{watch.former.model.name} {watch.former.model.version}"
+        return Move(Signal.DEMOTE, f"After its promotion, on the same requests as {back}: {verdict.sentence}")
+    if at < watch.over_at:
+        return None
+    return Move(Signal.PROMOTE, f"watched for {at - watch.since:,.0f} s after its promotion: {verdict.sentence}")
 
 
 def _out_of_patience(rollout: Rollout, at: float) -> Move | None:
@@ -59,7 +116,8 @@ def _out_of_patience(rollout: Rollout, at: float) -> Move | None:
     if waited < rollout.plan.max_age_s:
         return None
     signal = _INCONCLUSIVE[rollout.plan.on_inconclusive]
-    return Move(signal, f"undecided after {waited:,.0f} s; the plan says {rollout.plan.on_inconclusive}")
+    return Move(signal, f"undecided after {span(waited)}; the plan says {rollout.plan.on_inconclusive}")
 
 
+_UNDER_WATCH = {Signal.DEMOTE: "rollback", Signal.PROMOTE: "settle"}
 _INCONCLUSIVE = {"hold": Signal.PAUSE, "promote": Signal.PROMOTE, "demote": Signal.DEMOTE}

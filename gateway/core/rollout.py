@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from gateway.core.deployments import Guardrail, ModelCard, Plan, Step
 from gateway.core.errors import InvalidTransition
+from gateway.core.routing import Part
 
 
 class Phase(StrEnum):
@@ -24,6 +25,8 @@ class Phase(StrEnum):
     PAUSED = "paused"
     """Keeps its weight; nothing advances it but ``resume``. The judge goes on."""
     PROMOTED = "promoted"
+    WATCHED = "watched"
+    """Stable now; the former stable scores the same requests, and their labels may still bring it back."""
     DEMOTED = "demoted"
 
 
@@ -42,7 +45,11 @@ class Signal(StrEnum):
     RENEW = "renew"
     """Stable has changed, so all evidence against it is closed: the same step again, as a new generation."""
     PROMOTE = "promote"
+    """It becomes stable, or stays so when its watch period is over."""
+    WATCH = "watch"
+    """Promoted by a plan with a watch period: the former stable stays as a shadow."""
     DEMOTE = "demote"
+    """It takes no more traffic; from under watch, the former stable returns."""
 
 
 TRANSITIONS: dict[tuple[Phase, Signal], Phase] = {
@@ -64,11 +71,18 @@ TRANSITIONS: dict[tuple[Phase, Signal], Phase] = {
     (Phase.PAUSED, Signal.RENEW): Phase.PAUSED,
     (Phase.PAUSED, Signal.PROMOTE): Phase.PROMOTED,
     (Phase.PAUSED, Signal.DEMOTE): Phase.DEMOTED,
+    (Phase.PROMOTED, Signal.WATCH): Phase.WATCHED,
+    (Phase.WATCHED, Signal.PROMOTE): Phase.PROMOTED,
+    (Phase.WATCHED, Signal.DEMOTE): Phase.DEMOTED,
 }
 
 ENDED = frozenset({Phase.PROMOTED, Phase.DEMOTED})
+OVER = ENDED | {Phase.WATCHED}
+"""Phases in which it is no candidate any more: it is stable, or it is out."""
 JUDGED = frozenset({Phase.RUNNING, Phase.WAITING, Phase.PAUSED})
 """Phases in which requests reach the candidate, and the judge looks at what came of them."""
+LOOKED_AT = JUDGED | {Phase.WATCHED}
+"""Phases in which the judge has something to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,21 @@ class Terms:
     alpha: float = 0.05
     alpha_promote: float = 0.05
     maturity_s: float = 0.0
+    labels_independent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The former stable's stay after a promotion. ``name`` and ``generation`` are those of the shadow it now is.
+
+    Data time in seconds: it lasts for the plan's ``watch_s``, and until the labels of that time have come of age.
+    """
+
+    former: Part
+    name: str
+    generation: str
+    since: float
+    over_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +136,7 @@ class Rollout:
     opened_at: float = 0.0
     patient_since: float = 0.0
     terms: Terms = Terms()
+    watch: Watch | None = None
 
     @property
     def current(self) -> Step:
@@ -137,7 +167,7 @@ def send(rollout: Rollout, signal: Signal, at: float, reason: str = "", seen: in
     if phase is None or (onward and rollout.on_last_step):
         raise InvalidTransition(rollout.phase.value, signal.value)
     moved = replace(rollout, phase=phase, reason=reason or rollout.reason)
-    if phase in ENDED:
+    if phase in OVER:
         return replace(moved, weight=0.0, shadow=0.0, since=at)
     if onward:
         moved = replace(moved, step=rollout.step + 1, since=at, seen=seen)
@@ -157,6 +187,12 @@ def renew(rollout: Rollout, generation: str, at: float) -> Rollout:
     """
     renewed = send(rollout, Signal.RENEW, at)
     return replace(renewed, generation=generation, opened_at=at, since=at, patient_since=at, seen=0)
+
+
+def watched(rollout: Rollout, former: Part, name: str, generation: str, at: float) -> Rollout:
+    """Begin the watch period of a rollout just promoted: ``former`` stays as the shadow ``name``, ``generation``."""
+    over_at = at + rollout.plan.watch_s + rollout.terms.maturity_s
+    return replace(send(rollout, Signal.WATCH, at), watch=Watch(former, name, generation, at, over_at))
 
 
 def diagram() -> str:

@@ -16,9 +16,11 @@ from gateway.core.errors import (
     Problem,
     UnknownVariant,
 )
-from gateway.core.rollout import ENDED, Phase, Rollout, Signal, renew, send
+from gateway.core.rollout import ENDED, OVER, Phase, Rollout, Signal, renew, send, watched
 from gateway.core.routing import STABLE, Part, Shadow
 
+FORMER = "former"
+"""What a former stable that watches its successor is called."""
 _WHOLE = 1.0 + 1e-9  # shares are sums of floats
 
 
@@ -66,24 +68,32 @@ def signalled(
 ) -> DeploymentState:
     """Send ``signal`` to a candidate at data time ``at``; a promotion also makes it stable. Raises InvalidTransition.
 
-    ``seen`` counts its observations judged so far. ``token`` makes a random id for each candidate whose evidence
-    begins again.
+    A promotion by a plan with a watch period leaves the former stable behind as a shadow; a demotion from under watch
+    brings it back. ``seen`` counts its observations judged so far. ``token`` makes a random id for whatever begins
+    new: the former stable's watch, the evidence of each other candidate.
     """
     rollout = rollout_of(state, name)
     moved = send(rollout, signal, at, reason, seen)
     if moved.weight > rollout.weight and not fits(state, name, moved.weight):
-        raise InvalidTransition(rollout.phase.value, f"{signal.value}: all candidates together would exceed 1")
+        because = f"All candidates together would exceed 1, so {name} cannot be told to {signal.value}."
+        raise InvalidTransition(rollout.phase.value, signal.value, because)
     after = _with(state, moved)
+    if rollout.phase is Phase.WATCHED:
+        return _returned(after, moved, at, token) if moved.phase is Phase.DEMOTED else _unwatched(after, moved)
     if moved.phase is not Phase.PROMOTED:
         return after
     previous = (state.stable, *state.previous)[: state.spec.keep_previous]
-    return _crowned(replace(after, previous=previous), Part(STABLE, moved.generation, moved.model), at, token)
+    crowned = _crowned(replace(after, previous=previous), Part(STABLE, moved.generation, moved.model), at, token)
+    return _watching(crowned, moved, state.stable, at, token) if moved.plan.watch_s > 0.0 else crowned
 
 
-def rolled_back(state: DeploymentState, at: float, token: Callable[[], str]) -> DeploymentState:
+def rolled_back(state: DeploymentState, at: float, reason: str, token: Callable[[], str]) -> DeploymentState:
     """Return to the previous stable; the one that was stable leaves. Raises InvalidTransition without a previous."""
+    for name, rollout in state.rollouts.items():
+        if rollout.phase is Phase.WATCHED:
+            return signalled(state, name, Signal.DEMOTE, at, reason, rollout.seen, token)
     if not state.previous:
-        raise InvalidTransition("without a previous stable", "rollback")
+        raise InvalidTransition("none", "rollback", "There is no previous stable to return to.")
     return _crowned(replace(state, previous=state.previous[1:]), state.previous[0], at, token)
 
 
@@ -137,6 +147,10 @@ def _crowned(state: DeploymentState, stable: Part, at: float, token: Callable[[]
     Evidence against the old stable says nothing about the new one, and wealth may not be carried from one question
     to another; so the candidate keeps its step and its share, and its evidence is closed.
     """
+    for rollout in state.rollouts.values():
+        if rollout.phase is Phase.WATCHED:  # what it was watched as is not stable any more
+            settled = send(rollout, Signal.PROMOTE, at)
+            state = _unwatched(_with(state, settled), settled)
     rollouts = {
         name: rollout if rollout.phase in ENDED else renew(rollout, token(), at)
         for name, rollout in state.rollouts.items()
@@ -144,9 +158,40 @@ def _crowned(state: DeploymentState, stable: Part, at: float, token: Callable[[]
     return replace(state, stable=stable, rollouts=rollouts)
 
 
+def _watching(
+    state: DeploymentState, promoted: Rollout, former: Part, at: float, token: Callable[[], str]
+) -> DeploymentState:
+    """Let the former stable score what its successor answers, as a shadow with evidence of its own."""
+    taken = {*state.rollouts, *state.shadows}
+    generation = token()
+    name = FORMER if FORMER not in taken else f"{FORMER}-{generation}"
+    shadow = Shadow(Part(name, generation, former.model), token(), promoted.plan.watch_rate)
+    return replace(
+        _with(state, watched(promoted, former, name, generation, at)), shadows=state.shadows | {name: shadow}
+    )
+
+
+def _unwatched(state: DeploymentState, rollout: Rollout) -> DeploymentState:
+    """Let the former stable go that watched ``rollout``, if it is still there."""
+    watch = rollout.watch
+    shadow = state.shadows.get(watch.name) if watch else None
+    if watch is None or shadow is None or shadow.part.generation != watch.generation:
+        return state
+    return without_shadow(state, watch.name)
+
+
+def _returned(state: DeploymentState, rollout: Rollout, at: float, token: Callable[[], str]) -> DeploymentState:
+    """Bring back the former stable that watched ``rollout``."""
+    if rollout.watch is None:
+        raise InvalidTransition(rollout.phase.value, "return to a former stable")
+    former = rollout.watch.former
+    previous = tuple(part for part in state.previous if part.generation != former.generation)
+    return _crowned(replace(_unwatched(state, rollout), previous=previous), former, at, token)
+
+
 def _shared(rollout: Rollout, weight: float, shadow: float, at: float, reason: str) -> Rollout:
     """Give a candidate a share by hand; its plan, if it runs, is paused by it."""
-    if rollout.phase in ENDED or rollout.phase is Phase.PREPARING:
+    if rollout.phase in OVER or rollout.phase is Phase.PREPARING:
         if weight > 0.0 or shadow > 0.0:
             if rollout.phase is Phase.DEMOTED:
                 raise CandidateLatched(rollout.name)

@@ -11,7 +11,7 @@ from gateway.core.deployments import DeploymentSpec, Field, Inputs, ModelCard, S
 from gateway.core.errors import ModelUnusable
 from gateway.core.features import FeaturePlan
 from gateway.core.ids import tag_of
-from gateway.core.rollout import ENDED, JUDGED, Rollout
+from gateway.core.rollout import JUDGED, OVER, Rollout
 from gateway.core.routing import Candidate, Part, RoutingTable, Shadow
 from gateway.core.state import DeploymentState
 
@@ -41,8 +41,8 @@ def table_of(state: DeploymentState, plan: FeaturePlan) -> RoutingTable:
 
 
 def in_order(state: DeploymentState) -> list[Rollout]:
-    """Rollouts that have not ended, in the order they were started: the order in which candidates draw."""
-    alive = [rollout for rollout in state.rollouts.values() if rollout.phase not in ENDED]
+    """Candidates that are alive, in the order they were started: the order in which they draw."""
+    alive = [rollout for rollout in state.rollouts.values() if rollout.phase not in OVER]
     return sorted(alive, key=lambda rollout: (rollout.started_at, rollout.name))
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.core.events import EvidenceRow, PairRow
+from gateway.core.evidence.arrays import FloatArray
+from gateway.core.evidence.asymptotic import MeanStratum
 from gateway.core.evidence.intervals import Stratum
 from gateway.core.evidence.restarts import tick_of
 
@@ -47,6 +49,16 @@ class Tally:
     def n_stable(self) -> int:
         """Stable's requests."""
         return self.cells[2] + self.cells[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Amounts at one restart tick and one propensity, in the order of the rows; ``ours`` are the candidate's."""
+
+    tick: int
+    propensity: float
+    values: FloatArray
+    ours: npt.NDArray[np.bool_]
 
 
 def batches(rows: Sequence[_T], seen: int) -> Iterator[Sequence[_T]]:
@@ -92,6 +104,36 @@ def count(rows: Layout, value: Callable[[EvidenceRow], bool | None]) -> tuple[Ta
     )
 
 
+def measured(rows: Layout, amount: Callable[[EvidenceRow], float | None]) -> tuple[Sample, ...]:
+    """Take the amounts of rows by restart tick and propensity; rows whose amount is None are left out."""
+    amounts = (np.nan if (one := amount(row)) is None else one for row in rows.rows)
+    return sampled(rows, np.fromiter(amounts, dtype=np.float64, count=len(rows.rows)))
+
+
+def sampled(rows: Layout, values: FloatArray) -> tuple[Sample, ...]:
+    """Part the values of rows, in their order, by restart tick and propensity; NaN is left out."""
+    counts = ~np.isnan(values)
+    numbers, ours = rows.places // 4, rows.places % 4 == 0
+    found = []
+    for number, (tick, propensity) in enumerate(rows.keys):
+        kept = counts & (numbers == number)
+        if kept.any():
+            found.append(Sample(tick, propensity, values[kept], ours[kept]))
+    return tuple(found)
+
+
+def measured_pairs(
+    rows: Iterable[PairRow], amounts: Callable[[PairRow], tuple[float, float] | None]
+) -> dict[int, FloatArray]:
+    """Take (stable's, the shadow's) amounts by restart tick, shape (pairs, 2)."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for row in rows:
+        both = amounts(row)
+        if both is not None:
+            found.setdefault(tick_of(row.position.at), []).append(both)
+    return {tick: np.array(pairs, dtype=np.float64) for tick, pairs in sorted(found.items())}
+
+
 def count_pairs(
     rows: Iterable[PairRow], value: Callable[[PairRow], tuple[bool, bool] | None]
 ) -> dict[int, tuple[int, int, int, int]]:
@@ -121,5 +163,24 @@ def stratified(strata: tuple[Stratum, ...], tallies: Sequence[Tally]) -> tuple[S
             bad_stable=old.bad_stable + tally.cells[2],
             n_candidate=old.n_candidate + tally.n_candidate,
             bad_candidate=old.bad_candidate + tally.cells[0],
+        )
+    return tuple(found.values())
+
+
+def mean_strata(strata: tuple[MeanStratum, ...], samples: Sequence[Sample]) -> tuple[MeanStratum, ...]:
+    """Add finite amounts to the strata of their propensity; a new propensity comes last.
+
+    >>> sample = Sample(0, 0.5, np.array([1.0, 3.0]), np.array([True, False]))
+    >>> [(one.candidate.mean, one.stable.mean) for one in mean_strata((), [sample])]
+    [(1.0, 3.0)]
+    """
+    found = {stratum.propensity: stratum for stratum in strata}
+    for sample in samples:
+        old = found.get(sample.propensity, MeanStratum(sample.propensity))
+        ours, theirs = sample.values[sample.ours], sample.values[~sample.ours]
+        found[sample.propensity] = replace(
+            old,
+            stable=old.stable.plus(len(theirs), float(theirs.sum()), float(theirs @ theirs)),
+            candidate=old.candidate.plus(len(ours), float(ours.sum()), float(ours @ ours)),
         )
     return tuple(found.values())

@@ -82,11 +82,20 @@ def deadline_s(text: str | None) -> float:
     return float(text) / 1000.0
 
 
+def is_json(content_type: str) -> bool:
+    """Whether a ``Content-Type`` says JSON in UTF-8.
+
+    >>> is_json("application/json; charset=utf-8"), is_json("text/plain"), is_json("")
+    (True, False, False)
+    """
+    media_type, _, parameters = content_type.lower().partition(";")
+    charset = parameters.strip().removeprefix("charset=").strip('"')
+    return _JSON.fullmatch(media_type.strip()) is not None and charset in ("", "utf-8", "utf8")
+
+
 def _check_declared(request: Request, limit: int) -> None:
     """Refuse what the headers already tell: another kind of body, or one over the limit."""
-    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    charset = parameters.strip().removeprefix("charset=").strip('"')
-    if not _JSON.fullmatch(media_type.strip()) or charset not in ("", "utf-8", "utf8"):
+    if not is_json(request.headers.get("content-type", "")):
         raise HTTPException(415, "Send application/json in UTF-8.", _CLOSE)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(415, "Send the body without a content encoding.", _CLOSE)

@@ -4,26 +4,24 @@ Errors are one sentence and exit code 2; a stack trace here is a bug.
 """
 
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.edge.cli_config import Config, settings_of
+from gateway.edge.cli_judge import backtest, replay
+from gateway.edge.cli_plan import plan
 from gateway.edge.reference import metrics_page, settings_page
 from gateway.processes import supervisor
 from gateway.processes.logs import start_logs
-from gateway.settings import Settings, load_settings
 
-_DEFAULT = Path("gateway.yaml")
 _OPERATOR = "gateway apply"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
-
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Settings; by default ./gateway.yaml if it is there.")
-]
+for _command in (replay, backtest, plan):
+    app.command()(_command)
 
 
 @app.command()
@@ -32,7 +30,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Worker processes, a count.", min=1)] = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then drain. Exit code 1: something acknowledged is still in the spool."""
-    settings = _settings(config, {} if workers is None else {"workers": workers})
+    settings = settings_of(config, **({} if workers is None else {"workers": workers}))
     settings.specs()
     start_logs(settings.log_level, "supervisor")
     raise typer.Exit(supervisor.serve(settings))
@@ -41,7 +39,7 @@ def serve(
 @app.command()
 def check(config: Config = None) -> None:
     """Say what the settings mean, or what is wrong with them."""
-    settings = _settings(config, {})
+    settings = settings_of(config)
     typer.echo(f"state {settings.state_dir}, store {settings.store_url}, registry {settings.registry}")
     for name, spec in settings.specs().items():
         guardrails = ", ".join(guardrail.metric for guardrail in spec.guardrails)
@@ -54,7 +52,7 @@ def apply(
     config: Config = None,
 ) -> None:
     """Write changed deployment specs to control state. The store has one writer, so the gateway must be stopped."""
-    settings = _settings(config, {})
+    settings = settings_of(config)
     try:
         parts = compose.controlling(settings)
     except StoreUnavailable as error:
@@ -76,11 +74,6 @@ def apply(
 def reference(page: Annotated[Literal["settings", "metrics"], typer.Argument(help="Which page.")]) -> None:
     """Print a reference page, written from the code."""
     typer.echo({"settings": settings_page, "metrics": metrics_page}[page](), nl=False)
-
-
-def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
-    path = config if config is not None else (_DEFAULT if _DEFAULT.exists() else None)
-    return load_settings(path, **overrides)
 
 
 def main() -> None:

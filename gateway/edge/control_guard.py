@@ -1,4 +1,4 @@
-"""Who may knock at the control plane: this machine's own pages and commands, with bodies of a sensible size.
+"""Who may knock at the control plane: this machine's own pages and commands, with JSON of a sensible size.
 
 Without keys the control plane trusts its address, so it must not trust names that merely resolve to it: a foreign
 ``Host`` (DNS rebinding) or ``Origin`` (another site's form) is 403 before any route is looked for.
@@ -11,6 +11,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.edge.bodies import is_json
 from gateway.edge.problems import PROTOCOL, Row, problem
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -20,7 +21,10 @@ _TOO_LARGE = f"A body may have at most {MAX_BODY} bytes."
 
 
 class ControlGuard:
-    """ASGI middleware: 403 for foreign names, 413 for large bodies."""
+    """ASGI middleware: 403 for foreign names, 413 for large bodies, 415 for bodies that are not said to be JSON.
+
+    ``HEAD`` is answered as ``GET`` is; the server leaves the body out.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
         """``hosts`` are names beside the loopback ones under which this control plane may be reached."""
@@ -39,8 +43,12 @@ class ControlGuard:
         elif _announced(headers) > MAX_BODY:
             row = Row(413, PROTOCOL[413], "The body is too large")
             await problem(row, _TOO_LARGE)(scope, receive, send)
+        elif _has_body(headers) and not is_json(headers.get("content-type", "")):
+            row = Row(415, PROTOCOL[415], "The body is not JSON")
+            await problem(row, "Send application/json in UTF-8.")(scope, receive, send)
         else:
-            await self._app(scope, _measured(receive), send)
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            await self._app({**scope, "method": method}, _measured(receive), send)
 
     def _known(self, headers: Headers) -> bool:
         origin = headers.get("origin")
@@ -61,6 +69,10 @@ def _name(host: str) -> str:
 def _announced(headers: Headers) -> int:
     length = headers.get("content-length", "0")
     return int(length) if length.isdigit() and len(length) < 20 else 0
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _measured(receive: Receive) -> Receive:

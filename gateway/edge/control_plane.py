@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -23,7 +23,8 @@ from gateway.core.features import FeaturePlan
 from gateway.core.ids import SigningKeys, verify
 from gateway.core.rollout import Signal
 from gateway.core.state import DeploymentState
-from gateway.edge import problems
+from gateway.edge import problems, schemas
+from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_schemas import (
     CanaryRequest,
@@ -36,7 +37,6 @@ from gateway.edge.control_schemas import (
     PerformanceSpan,
     PerformanceView,
     PredictionView,
-    ProblemView,
     Reason,
     ShadowRequest,
     SignalRequest,
@@ -65,6 +65,7 @@ _HOUR_S = 3_600.0
 _GLANCE_HOURS = 24.0
 _GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
+_METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def create_app(plane: ControlPlane) -> FastAPI:
         title="Gateway control plane",
         description="What is deployed, who gets which traffic, what the judge says, and the operators' signals.",
         version="1",
+        redirect_slashes=False,
     )
     app.state.plane = plane
     app.state.trend = Trend(plane.log, plane.clock, plane.run)
@@ -125,6 +127,7 @@ def create_app(plane: ControlPlane) -> FastAPI:
     app.include_router(_operating)
     app.include_router(_probing)
     problems.install(app)
+    schemas.document(app, [schemas.ProblemDetails], EXAMPLES)
     return app
 
 
@@ -136,13 +139,13 @@ def _plane(request: Request) -> ControlPlane:
 Plane = Annotated[ControlPlane, Depends(_plane)]
 
 
-def _problem(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": ProblemView, "description": "Problem details (RFC 9457)"} for status in statuses}
-
-
-_reading = APIRouter(prefix="/admin", tags=["reading"], responses=_problem(503))
-_operating = APIRouter(prefix="/admin/deployments/{deployment}", tags=["operating"], responses=_problem(404, 422, 503))
-_probing = APIRouter(tags=["probing"])
+_reading = APIRouter(prefix="/admin", tags=["reading"], responses=schemas.problems([403, 422, 503]))
+_operating = APIRouter(
+    prefix="/admin/deployments/{deployment}",
+    tags=["operating"],
+    responses=schemas.problems([400, 403, 404, 413, 415, 422, 503]),
+)
+_probing = APIRouter(tags=["probing"], responses=schemas.problems([403]))
 
 
 @_reading.get("/deployments")
@@ -153,7 +156,7 @@ async def deployments(plane: Plane) -> DeploymentsView:
     )
 
 
-@_reading.get("/deployments/{deployment}", responses=_problem(404))
+@_reading.get("/deployments/{deployment}", responses=schemas.problems([404]))
 async def deployment(plane: Plane, deployment: str, response: Response) -> DeploymentView:
     """One deployment: variants with model, weight, phase, step and verdict; and what applications have to send."""
     view = await plane.run(lambda: _describe(plane, plane.control.read(deployment)))
@@ -161,19 +164,19 @@ async def deployment(plane: Plane, deployment: str, response: Response) -> Deplo
     return view
 
 
-@_reading.get("/deployments/{deployment}/verdict", responses=_problem(404, 422))
+@_reading.get("/deployments/{deployment}/verdict", responses=schemas.problems([404]))
 async def verdict(plane: Plane, deployment: str, candidate: Name | None = None) -> VerdictView:
     """Each guardrail of a candidate (by default the one alive): estimate, interval, evidence, threshold, sentence."""
 
     def work() -> VerdictView:
-        rollout, said = plane.control.verdict(deployment, candidate)
+        rollout, said, still = plane.control.verdict(deployment, candidate)
         degraded = plane.control.degraded(plane.control.read(deployment), rollout, said.at)
-        return verdict_view(deployment, rollout, said, degraded)
+        return verdict_view(deployment, rollout, said, still, degraded)
 
     return await plane.run(work)
 
 
-@_reading.get("/deployments/{deployment}/timeline", responses=_problem(404))
+@_reading.get("/deployments/{deployment}/timeline", responses=schemas.problems([404]))
 async def timeline(plane: Plane, deployment: str, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> TimelineView:
     """Every decision, newest first: who or which rule, why, from what evidence."""
 
@@ -184,7 +187,7 @@ async def timeline(plane: Plane, deployment: str, limit: Annotated[int, Query(ge
     return await plane.run(work)
 
 
-@_reading.get("/deployments/{deployment}/performance", responses=_problem(404))
+@_reading.get("/deployments/{deployment}/performance", responses=schemas.problems([404]))
 async def performance(
     plane: Plane,
     deployment: str,
@@ -202,7 +205,7 @@ async def performance(
     return await plane.run(work)
 
 
-@_reading.get("/predictions/{prediction_id}", responses=_problem(404))
+@_reading.get("/predictions/{prediction_id}", responses=schemas.problems([404]))
 async def prediction(plane: Plane, prediction_id: str) -> PredictionView:
     """One prediction with its features, shadows and outcomes. 404 for an id that was never issued here."""
     ref = verify(plane.keys(), prediction_id)
@@ -212,7 +215,7 @@ async def prediction(plane: Plane, prediction_id: str) -> PredictionView:
     return prediction_view(prediction_id, stored)
 
 
-@_reading.get("/ledger")
+@_reading.get("/ledger", responses=schemas.problems([404]))
 async def ledger(
     plane: Plane,
     settle_s: Annotated[float, Query(ge=0, le=60, allow_inf_nan=False)] = 0.0,
@@ -231,7 +234,7 @@ async def ledger(
     return await plane.run(work)
 
 
-@_operating.put("/traffic", responses=_problem(409, 412, 428))
+@_operating.put("/traffic", responses=schemas.problems([409, 412, 428]))
 async def traffic(
     plane: Plane,
     deployment: str,
@@ -248,12 +251,12 @@ async def traffic(
     )
 
 
-@_operating.post("/canary", status_code=201, responses=_problem(409))
+@_operating.post("/canary", status_code=201, responses=schemas.problems([409]))
 async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> DecisionView:
     """Start a rollout. The model is prepared and checked first, which may take a while; no request waits for it."""
-    await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan))
+    guardrails = body.terms()
+    await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan, guardrails))
     prepared = await plane.prepare(deployment, body.model)
-    guardrails = None if body.guardrails is None else tuple(one.guardrail() for one in body.guardrails)
     return await _decided(
         plane,
         lambda: plane.control.start_canary(
@@ -269,7 +272,7 @@ async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> De
     )
 
 
-@_operating.post("/shadows", status_code=201, responses=_problem(409))
+@_operating.post("/shadows", status_code=201)
 async def add_shadow(plane: Plane, deployment: str, body: ShadowRequest) -> DecisionView:
     """Let another model watch."""
     await plane.run(lambda: plane.control.read(deployment))
@@ -296,31 +299,31 @@ async def remove_shadow(plane: Plane, deployment: str, name: Name, reason: Reaso
     )
 
 
-@_operating.post("/promote", responses=_problem(409))
+@_operating.post("/promote", responses=schemas.problems([409]))
 async def promote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
     """Make a candidate stable, on the operator's word."""
     return await _signal(plane, deployment, Signal.PROMOTE, body)
 
 
-@_operating.post("/demote", responses=_problem(409))
+@_operating.post("/demote", responses=schemas.problems([409]))
 async def demote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
     """Take all traffic from a candidate, for good: only a new rollout brings it back."""
     return await _signal(plane, deployment, Signal.DEMOTE, body)
 
 
-@_operating.post("/pause", responses=_problem(409))
+@_operating.post("/pause", responses=schemas.problems([409]))
 async def pause(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
     """Hold a rollout where it is. The judge goes on and may still demote."""
     return await _signal(plane, deployment, Signal.PAUSE, body)
 
 
-@_operating.post("/resume", responses=_problem(409))
+@_operating.post("/resume", responses=schemas.problems([409]))
 async def resume(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
     """Let a rollout go on: back to its step, or to the next one where it waited for approval."""
     return await _signal(plane, deployment, Signal.RESUME, body)
 
 
-@_operating.post("/rollback", responses=_problem(409))
+@_operating.post("/rollback", responses=schemas.problems([409]))
 async def rollback(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
     """Return to the previous stable."""
     return await _decided(plane, lambda: plane.control.rollback(deployment, actor=PRINCIPAL, reason=_why(body.reason)))
@@ -332,15 +335,14 @@ async def livez() -> HealthView:
     return HealthView(status="ok")
 
 
-@_probing.get("/readyz", responses=_problem(503))
-async def readyz(plane: Plane, response: Response) -> HealthView:
+@_probing.get("/readyz", responses=schemas.problems([503]), response_model=HealthView)
+async def readyz(plane: Plane) -> HealthView | Response:
     """Ready to work, or why not."""
     reason = plane.unready()
-    response.status_code = 200 if reason is None else 503
-    return HealthView(status=reason or "ok")
+    return HealthView(status="ok") if reason is None else problems.not_ready(reason)
 
 
-@_probing.get("/metrics", response_class=Response)
+@_probing.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"example": _METRIC}}}})
 def metrics(plane: Plane) -> Response:
     """All processes of this host, as Prometheus reads them."""
     return plane.metrics()
@@ -386,7 +388,7 @@ async def _decided(plane: ControlPlane, work: Callable[[], Decision]) -> Decisio
 def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
-    verdicts = {candidate: plane.control.verdict(name, candidate)[1] for candidate in state.rollouts}
+    verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
     drift = declared is not None and declared != state.spec
     return deployment_view(state, plane.features(name), verdicts, drift=drift)
 

@@ -4,15 +4,18 @@ Shapes only. What a request means is :mod:`gateway.control`'s business; how a co
 :mod:`gateway.edge.control_views`'s.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
+from gateway.core.errors import Unmeasurable
+from gateway.core.metrics import FAMILIES, METRICS, default_guardrail, known
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
-Reason = Annotated[str, Field(max_length=500, examples=["the error page shows it"])]
+Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["the error page shows it"])]
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
 
 
@@ -28,27 +31,61 @@ class _View(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, from_attributes=True)
 
 
-class GuardrailRequest(_Request):
-    """How much worse this candidate may be on one metric. All figures are badness: higher is worse."""
+def _known(metric: str) -> str:
+    try:
+        return known(metric).name
+    except Unmeasurable:
+        families = ", ".join((*METRICS, *(f"{family}NAME" for family in FAMILIES)))
+        raise ValueError(f"There is no metric of that name; there are: {families}.") from None
 
-    metric: Annotated[str, Field(min_length=1, max_length=64, examples=["accuracy"])]
-    relative: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
-    absolute: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)] = 0.0
-    margin_relative: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
-    margin_absolute: Annotated[float, Field(gt=-1, lt=1, allow_inf_nan=False)] = 0.0
-    role: Role = Role.GUARDRAIL
+
+Metric = Annotated[str, Field(min_length=1, max_length=128, examples=["accuracy"]), AfterValidator(_known)]
+_Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+_Offset = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class GuardrailRequest(_Request):
+    """How much worse this candidate may be on one metric. What is left out is the metric's own default.
+
+    All figures are badness, the metric turned so that higher is worse: of accuracy, the share of wrong answers. So
+    the direction is the metric's own. Tolerated is ``relative`` times stable's plus ``absolute``.
+    """
+
+    metric: Metric
+    relative: _Factor | None = None
+    absolute: _Offset | None = None
+    margin_relative: _Factor | None = None
+    """As ``relative``, for promotion: the candidate must be shown to lie below it."""
+    margin_absolute: _Offset | None = None
+    role: Role | None = None
+    """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
+    """Judge and tell, but never act."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, said: object) -> object:
+        """A metric's name alone stands for a guardrail with all its defaults."""
+        return {"metric": said} if isinstance(said, str) else said
 
     def guardrail(self) -> Guardrail:
         """Translate into the core's value."""
-        return Guardrail(**self.model_dump())
+        return replace(default_guardrail(self.metric), **self.model_dump(exclude_none=True))
 
 
 class CanaryRequest(_Request):
     """Start a rollout."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model": "models:/flight-delay/7", "plan": "careful", "name": "canary"}]}
+        json_schema_extra={
+            "examples": [
+                {"model": "models:/flight-delay/7", "plan": "careful", "name": "canary"},
+                {
+                    "model": "models:/flight-delay/7",
+                    "guardrails": ["error_rate", {"metric": "accuracy", "absolute": 0.01, "margin_absolute": 0.03}],
+                },
+            ]
+        }
     )
 
     model: ModelUri
@@ -58,8 +95,15 @@ class CanaryRequest(_Request):
     name: Name = "canary"
     """What the candidate is called."""
     guardrails: Annotated[tuple[GuardrailRequest, ...], Field(min_length=1, max_length=32)] | None = None
-    """What it is held to instead of the deployment's own guardrails."""
+    """What it is held to instead of the deployment's own guardrails: metrics' names, or objects with figures. One that
+    cannot be measured here is refused with the reason."""
     reason: Reason = ""
+
+    def terms(self) -> tuple[Guardrail, ...] | None:
+        """Translate the guardrails into core values, None where they are the deployment's."""
+        if self.guardrails is None:
+            return None
+        return tuple(one.guardrail() for one in self.guardrails)
 
 
 class ShadowRequest(_Request):
@@ -145,6 +189,8 @@ class VerdictLine(_View):
     finding: str
     sentence: str
     at: float
+    still_needed: str | None = None
+    """When it would be decided at this pace; null when that cannot be said."""
 
 
 class VariantView(_View):
@@ -247,6 +293,18 @@ class GuardrailView(_View):
     sentence: str
 
 
+class StillNeededView(_View):
+    """What a verdict still needs, if evidence goes on growing as it has."""
+
+    towards: str
+    """``pass`` or ``fail``: the nearer end."""
+    observations: int
+    """So many more of the candidate's, in the metric that takes longest."""
+    seconds: float
+    """In so much data time."""
+    sentence: str
+
+
 class VerdictView(_View):
     """What the judge says about one candidate, and why."""
 
@@ -263,6 +321,8 @@ class VerdictView(_View):
     degraded_share: float
     """Share of this step's requests that are no evidence, since features were degraded; above 20 % nothing moves up."""
     paused_by: tuple[str, ...]
+    still_needed: StillNeededView | None
+    """Null when it is decided, or when nothing can be said yet."""
     guardrails: tuple[GuardrailView, ...]
 
 
@@ -380,13 +440,3 @@ class HealthView(_View):
     """``ok``, or why not."""
 
     status: str
-
-
-class ProblemView(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, str]] = []

@@ -6,8 +6,9 @@ from itertools import zip_longest
 from gateway.core.deployments import Inputs
 from gateway.core.events import Decision, PredictionRecord
 from gateway.core.features import FeaturePlan, Status
+from gateway.core.forecast import Outlook
 from gateway.core.judging import Verdict
-from gateway.core.rollout import ENDED, Rollout
+from gateway.core.rollout import OVER, Rollout
 from gateway.core.routing import STABLE, Part
 from gateway.core.state import DeploymentState
 from gateway.core.tables import cards_of, example_body, inputs_of
@@ -25,6 +26,7 @@ from gateway.edge.control_schemas import (
     PerformanceLine,
     PredictionView,
     StepView,
+    StillNeededView,
     VariantView,
     VerdictLine,
     VerdictView,
@@ -33,9 +35,9 @@ from gateway.ports import StoredPrediction, VariantPerformance
 
 
 def deployment_view(
-    state: DeploymentState, plan: FeaturePlan, verdicts: Mapping[str, Verdict], *, drift: bool
+    state: DeploymentState, plan: FeaturePlan, verdicts: Mapping[str, tuple[Verdict, Outlook | None]], *, drift: bool
 ) -> DeploymentView:
-    """Show a deployment; ``verdicts`` by candidate name."""
+    """Show a deployment; ``verdicts`` by candidate name, each with what it still needs, if that can be said."""
     taken = sum(rollout.weight for rollout in state.rollouts.values())
     stable = _variant(state.stable, "stable", weight=max(0.0, 1.0 - taken))
     candidates = [_candidate(rollout, verdicts.get(name)) for name, rollout in state.rollouts.items()]
@@ -53,7 +55,9 @@ def deployment_view(
     )
 
 
-def verdict_view(deployment: str, rollout: Rollout, verdict: Verdict, degraded: float) -> VerdictView:
+def verdict_view(
+    deployment: str, rollout: Rollout, verdict: Verdict, still: Outlook | None, degraded: float
+) -> VerdictView:
     """Show a verdict with each of its guardrails."""
     return VerdictView(
         deployment=deployment,
@@ -67,6 +71,7 @@ def verdict_view(deployment: str, rollout: Rollout, verdict: Verdict, degraded: 
         judge_version=verdict.version,
         degraded_share=degraded,
         paused_by=verdict.paused_by,
+        still_needed=None if still is None else StillNeededView.model_validate(still),
         guardrails=tuple(GuardrailView.model_validate(finding) for finding in verdict.findings),
     )
 
@@ -138,14 +143,19 @@ def prediction_view(prediction_id: str, stored: StoredPrediction) -> PredictionV
     )
 
 
-def _candidate(rollout: Rollout, verdict: Verdict | None) -> VariantView:
-    line = VerdictLine(finding=verdict.finding.value, sentence=verdict.sentence, at=verdict.at) if verdict else None
+def _candidate(rollout: Rollout, said: tuple[Verdict, Outlook | None] | None) -> VariantView:
+    line = _line(*said) if said else None
     part = Part(rollout.name, rollout.generation, rollout.model)
     shown = _variant(part, "candidate", weight=rollout.weight, shadow=rollout.shadow)
-    step = None if rollout.phase in ENDED else _step(rollout)
+    step = None if rollout.phase in OVER else _step(rollout)
     return shown.model_copy(
         update={"phase": rollout.phase.value, "step": step, "verdict": line, "reason": rollout.reason}
     )
+
+
+def _line(verdict: Verdict, still: Outlook | None) -> VerdictLine:
+    needed = None if still is None else still.sentence
+    return VerdictLine(finding=verdict.finding.value, sentence=verdict.sentence, at=verdict.at, still_needed=needed)
 
 
 def _variant(part: Part, role: str, *, weight: float = 0.0, shadow: float = 0.0) -> VariantView:

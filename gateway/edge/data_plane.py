@@ -154,8 +154,7 @@ def _probes(app: FastAPI, plane: DataPlane) -> None:
         """Say whether traffic is welcome: stable is loaded, and the worker is not on its way out."""
         reason = plane.ready()
         if reason is not None:
-            row = problems.Row(503, "not-ready", "Not ready for traffic")
-            return problems.problem(row, reason, headers={"Retry-After": "1"})
+            return problems.not_ready(reason)
         return _json({"status": "ready"})
 
     alive = schemas.gives(schemas.Alive, description="Yes")

@@ -57,6 +57,7 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.CandidateRunning: Row(409, "candidate-running", "The candidate is already running"),
     errors.CandidateLatched: Row(409, "candidate-latched", "The candidate was demoted"),
     errors.Unmeasurable: Row(422, "unmeasurable", "A guardrail cannot be measured"),
+    errors.NotReplayable: Row(409, "not-replayable", "The decision cannot be computed again"),
     errors.ModelUnusable: Row(422, "model-unusable", "The model cannot be used"),
     errors.PlanImpossible: Row(422, "plan-impossible", "The features cannot be read"),
     errors.SettingsError: Row(422, "settings-error", "The configuration does not make sense"),
@@ -78,6 +79,8 @@ PROTOCOL: dict[int, str] = {
 """``type`` of what is wrong with the HTTP around a request, by status code."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_OPEN = frozenset({"weights", "shadows"})
+"""Objects whose members are named by the caller: a pointer ends there, for it would repeat what was sent."""
 
 
 def row_of(error: GatewayError) -> Row:
@@ -86,22 +89,33 @@ def row_of(error: GatewayError) -> Row:
 
 
 def problem(
-    row: Row, detail: str, places: Sequence[Problem] = (), headers: Mapping[str, str] | None = None
+    row: Row,
+    detail: str,
+    places: Sequence[Problem] = (),
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, str] | None = None,
 ) -> Response:
-    """Write one problem as a response; ``places`` become its ``errors``."""
+    """Write one problem as a response; ``places`` become its ``errors``, ``members`` stand beside."""
     body: dict[str, object] = {"type": row.type, "title": row.title, "status": row.status, "detail": detail}
     if places:
         body["errors"] = [{"pointer": place.pointer, "detail": place.detail} for place in places[:MAX_LISTED]]
-    return Response(msgspec.json.encode(body), row.status, headers, MEDIA_TYPE)
+    return Response(msgspec.json.encode(body | dict(members or {})), row.status, headers, MEDIA_TYPE)
+
+
+def not_ready(reason: str) -> Response:
+    """Say on a probe why traffic should stay away."""
+    return problem(Row(503, "not-ready", "Not ready for traffic"), reason, headers={"Retry-After": "1"})
 
 
 def explain(error: GatewayError) -> Response:
     """Turn an error of ours into the response that says so, with ``Retry-After`` where trying again may help."""
-    headers = None
+    headers = members = None
     if isinstance(error, errors.Unserviceable):
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    if isinstance(error, errors.InvalidTransition):
+        members = {"phase": error.phase, "signal": error.signal}
     places = error.problems if isinstance(error, errors.InvalidBody) else ()
-    return problem(row_of(error), str(error), places, headers)
+    return problem(row_of(error), str(error), places, headers, members)
 
 
 def respond(error: Exception) -> Response:
@@ -116,16 +130,18 @@ def respond(error: Exception) -> Response:
 
 
 def pointer(location: Sequence[int | str]) -> str:
-    """Write a place as an RFC 6901 pointer, as deep as its names are plain: an odd name is the caller's own text.
+    """Write a place as an RFC 6901 pointer, as deep as its names are ours and not the caller's own text.
 
-    >>> pointer(["weights", "canary"]), pointer(["weights", "<script>", "x"])
-    ('/weights/canary', '/weights')
+    >>> pointer(["guardrails", 0, "metric"]), pointer(["weights", "canary"]), pointer(["<script>", "x"])
+    ('/guardrails/0/metric', '/weights', '')
     """
     steps: list[str] = []
     for step in map(str, location):
         if not _PLAIN.fullmatch(step):
             break
         steps.append(f"/{step}")
+        if step in _OPEN:
+            break
     return "".join(steps)
 
 
@@ -142,6 +158,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def shape(_: Request, error: RequestValidationError) -> Response:
+        if any(item["type"] == "json_invalid" for item in error.errors()):
+            return problem(Row(400, PROTOCOL[400], HTTPStatus(400).phrase), "The body is not JSON.")
         places = [_place(item["loc"], item["type"], item["msg"]) for item in error.errors()[:MAX_LISTED]]
         return problem(TABLE[errors.InvalidBody], "The request does not fit this route.", places)
 
@@ -155,4 +173,4 @@ def _place(location: Sequence[int | str], kind: str, message: str) -> Problem:
     if kind == "extra_forbidden":  # the last step is a name that the caller made up
         inside = inside[:-1]
         message = "A member is sent here that this route does not take."
-    return Problem(pointer(inside) if kind != "json_invalid" else "", message)
+    return Problem(pointer(inside), message.removeprefix("Value error, "))

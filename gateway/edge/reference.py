@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
@@ -30,11 +30,22 @@ def settings_page() -> str:
         "",
         "One `gateway.yaml`; every value can be overridden by `GATEWAY_...`, with `__` one level down. Durations are",
         "written `500ms`, `3s`, `5m`, `10h`, `1d` (a bare number is seconds), sizes `512KiB`, `8MiB`, shares `5%` or",
-        "`0.05`. A misspelt word is an error that names the right one. This page is `gateway reference settings`.",
+        "`0.05`. A misspelt word is an error that names the right one. `NAME` in a variable is the name in the file; a",
+        "list is set as a whole, as JSON. This page is `gateway reference settings`.",
     ]
-    for title, section in _sections(Settings, "The file", set()):
-        lines += ["", f"## {title}", "", *_sentence(section), "| setting | default | meaning |", "|---|---|---|"]
-        lines += [f"| `{name}` | {_default(field)} | {_cell(field)} |" for name, field in section.model_fields.items()]
+    for title, section, prefix in _sections(Settings, "The file", "GATEWAY_", set()):
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            *_sentence(section),
+            "| setting | variable | default | meaning |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| `{name}` | {_variable(prefix, name)} | {_default(field)} | {_cell(field)} |"
+            for name, field in section.model_fields.items()
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -45,8 +56,10 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "`GET /metrics` on the control plane: all processes of the host, those that have died included. HTTP requests",
-        "are counted by `http_requests_total` and timed by `http_request_duration_seconds` (handler, method, status).",
+        "`GET /metrics` on the control plane: all processes of the host, those that have died included. Units are",
+        "seconds, bytes and shares. prometheus-fastapi-instrumentator counts HTTP by route, probes left out:",
+        "`http_requests_total`, `http_request_duration_seconds`, `http_request_duration_highr_seconds` (finer buckets,",
+        "no labels), `http_request_size_bytes` and `http_response_size_bytes`. The rest is our own.",
         "This page is `gateway reference metrics`.",
         "",
         "| metric | kind | labels | meaning |",
@@ -57,15 +70,26 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sections(model: type[BaseModel], title: str, seen: set[type[BaseModel]]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """A section and those below it, each once, in the order in which they are first named."""
+def _sections(
+    model: type[BaseModel], title: str, prefix: str | None, seen: set[type[BaseModel]]
+) -> Iterator[tuple[str, type[BaseModel], str | None]]:
+    """A section and those below it, each once, in the order in which they are first named.
+
+    With each goes the beginning of its environment variables; None inside a list, which has none.
+    """
     if model in seen:
         return
     seen.add(model)
-    yield title, model
+    yield title, model, prefix
     for name, field in model.model_fields.items():
+        named = prefix is not None and get_origin(field.annotation) is dict
+        below = f"{prefix}{name.upper()}__NAME__" if named else None
         for inner in _models(field.annotation):
-            yield from _sections(inner, f"{name}: {inner.__name__.removesuffix('Settings').lower()}", seen)
+            yield from _sections(inner, f"{name}: {inner.__name__.removesuffix('Settings').lower()}", below, seen)
+
+
+def _variable(prefix: str | None, name: str) -> str:
+    return "-" if prefix is None else f"`{prefix}{name.upper()}`"
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type annotation

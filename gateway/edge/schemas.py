@@ -4,7 +4,7 @@ Documentation only. Bodies are checked by :mod:`gateway.core.inputs` and :mod:`g
 each deployment takes; a test holds the two together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import FastAPI
@@ -18,6 +18,13 @@ from gateway.edge.problems import MEDIA_TYPE, PROTOCOL
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Value = bool | int | float | Text | None
+_PROBLEM: dict[str, Any] = {
+    "type": "invalid-body",
+    "title": "The body does not fit",
+    "status": 422,
+    "detail": "The body does not fit.",
+    "errors": [{"pointer": "/entities/carrier", "detail": "Is missing."}],
+}
 _ID = "k1.fd.Wm3xQ0yXTl2fYw5o0dQ8Cg.8c1fTq2mR3sVbW4x"
 
 
@@ -132,7 +139,7 @@ class Rejected(_Said):
 class Received(_Said):
     """What became of the outcomes. Those accepted are on disk."""
 
-    accepted: int
+    accepted: int = Field(examples=[1])
     """How many were accepted."""
     rejected: list[Rejected]
     """The others."""
@@ -150,7 +157,7 @@ class Place(_Said):
 class ProblemDetails(BaseModel):
     """An error (RFC 9457)."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra={"examples": [_PROBLEM]})
 
     type: str = Field(examples=["invalid-body"])
     """A word for the kind of problem."""
@@ -162,6 +169,14 @@ class ProblemDetails(BaseModel):
     """What happened."""
     errors: list[Place] | None = None
     """For a bad body: each place."""
+    accepted: int | None = None
+    """Of ``POST /feedback``, when nothing was accepted: 0."""
+    rejected: list[Rejected] | None = None
+    """Of ``POST /feedback``, when nothing was accepted: why not."""
+    phase: str | None = None
+    """Of an operator's signal that cannot be: the phase in which the candidate is, ``none`` without one."""
+    signal: str | None = None
+    """Of an operator's signal that cannot be: that signal."""
 
 
 class Alive(_Said):
@@ -204,7 +219,14 @@ def gives(*models: type[BaseModel], description: str) -> dict[str, Any]:
 def problems(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
     """Describe error answers by status code."""
     content = {MEDIA_TYPE: {"schema": ref(ProblemDetails)}}
-    says = {500: "The model failed", 503: "Cannot answer now; see Retry-After", 504: "The deadline passed"}
+    says = {
+        409: "The change cannot be made",
+        412: "The deployment has moved on",
+        428: "A revision has to be named",
+        500: "The model failed",
+        503: "Cannot answer now; see Retry-After",
+        504: "The deadline passed",
+    }
     words = {status: says.get(status, PROTOCOL.get(status, "problem")) for status in statuses}
     return {status: {"description": word, "content": content} for status, word in words.items()}
 
@@ -214,8 +236,13 @@ def header(name: str, says: str, example: object, **schema: object) -> dict[str,
     return {"name": name, "in": "header", "description": says, "example": example, "schema": schema}
 
 
-def document(app: FastAPI, models: Sequence[type[BaseModel]] = _MODELS) -> None:
-    """Let the app's OpenAPI carry ``models`` as components, so that hand-decoded routes can point to them."""
+def document(
+    app: FastAPI, models: Sequence[type[BaseModel]] = _MODELS, examples: Mapping[str, Any] | None = None
+) -> None:
+    """Let the app's OpenAPI carry ``models`` as components, so that hand-decoded routes can point to them.
+
+    ``examples`` are put into the components of that name.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -229,7 +256,10 @@ def document(app: FastAPI, models: Sequence[type[BaseModel]] = _MODELS) -> None:
             _, schemas = models_json_schema(
                 [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
             )
-            written.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
+            components = written.setdefault("components", {}).setdefault("schemas", {})
+            components.update(schemas["$defs"])
+            for name, example in (examples or {}).items():
+                components[name]["examples"] = [example]
             app.openapi_schema = written
         return app.openapi_schema
 

@@ -79,6 +79,7 @@ def _deployment(glance: Glance, hours: float) -> str:
 def _variant(variant: VariantView) -> list[str]:
     step = variant.step
     verdict = variant.verdict
+    still = f'<br><span class="quiet">{escape(verdict.still_needed)}</span>' if verdict and verdict.still_needed else ""
     return [
         escape(variant.name),
         escape(f"{variant.model} {variant.model_version}"),
@@ -86,7 +87,7 @@ def _variant(variant: VariantView) -> list[str]:
         _percent(variant.shadow) if variant.shadow else "",
         f'<span class="{escape(variant.phase)}">{escape(variant.phase)}</span>' if variant.phase else "",
         f"{step.number} of {step.of}" if step else "",
-        f'<span class="{escape(verdict.finding)}">{escape(verdict.sentence)}</span>' if verdict else "",
+        f'<span class="{escape(verdict.finding)}">{escape(verdict.sentence)}</span>{still}' if verdict else "",
     ]
 
 

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -20,7 +21,7 @@ from gateway import compose
 from gateway.adapters.alerts import LogSink
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.events import Decision
-from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
+from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
 from gateway.edge.control_plane import ControlPlane, Spooled, create_app
 from gateway.edge.metrics import CONTENT_TYPE, ControlCollector, Exposition, instrument, multiprocess_folder
 from gateway.processes.channel import AgentEnd, socket_path
@@ -41,6 +42,8 @@ _DRAIN_EVERY_S = 0.05
 _STORE_AGAIN_S = 1.0
 _SWEEP_EVERY_S = 600.0
 _REAP_EVERY_S = 1.0
+_LOOKS_AT_ONCE = 100
+"""Deployments whose looks share a transaction: many enough to pay for it, few enough not to keep operators waiting."""
 _UNNAMED_MODEL_S = 3_600.0
 SOMETHING_LEFT = 3
 """Exit code: the drain timeout came before the spool was empty."""
@@ -103,9 +106,12 @@ class Agent:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        for table in find_on_disk(compose.tables_folder(self._settings)):
+        left = find_on_disk(compose.tables_folder(self._settings))
+        for table in left:
             self._plans.remember(table.features)
         await self._publisher.refresh()
+        self._publisher.compare(left)
+        await self._run(self._remember_the_time)
         await self._line.open()
         duties = {
             "beat": beat(self._beat_fd),
@@ -122,6 +128,12 @@ class Agent:
         await self._duties.stop()
         await self._line.close()
         await self._leave()
+
+    def _remember_the_time(self) -> None:
+        """Under replay nobody but the log knows how far data time had come before this process began."""
+        for name in self._publisher.states:
+            with contextlib.suppress(StoreUnavailable):  # workers serve; time goes on with the next request
+                self._clock.observe(self._parts.store.events.latest(name) or 0.0)
 
     async def _leave(self) -> None:
         """Empty the spool as far as the drain timeout allows, and say what remains."""
@@ -200,9 +212,20 @@ class Agent:
         if mark is None or (self._looked_at is not None and now - self._looked_at < self._settings.look_every):
             return
         self._looked_at = now
-        for name, state in list(self._publisher.states.items()):
-            if any(rollout.phase in JUDGED for rollout in state.rollouts.values()):
-                await self._run(lambda name=name: self._parts.control.look(name, mark, self._drainer.visible()))  # type: ignore[misc]
+        names = [
+            name
+            for name, state in self._publisher.states.items()
+            if any(rollout.phase in LOOKED_AT for rollout in state.rollouts.values())
+        ]
+        for first in range(0, len(names), _LOOKS_AT_ONCE):
+            some = names[first : first + _LOOKS_AT_ONCE]
+            await self._run(partial(self._look_at, some, mark))
+
+    def _look_at(self, names: Sequence[str], mark: float) -> None:
+        try:
+            self._parts.control.look_at_all(names, mark, self._drainer.visible())
+        except GatewayError as error:  # the drain goes on; the next look sees everything this one did not
+            log.error("look_failed", reason=str(error))  # noqa: TRY400 - the sentence says it all
 
     async def _reap(self) -> None:
         while True:

@@ -33,9 +33,10 @@ class Tables(msgspec.Struct, tag="tables", frozen=True):
 
 
 class Lease(msgspec.Struct, tag="lease", frozen=True):
-    """Agent to worker: candidates may take traffic until this machine time (seconds)."""
+    """Agent to worker: candidates may take traffic until machine time ``until``; data time has come to ``data_at``."""
 
     until: float
+    data_at: float = 0.0
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):

@@ -25,6 +25,7 @@ from gateway.settings import Settings, thaw
 
 _PR_SET_PDEATHSIG = 1
 _BEAT_EVERY_S = 0.25
+_LAST_ANSWERS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,20 @@ class _Server(uvicorn.Server):
         loop.add_signal_handler(signal.SIGTERM, self._leave)
         yield
         loop.remove_signal_handler(signal.SIGTERM)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, but give open connections one last answer that says so; then end as uvicorn does.
+
+        Closing at once would cut off requests that are on their way, which a client may not send twice.
+        """
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_ANSWERS_S):
+                while self.server_state.connections:  # noqa: ASYNC110 - uvicorn keeps a set, not an event
+                    await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
     def _leave(self) -> None:
         self.should_exit = True

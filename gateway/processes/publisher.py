@@ -17,7 +17,7 @@ from gateway.edge.control_plane import Run
 from gateway.ports import Clock, ControlState
 from gateway.processes.channel import Lease, Tables, ToWorker
 from gateway.processes.plans import Plans
-from gateway.processes.tables import leave_on_disk
+from gateway.processes.tables import leave_on_disk, take_from_disk
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Publisher:
 
     def greeting(self) -> Sequence[ToWorker]:
         """What a worker that has just called is told."""
-        return (Tables(tuple(self.tables.values())), Lease(self._lease))
+        return (Tables(tuple(self.tables.values())), self._word())
 
     async def refresh(self) -> bool:
         """Read control state, push what has changed, renew the lease. Says whether any document has changed."""
@@ -66,8 +66,24 @@ class Publisher:
         self.states = {state.deployment: state for state in states}
         await self._publish()
         self._lease = started + LEASE_S
-        self._send(Lease(self._lease))
+        self._send(self._word())
         return changed
+
+    def compare(self, left: Sequence[RoutingTable]) -> None:
+        """Take away tables on disk that this store never wrote: they are ahead of it, so it is another store's state.
+
+        Workers that already hold such a table go on with it, since they never step back, until they are restarted.
+        """
+        if self.trouble is not None:
+            return
+        for table in left:
+            state = self.states.get(table.deployment)
+            if state is None or state.revision < table.revision:
+                log.error("table_ahead_of_store", deployment=table.deployment, revision=table.revision)
+                take_from_disk(self._folder, table)
+
+    def _word(self) -> Lease:
+        return Lease(self._lease, self._clock.data())
 
     async def _publish(self) -> None:
         drawn = [table for state in self.states.values() if (table := self._draw(state)) is not None]

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from gateway.core.deployments import ModelCard
-from gateway.core.errors import UnknownDeployment
+from gateway.core.errors import NoModelReady, UnknownDeployment
 from gateway.core.routing import Part, RoutingTable
 from gateway.ports import Clock
 
@@ -39,9 +39,11 @@ class Loaded(Protocol):
 class TableBook:
     """The Routing port of a worker. Everything here happens on the event loop; nothing waits."""
 
-    def __init__(self, clock: Clock, runner: Loaded) -> None:
+    def __init__(self, clock: Clock, runner: Loaded, declared: Iterable[str] = ()) -> None:
+        """``declared`` are the deployments that the configuration names, in force already or not."""
         self._clock = clock
         self._runner = runner
+        self._declared = frozenset(declared)
         self._in_force: dict[str, RoutingTable] = {}
         self._waiting: dict[str, RoutingTable] = {}
         self._by_tag: dict[str, RoutingTable] = {}
@@ -49,11 +51,16 @@ class TableBook:
         self._lease = float("-inf")
 
     def table(self, deployment: str | None) -> RoutingTable:
-        """The table in force for a deployment (None: the default one). Raises UnknownDeployment."""
+        """The table in force for a deployment (None: the default one).
+
+        Raises NoModelReady for one that is declared and has no table yet, UnknownDeployment for any other.
+        """
         table = self._default if deployment is None else self._in_force.get(deployment)
-        if table is None:
-            raise UnknownDeployment
-        return table
+        if table is not None:
+            return table
+        if deployment in self._declared or (deployment is None and self._declared):
+            raise NoModelReady(deployment or "the default deployment")
+        raise UnknownDeployment
 
     def table_by_tag(self, tag: str) -> RoutingTable | None:
         """The table whose deployment an id's tag stands for."""
@@ -120,10 +127,13 @@ class TableBook:
         return frozenset(shadow.part.name for table in self._in_force.values() for shadow in table.shadows)
 
     def _find_default(self) -> RoutingTable | None:
+        """The one marked; else the only one there is, unless others are declared and only not in force yet."""
         tables = list(self._in_force.values())
-        if len(tables) == 1:
-            return tables[0]
-        return next((table for table in tables if table.rules.default), None)
+        marked = next((table for table in tables if table.rules.default), None)
+        if marked is not None or len(self._declared) > 1:
+            return marked
+        own = [table for table in tables if table.deployment in self._declared] or tables
+        return own[0] if len(own) == 1 else None
 
 
 def _says_more(table: RoutingTable, known: RoutingTable) -> bool:
@@ -140,6 +150,11 @@ def leave_on_disk(folder: Path, table: RoutingTable) -> None:
         file.flush()
         os.fsync(file.fileno())
     hidden.rename(folder / f"{table.deployment}.json")
+
+
+def take_from_disk(folder: Path, table: RoutingTable) -> None:
+    """Remove a table that no worker may start from any more."""
+    (folder / f"{table.deployment}.json").unlink(missing_ok=True)
 
 
 def find_on_disk(folder: Path) -> list[RoutingTable]:

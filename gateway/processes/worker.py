@@ -43,7 +43,7 @@ class Worker:
         self._beat_fd = beat_fd
         self._clock = open_clock(settings.clock)
         self._runner = PoolRunner()
-        self._book = TableBook(self._clock, self._runner)
+        self._book = TableBook(self._clock, self._runner, settings.deployments)
         self._loader = Loader(self._book, compose.cache(settings), self._runner, self._clock, self._changed)
         hello = Hello(os.getpid(), index)
         self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
@@ -127,6 +127,7 @@ class Worker:
             self._loader.wake()
         elif isinstance(message, Lease):
             self._book.extend_lease(message.until)
+            self._clock.observe(message.data_at)
 
     def _changed(self) -> None:
         self._runner.watch(self._book.watching())

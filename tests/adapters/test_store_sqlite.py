@@ -117,10 +117,37 @@ def test_a_store_of_a_later_gateway_is_refused(tmp_path: Path) -> None:
         assert [row[0] for row in connection.execute("SELECT name FROM schema_files ORDER BY number")] == [
             "0001_events.sql",
             "0002_control.sql",
+            "0003_looks.sql",
         ]
         connection.execute("INSERT INTO schema_files VALUES (9000, '9000_future.sql')")
     with pytest.raises(SettingsError, match="9000_future"):
         open_store(url)
+
+
+def test_a_reader_sees_the_store_beside_its_writer_and_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/store.db"
+    writer = open_store(url)
+    reader = open_store(url, read_only=True)
+    writer.events.append("s", [(0, prediction())], 10)
+    assert reader.events.cursors() == {"s": 10}
+    with pytest.raises(StoreUnavailable):
+        reader.events.append("s", [], 20)
+    reader.close()
+    writer.close()
+    with closing(reader := open_store(url, read_only=True)):
+        assert reader.events.cursors() == {"s": 10}
+
+
+def test_a_reader_makes_no_store_and_waits_for_one_to_be_brought_up_to_date(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/store.db"
+    with pytest.raises(StoreUnavailable, match="There is no store"):
+        open_store(url, read_only=True)
+    assert not any(tmp_path.iterdir())
+    open_store(url).close()
+    with closing(apsw.Connection(str(tmp_path / "store.db"))) as connection:
+        connection.execute("DELETE FROM schema_files WHERE number = 3")
+    with pytest.raises(SettingsError, match="an earlier gateway"):
+        open_store(url, read_only=True)
 
 
 def test_threads_take_turns(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from gateway.core.deployments import (
 )
 from gateway.core.errors import RevisionConflict
 from gateway.core.events import Decision
+from gateway.core.looks import Look, Opening
 from gateway.core.rollout import Phase, Rollout
 from gateway.core.routing import Part, Shadow
 from gateway.core.state import DeploymentState
@@ -114,8 +115,53 @@ def test_a_timeline_is_newest_first_and_keeps_its_evidence(control: ControlState
 def test_what_a_judge_remembers_belongs_to_its_generation_and_moves_no_revision(control: ControlState) -> None:
     control.write(STATE, 0, [])
     assert control.judge_state("flight-delay", "g2") is None
-    control.save_judge_state("flight-delay", "g2", b"\x00one")
-    control.save_judge_state("flight-delay", "g2", b"\x00two")
+    control.save_look("flight-delay", "g2", b"\x00one", Look(1.0))
+    control.save_look("flight-delay", "g2", b"\x00two", Look(1.0))
     assert control.judge_state("flight-delay", "g2") == b"\x00two"
     assert control.judge_state("flight-delay", "g3") is None
     assert control.read("flight-delay") == STATE
+
+
+def test_looks_are_kept_with_what_the_judge_remembers_and_come_back_in_order(control: ControlState) -> None:
+    opening = Opening("flight-delay", "g2", "g1", 5.5, "1", STATE.rollouts["canary"])
+    control.save_look("flight-delay", "g2", b"one", Look(10.25, {"w-p000000": 12, "w-o000000": 7}), opening)
+    control.save_look("flight-delay", "g3", b"other", Look(10.5, {"w-p000000": 13}), replace(opening, generation="g3"))
+    control.save_look("flight-delay", "g2", b"two", Look(11.0, {"w-p000000": 2**40}))
+    control.save_look("flight-delay", "g2", b"three", Look(12.0))
+    assert control.looks("flight-delay", "g2") == [
+        Look(10.25, {"w-p000000": 12, "w-o000000": 7}),
+        Look(11.0, {"w-p000000": 2**40}),
+        Look(12.0),
+    ]
+    assert control.judge_state("flight-delay", "g2") == b"three"
+    assert control.looks("flight-delay", "g3") == [Look(10.5, {"w-p000000": 13})]
+    assert control.opening("flight-delay", "g2") == opening
+    assert control.openings("flight-delay") == [opening, replace(opening, generation="g3")]
+    assert (control.opening("flight-delay", "g9"), control.openings("churn")) == (None, [])
+
+
+def test_looks_of_a_generation_whose_opening_nobody_kept_are_not_kept(control: ControlState) -> None:
+    control.save_look("flight-delay", "g2", b"one", Look(10.0, {"w-p000000": 12}))
+    assert control.judge_state("flight-delay", "g2") == b"one"
+    assert control.looks("flight-delay", "g2") == []
+
+
+def test_what_is_written_together_holds_as_a_whole_or_not_at_all(control: ControlState) -> None:
+    opening = Opening("flight-delay", "g2", "g1", 5.5, "1", STATE.rollouts["canary"])
+    with control.together():
+        control.write(STATE, 0, [decision(1)])
+        control.save_look("flight-delay", "g2", b"one", Look(10.0, {"w-p000000": 12}), opening)
+        assert control.judge_state("flight-delay", "g2") == b"one"
+    assert control.read("flight-delay") == STATE
+
+    def fail() -> None:
+        with control.together():
+            control.save_look("flight-delay", "g2", b"two", Look(11.0, {"w-p000000": 13}))
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        fail()
+    assert control.judge_state("flight-delay", "g2") == b"one"
+    assert control.looks("flight-delay", "g2") == [Look(10.0, {"w-p000000": 12})]
+    control.save_look("flight-delay", "g2", b"three", Look(12.0))
+    assert control.judge_state("flight-delay", "g2") == b"three"

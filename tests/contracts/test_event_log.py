@@ -1,5 +1,6 @@
 """What every event log promises: each record once, the right joins, exact books, looks that can be made again."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -229,6 +230,17 @@ def test_the_books_know_corrections_from_repetitions(
     }
 
 
+def test_a_flood_of_outcomes_on_one_prediction_holds_nobody_up(log: EventLog) -> None:
+    flood = [outcome(value=n // 10 % 2, observed_at=T0 + n % 7) for n in range(10_000)]
+    began = time.monotonic()
+    append(log, prediction("b1"))
+    for start in (0, 5_000):
+        append(log, *flood[start : start + 5_000], spool="w-o000000")
+    books = log.books().outcomes
+    assert time.monotonic() - began < 5.0
+    assert (books["accepted"], books["joined"], books["corrected"] + books["duplicate"]) == (10_000, 1, 9_999)
+
+
 def test_an_outcome_whose_prediction_never_came_expires_and_joins_nothing_later(log: EventLog) -> None:
     append(log, outcome("b1", 1, T0), outcome("b1", 0, T0 + 1), outcome("b2", 1, T0 + 5), spool="w-o000000")
     assert log.expire_outcomes(T0 + 1) == 0
@@ -316,6 +328,13 @@ def test_performance_counts_each_variants_answers_by_the_arm_that_was_drawn(log:
     ]
 
 
+def test_the_log_knows_how_far_data_time_has_come(log: EventLog) -> None:
+    assert log.latest(DEPLOYMENT) is None
+    append(log, prediction("b1", T0 + 7), prediction("b2", T0), outcome("b2", 1))
+    assert log.latest(DEPLOYMENT) == T0 + 7
+    assert log.latest("another") is None
+
+
 def test_a_label_that_is_no_bit_is_counted_and_not_scored(log: EventLog) -> None:
     append(log, prediction("b1", label="late", score=None), outcome("b1", "late"))
     append(log, prediction("b2", label="late", score=0.9), outcome("b2", "early"))
@@ -381,3 +400,26 @@ def test_a_batch_that_is_delivered_again_changes_nothing(log: EventLog) -> None:
     assert log.books() == books
     assert log.evidence(DEPLOYMENT, "g-canary", everything(log)) == evidence
     assert log.cursors() == {"w-p000000": 300}
+
+
+# What plans are made from
+
+
+def test_the_newest_requests_are_served_oldest_first_with_their_labels_and_keys(log: EventLog) -> None:
+    records = [prediction(f"b{n}", T0 + n, key_hash=f"k{n % 2}", epoch=n // 3) for n in range(6)]
+    append(log, *records[::-1], prediction("b4", T0 + 9))
+    append(log, outcome("b4", 0, T0 + 70), outcome("b4", 1, T0 + 90), outcome("b5", "x", T0 + 99, metric="why"))
+    rows = log.served(DEPLOYMENT, 3)
+    assert [row.row.position.at for row in rows] == [T0 + 3, T0 + 4, T0 + 5]
+    assert [(row.epoch, row.key_hash) for row in rows] == [(1, "k1"), (1, "k0"), (1, "k1")]
+    assert [row.label_delay_s for row in rows] == [None, 66.0, None]
+    assert [row.row.outcomes for row in rows] == [{}, {"label": 1}, {"why": "x"}]
+    assert {(row.generation, row.row.label, row.row.score, row.row.failed) for row in rows} == {
+        ("g-stable", 1, 0.75, False)
+    }
+
+
+@pytest.mark.parametrize("record", [prediction(randomised=False), prediction(degraded=True), prediction(tag="another")])
+def test_what_is_no_evidence_is_nothing_to_plan_with(log: EventLog, record: Event) -> None:
+    append(log, record)
+    assert log.served(DEPLOYMENT, 10) == []

@@ -173,18 +173,19 @@ def test_an_alias_is_pinned_to_the_version_it_points_at_now(registry: Registry) 
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
-        ("models:/delay/9", "9"),
-        ("models:/delay@nobody", "has no alias nobody; it has: champion"),
-        ("models:/unheard-of/1", "unheard-of"),
-        ("models:/unheard-of/latest", "no model unheard-of"),
+        ("models:/delay/9", "no such version|could not deliver"),
+        ("models:/delay@nobody", "has no such alias; it has: champion"),
+        ("models:/unheard-of/1", "no model of that name|could not deliver"),
+        ("models:/unheard-of/latest", "no model of that name"),
         ("models:/delay/Production", "an alias is written models:/NAME@ALIAS"),
         ("runs:/0123/model", "models:/NAME/VERSION"),
-        ("models:/../1", r"\.\."),
+        ("models:/../1", "no model|could not deliver"),
     ],
 )
 def test_a_model_that_is_not_there_is_refused_with_a_hint(registry: Registry, uri: str, says: str) -> None:
-    with pytest.raises(ModelUnusable, match=says):
+    with pytest.raises(ModelUnusable, match=says) as refused:
         registry.store.resolve(uri)
+    assert not {"nobody", "unheard-of", "Production", "0123"} & set(str(refused.value).replace("/", " ").split())
 
 
 def test_the_card_says_what_the_model_takes_and_gives(registry: Registry, cache: ModelCache) -> None:

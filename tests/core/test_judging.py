@@ -285,7 +285,7 @@ def test_too_few_labels_or_unequal_ones_keep_a_candidate_from_passing() -> None:
     uneven = some_labels(lambda one: not one.candidate or one.position.offset % 10 > 0)
     said = judged(seen(case(ACCURACY), uneven, every=500))
     assert about("accuracy", said).finding is not Finding.PASS
-    assert said.paused_by == ("label_ratio",)
+    assert said.paused_by == ("label_ratio", "label_ratio:1")
 
 
 def test_labels_that_fail_to_come_while_the_share_is_small_are_not_taken_for_stables() -> None:
@@ -334,7 +334,7 @@ def test_what_cannot_be_judged_is_refused_when_the_case_is_opened(
 def test_a_look_at_ten_thousand_rows_takes_a_fraction_of_a_second() -> None:
     state = case(ERRORS, ACCURACY, default_guardrail("recall"))
     rows = traffic(10_000, wrong=(0.1, 0.1))
-    began = time.perf_counter()
+    began = time.process_time()
     state = look(state, health=rows, mature=rows, pairs=[], at=START)
-    assert time.perf_counter() - began < 0.5  # about 0.03 on an idle core
+    assert time.process_time() - began < 0.5  # about 0.03 on an idle core
     assert len(msgspec.json.encode(state)) < 3 * 4_096

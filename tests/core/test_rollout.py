@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.deployments import Field, ModelCard, Plan, Step, Task, Type
 from gateway.core.errors import InvalidTransition
-from gateway.core.rollout import ENDED, TRANSITIONS, Phase, Rollout, Signal, Terms, begin, diagram, renew, send
+from gateway.core.rollout import OVER, TRANSITIONS, Phase, Rollout, Signal, Terms, begin, diagram, renew, send
 
 MODEL = ModelCard("flights", "2", "models:/flights/2", "d2", "joblib", "m", (Field("x", Type.NUMBER),), Task.BINARY)
 STEPS = (Step(shadow=1.0), Step(weight=0.05), Step(weight=0.5, approval=True), Step(weight=0.9))
@@ -31,6 +31,7 @@ IN_PHASE = {
     Phase.WAITING: walked(Signal.READY, Signal.AWAIT),
     Phase.PAUSED: walked(Signal.READY, Signal.PAUSE),
     Phase.PROMOTED: walked(Signal.READY, Signal.PROMOTE),
+    Phase.WATCHED: walked(Signal.READY, Signal.PROMOTE, Signal.WATCH),
     Phase.DEMOTED: walked(Signal.READY, Signal.DEMOTE),
 }
 ALLOWED = {
@@ -38,7 +39,8 @@ ALLOWED = {
     Phase.RUNNING: {Signal.ADVANCE, Signal.AWAIT, Signal.PAUSE, Signal.RENEW, Signal.PROMOTE, Signal.DEMOTE},
     Phase.WAITING: {Signal.RESUME, Signal.PAUSE, Signal.RENEW, Signal.PROMOTE, Signal.DEMOTE},
     Phase.PAUSED: {Signal.RESUME, Signal.RENEW, Signal.PROMOTE, Signal.DEMOTE},
-    Phase.PROMOTED: set(),
+    Phase.PROMOTED: {Signal.WATCH},
+    Phase.WATCHED: {Signal.PROMOTE, Signal.DEMOTE},
     Phase.DEMOTED: set(),
 }
 
@@ -112,7 +114,7 @@ def test_no_walk_gives_traffic_to_a_generation_that_was_demoted(signals: list[Si
             continue
         demoted = demoted or rollout.phase is Phase.DEMOTED
         assert not (demoted and (rollout.weight > 0.0 or rollout.shadow > 0.0 or rollout.phase is not Phase.DEMOTED))
-        assert not (rollout.phase in ENDED and rollout.weight > 0.0)
+        assert not (rollout.phase in OVER and rollout.weight > 0.0)
 
 
 def test_the_diagram_draws_every_transition() -> None:

@@ -24,7 +24,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from gateway.adapters.models.joblib_folder import save
-from gateway.core.deployments import Field, Type
+from gateway.core.deployments import Field, Task, Type
+from tests.e2e.deadly import Deadly
 
 DEPLOYMENT = "churn"
 INPUTS = (Field("age", Type.NUMBER, example=40.0), Field("visits", Type.NUMBER, example=3.0))
@@ -174,6 +175,11 @@ def train_fragile(folder: Path, version: str) -> None:
     columns = ColumnTransformer([("visits", OneHotEncoder(handle_unknown="error"), [1])], remainder="passthrough")
     model = Pipeline([("columns", columns), ("answer", LogisticRegression(max_iter=1_000))])
     save(folder, DEPLOYMENT, version, model.fit(rows[seen], truth[seen]), inputs=INPUTS)
+
+
+def train_deadly(folder: Path, version: str) -> None:
+    """Write a model that kills the worker it runs in when it meets more than five visits."""
+    save(folder, DEPLOYMENT, version, Deadly(), task=Task.BINARY, classes=(0, 1), inputs=INPUTS)
 
 
 def _people(seed: int) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]":

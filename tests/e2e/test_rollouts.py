@@ -1,12 +1,14 @@
 """Rollouts end to end: a good candidate is promoted and a bad one demoted, by the evidence and nobody's hand."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, train_fragile, until
+from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, train_deadly, train_fragile, until
 
 PLANS = {
     "two steps": [{"shadow": 1.0, "events": 20}, {"weight": 0.5, "events": 50}],
@@ -26,6 +28,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     train(models, "2")
     train(models, "3", right=False)
     train_fragile(models, "4")
+    train_deadly(models, "5")
     gateway = Gateway(folder, simple_config(folder, deployment={"plans": PLANS, "guardrails": GUARDRAILS}))
     try:
         yield gateway.start()
@@ -96,6 +99,26 @@ def test_a_candidate_that_raises_is_demoted_and_no_caller_notices(gateway: Gatew
     failed = {'{deployment="churn",variant="canary",version="4"}': 1.0}
     assert gateway.sample("gateway_variant_failures_total").keys() == failed.keys()
     assert sum(gateway.sample("gateway_fallbacks_total").values()) > 0
+
+
+def test_a_candidate_that_kills_its_worker_is_charged_with_it_and_demoted(gateway: Gateway) -> None:
+    start(gateway, "5", "half")
+    until(lambda: "canary" in {gateway.predict(visits=1.0)["variant"] for _ in range(20)})
+    gateway.ledger()
+    random = Random(4)
+
+    def is_demoted() -> bool:
+        with suppress(httpx.TransportError):  # the worker that died takes its callers along
+            live(gateway, random)
+        return (gateway.variant("canary") or {}).get("phase") == "demoted"
+
+    until(is_demoted, 30.0)
+    [last, *_] = timeline(gateway)
+    assert (last["action"], last["actor"]) == ("demote", "judge")
+    assert "error_rate" in last["reason"]
+    assert gateway.ledger()["predictions"]["crashed"] > 0
+    until(gateway.is_ready, 15.0)
+    assert gateway.predict(visits=9.0)["variant"] == "stable"
 
 
 def test_a_model_that_is_not_there_and_a_name_that_runs_are_refused(gateway: Gateway) -> None:

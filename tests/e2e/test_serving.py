@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def load(gateway: Gateway, threads: int = 4) -> Iterator[dict[str, list[Any]]]:
                         seen["told"].append(prediction_id)
             except httpx.TransportError as error:
                 seen["failed"].append(type(error).__name__)
+                stop.wait(0.05)
 
     running = [threading.Thread(target=run) for _ in range(threads)]
     for thread in running:
@@ -62,6 +64,17 @@ def load(gateway: Gateway, threads: int = 4) -> Iterator[dict[str, list[Any]]]:
         stop.set()
         for thread in running:
             thread.join()
+
+
+def replaced(gateway: Gateway, old: int) -> bool:
+    """Whether both workers are on the line and none of them is ``old``."""
+    workers = gateway.children("worker")
+    return old not in workers and len(workers) == 2 and gateway.sample("gateway_workers") == {"": 2.0}
+
+
+def more(items: list[Any], than: int) -> bool:
+    """Whether there are more items than that."""
+    return len(items) > than
 
 
 def stored(gateway: Gateway, prediction_ids: list[str]) -> list[dict[str, Any]]:
@@ -103,8 +116,7 @@ def test_a_killed_worker_loses_nothing_that_was_acknowledged_and_comes_back(gate
     with load(gateway) as seen:
         until(lambda: len(seen["told"]) > 50)
         os.kill(victim, signal.SIGKILL)
-        until(lambda: len(gateway.children("worker")) == 2 and victim not in gateway.children("worker"), 5.0)
-        until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 15.0)
+        until(partial(replaced, gateway, victim), 15.0)
     assert len(seen["failed"]) <= 4  # at most what the victim had under way
     assert seen["refused"] == []
     ledger = gateway.ledger()
@@ -114,6 +126,16 @@ def test_a_killed_worker_loses_nothing_that_was_acknowledged_and_comes_back(gate
     assert all(record["outcomes"] for record in records)
     assert len(stored(gateway, seen["acknowledged"])) == len(seen["acknowledged"])
     assert sum(gateway.sample("gateway_predictions_total").values()) >= counted + len(seen["acknowledged"])
+
+
+def test_workers_are_replaced_one_by_one_and_no_request_fails(gateway: Gateway) -> None:
+    with load(gateway) as seen:
+        for old in gateway.children("worker"):
+            before = len(seen["told"])
+            os.kill(old, signal.SIGTERM)
+            until(partial(replaced, gateway, old), 15.0)
+            until(partial(more, seen["told"], before + 20))
+    assert (seen["failed"], seen["refused"]) == ([], [])
 
 
 def test_without_its_agent_a_worker_serves_stable_and_the_canary_stops_within_its_lease(gateway: Gateway) -> None:
@@ -161,7 +183,9 @@ def test_a_gateway_that_is_asked_to_end_loses_nothing(gateway: Gateway) -> None:
     assert all(record["outcomes"] for record in stored(gateway, seen["told"]))
 
 
-def test_workers_start_and_serve_stable_while_the_store_is_out_of_reach(gateway: Gateway) -> None:
+def test_workers_serve_stable_without_a_store_and_die_with_their_supervisor(
+    gateway: Gateway,
+) -> None:
     if gateway.process is not None and gateway.process.poll() is None:
         gateway.stop()
     alone = Gateway(gateway.folder, {**gateway.config, "store": "sqlite:/proc/nowhere/store.db", "workers": 1})
@@ -169,6 +193,10 @@ def test_workers_start_and_serve_stable_while_the_store_is_out_of_reach(gateway:
         alone.start()
         assert alone.predict()["variant"] == "stable"
         until(lambda: "agent_cannot_start" in alone.log)
+        [worker] = alone.children("worker")
+        assert alone.process is not None
+        alone.process.kill()  # and nothing is left behind on the port
+        until(lambda: not Path(f"/proc/{worker}").exists(), 5.0)
     finally:
         alone.close()
 

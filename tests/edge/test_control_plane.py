@@ -5,17 +5,22 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 from fastapi import FastAPI, Response
 
+from gateway.core.deployments import Role
 from gateway.core.errors import ModelUnusable
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys, mint
 from gateway.core.inputs import lay_out, read_body
+from gateway.core.metrics import default_guardrail
 from gateway.core.tables import table_of
+from gateway.edge import control_schemas
+from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import MAX_BODY
 from gateway.edge.control_plane import ControlPlane, Prepared, Spooled, create_app
 from gateway.edge.trend import WEEK_S
@@ -151,7 +156,9 @@ async def test_a_canary_is_prepared_and_started(house: House, client: httpx.Asyn
         ({"model": "models:/flights/2", "plan": "heroic"}, "invalid-body", "/plan"),
         ({"model": "models:/flights/2"}, "invalid-body", "/plan"),
         ({"model": "m", "plan": "quick", "name": "No Good"}, "invalid-body", "/name"),
-        ({"model": "m", "plan": "quick", "guardrails": [{"metric": "charm"}]}, "unmeasurable", None),
+        ({"model": "m", "plan": "quick", "guardrails": []}, "invalid-body", "/guardrails"),
+        ({"model": "m", "plan": "quick", "guardrails": [{"metric": "charm"}]}, "invalid-body", "/guardrails/0/metric"),
+        ({"model": "m", "plan": "quick", "guardrails": ["charm"]}, "invalid-body", "/guardrails/0/metric"),
         ({"model": "m", "plan": "quick", "evil": 1}, "invalid-body", ""),
         ({"model": "\ud800", "plan": "quick"}, "invalid-body", "/model"),
     ],
@@ -243,9 +250,27 @@ async def test_an_impossible_signal_is_409_and_names_phase_and_signal(house: Hou
     house.start()
     await client.post(f"{HERE}/demote")
     said = problem(await client.post(f"{HERE}/resume"), 409, "invalid-transition")
+    assert (said["phase"], said["signal"]) == ("demoted", "resume")
     assert "demoted" in said["detail"]
     assert "resume" in said["detail"]
-    problem(await client.post(f"{HERE}/rollback"), 409, "invalid-transition")
+    said = problem(await client.post(f"{HERE}/rollback"), 409, "invalid-transition")
+    assert (said["phase"], said["signal"]) == ("none", "rollback")
+
+
+@pytest.mark.parametrize("signal", ["promote", "demote", "pause", "resume", "rollback"])
+async def test_a_signal_to_nobody_is_409_and_to_somebody_unknown_422(client: httpx.AsyncClient, signal: str) -> None:
+    said = problem(await client.post(f"{HERE}/{signal}"), 409, "invalid-transition")
+    assert (said["phase"], said["signal"]) == ("none", signal)
+    if signal != "rollback":
+        problem(await client.post(f"{HERE}/{signal}", json={"candidate": "ann"}), 422, "unknown-variant")
+
+
+async def test_figures_a_guardrail_leaves_out_are_the_metrics_own(house: House, client: httpx.AsyncClient) -> None:
+    guardrails = [{"metric": "error_rate"}, {"metric": "accuracy", "absolute": 0.1, "role": "signal"}]
+    body = {"model": "models:/flights/2", "plan": "quick", "guardrails": guardrails}
+    assert (await client.post(f"{HERE}/canary", json=body)).status_code == 201
+    declared = (default_guardrail("error_rate"), replace(default_guardrail("accuracy"), absolute=0.1, role=Role.SIGNAL))
+    assert house.rollout().terms.guardrails == declared
 
 
 async def test_shadows_come_and_go(house: House, client: httpx.AsyncClient) -> None:
@@ -322,7 +347,8 @@ async def test_probes_say_alive_and_ready_or_why_not(desk: Desk, client: httpx.A
     assert (await client.get("/readyz")).status_code == 200
     desk.unready = "the store cannot be reached"
     response = await client.get("/readyz")
-    assert (response.status_code, response.json()["status"]) == (503, "the store cannot be reached")
+    assert problem(response, 503, "not-ready")["detail"] == "the store cannot be reached"
+    assert response.headers["retry-after"] == "1"
     assert (await client.get("/metrics")).text == "up 1\n"
 
 
@@ -384,18 +410,48 @@ async def test_a_large_body_is_413_announced_or_not(client: httpx.AsyncClient) -
         problem(response, 413, "body-too-large")
 
 
-@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b'"text"', b"[" * 5_000])
-async def test_what_is_no_json_object_is_4xx_problem_details(client: httpx.AsyncClient, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"{", 400), (b"[1]", 422), (b"\xff", 400), (b'"text"', 422), (b"[" * 5_000, 400)]
+)
+async def test_what_is_no_json_is_400_and_what_is_no_object_422(
+    client: httpx.AsyncClient, content: bytes, status: int
+) -> None:
     headers = {"Content-Type": "application/json"}
     response = await client.post(f"{HERE}/canary", content=content, headers=headers)
-    assert response.status_code in {400, 422}
-    assert response.headers["content-type"] == "application/problem+json"
+    problem(response, status, {400: "malformed-request", 422: "invalid-body"}[status])
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"]
+)
+async def test_a_body_that_is_not_said_to_be_json_is_415(client: httpx.AsyncClient, kind: str) -> None:
+    response = await client.post(f"{HERE}/demote", content=b"{}", headers={"Content-Type": kind})
+    problem(response, 415, "unsupported-media-type")
+
+
+async def test_a_pointer_never_repeats_a_name_that_the_caller_made_up(client: httpx.AsyncClient) -> None:
+    headers = {"If-Match": '"1"'}
+    response = await client.put(f"{HERE}/traffic", json={"weights": {"secret": "x"}}, headers=headers)
+    assert problem(response, 422, "invalid-body")["errors"][0]["pointer"] == "/weights"
+    assert "secret" not in response.text
+
+
+async def test_head_is_answered_as_get_is_and_a_slash_too_many_is_404(client: httpx.AsyncClient) -> None:
+    for path in ("/livez", "/readyz", "/metrics", "/admin/ledger"):
+        assert (await client.head(path)).status_code == 200
+    assert (await client.head(HERE)).headers["etag"] == (await client.get(HERE)).headers["etag"]
+    wrong = await client.head(f"{HERE}/demote")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    problem(await client.get(f"{HERE}/"), 404, "not-found")
 
 
 async def test_openapi_describes_every_route_with_its_refusals(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     traffic = document["paths"]["/admin/deployments/{deployment}/traffic"]["put"]
     assert {"200", "404", "409", "412", "422", "428", "503"} <= traffic["responses"].keys()
+    for status, response in traffic["responses"].items():
+        assert response["content"].keys() == {"application/json" if status == "200" else "application/problem+json"}
+    assert "HTTPValidationError" not in document["components"]["schemas"]
     assert document["components"]["schemas"]["TrafficRequest"]["examples"]
     routes = {
         f"{verb} {path.removeprefix('/admin/deployments/{deployment}')}"
@@ -403,3 +459,48 @@ async def test_openapi_describes_every_route_with_its_refusals(client: httpx.Asy
         for verb in verbs
     }
     assert {"post /canary", "post /rollback", "delete /shadows/{name}", "get /verdict", "get /admin/ledger"} <= routes
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_in_openapi_are_what_the_views_say(name: str) -> None:
+    view = getattr(control_schemas, name)
+    assert view.model_validate(EXAMPLES[name]).model_dump(mode="json") == EXAMPLES[name]
+
+
+async def test_the_verdict_and_the_page_say_when_it_would_be_decided(house: House, client: httpx.AsyncClient) -> None:
+    house.start()
+    house.serve(30, GOOD)
+    house.look()
+    assert (await client.get(f"{HERE}/verdict")).json()["still_needed"] is None
+    house.serve(400, {"1": 0.02, "2": 0.02})
+    house.look()
+    still = (await client.get(f"{HERE}/verdict")).json()["still_needed"]
+    assert still["towards"] == "pass"
+    assert still["observations"] > 0
+    assert still["seconds"] > 0.0
+    assert "At this pace" in still["sentence"]
+    assert escape(still["sentence"]) in (await client.get("/")).text
+
+
+async def test_a_rollout_may_bring_guardrails_of_its_own(house: House, client: httpx.AsyncClient) -> None:
+    own = ["error_rate", {"metric": "accuracy", "absolute": 0.01, "role": "signal", "dry_run": True}]
+    body = {"model": "models:/flights/2", "plan": "quick", "guardrails": own}
+    assert (await client.post(f"{HERE}/canary", json=body)).status_code == 201
+    errors, accuracy = house.rollout().terms.guardrails
+    assert errors == default_guardrail("error_rate")
+    assert accuracy == replace(default_guardrail("accuracy"), absolute=0.01, role=Role.SIGNAL, dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "reason"),
+    [
+        ({"metric": "accuracy", "absolute": 1.5}, "an absolute tolerance is a share between -1 and 1"),
+        ({"metric": "accuracy", "margin_absolute": -1.0}, "an absolute tolerance is a share between -1 and 1"),
+    ],
+)
+async def test_a_guardrail_that_cannot_be_measured_is_refused_with_the_reason_before_the_model_is_prepared(
+    desk: Desk, client: httpx.AsyncClient, guardrail: object, reason: str
+) -> None:
+    body = {"model": "models:/flights/broken", "plan": "quick", "guardrails": [guardrail]}
+    refusal = problem(await client.post(f"{HERE}/canary", json=body), 422, "unmeasurable")
+    assert reason in refusal["detail"]

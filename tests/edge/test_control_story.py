@@ -399,8 +399,10 @@ def test_only_so_many_former_stables_stay_warm() -> None:
 
 
 def test_signals_that_make_no_sense_are_refused_with_phase_and_signal(house: House) -> None:
-    with pytest.raises(UnknownVariant):
+    with pytest.raises(InvalidTransition, match="no candidate to tell to pause"):
         house.control.send(NAME, Signal.PAUSE, actor="ann", reason="")
+    with pytest.raises(UnknownVariant):
+        house.control.send(NAME, Signal.PAUSE, actor="ann", reason="", candidate="bob")
     house.start()
     house.control.send(NAME, Signal.DEMOTE, actor="ann", reason="")
     with pytest.raises(InvalidTransition) as refused:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.clock import ManualClock
-from gateway.core.errors import UnknownDeployment
+from gateway.core.errors import NoModelReady, UnknownDeployment
 from gateway.processes.tables import TableBook, find_on_disk, leave_on_disk
 from tests.processes.parts import Held, default_rules, table
 
@@ -92,6 +92,28 @@ def test_the_only_deployment_is_the_default_one_and_of_several_the_marked_one(bo
     book.adopt([table(1, deployment="fraud", rules=default_rules())])
     assert book.table(None).deployment == "fraud"
     assert book.table_by_tag("tag-churn") == book.table("churn")
+
+
+def test_a_declared_deployment_that_has_no_table_yet_is_not_ready_and_nobody_answers_for_it(
+    clock: ManualClock, held: Held
+) -> None:
+    book = TableBook(clock, held, ["churn", "fraud"])
+    book.adopt([table(1)])
+    for name in ("fraud", None):
+        with pytest.raises(NoModelReady):
+            book.table(name)
+    with pytest.raises(UnknownDeployment):
+        book.table("nobody")
+    book.adopt([table(1, deployment="fraud", rules=default_rules())])
+    assert book.table(None).deployment == "fraud"
+
+
+def test_the_only_declared_deployment_is_the_default_one_beside_those_of_former_days(
+    clock: ManualClock, held: Held
+) -> None:
+    book = TableBook(clock, held, ["churn"])
+    book.adopt([table(1), table(1, deployment="fraud")])
+    assert book.table(None).deployment == "churn"
 
 
 def test_an_unknown_deployment_is_said_to_be_unknown(book: TableBook) -> None:

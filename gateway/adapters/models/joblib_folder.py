@@ -102,7 +102,7 @@ class JoblibFolder:
     def _folder(self, name: str) -> Path:
         folder = self._root / name
         if name in {".", ".."} or folder.is_symlink():
-            raise ModelUnusable(f"{name} is no model of the folder {self._root}.")
+            raise ModelUnusable(f"That is no model of the folder {self._root}.")
         return folder
 
     def _versions(self, name: str) -> list[str]:

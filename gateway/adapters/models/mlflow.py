@@ -25,7 +25,7 @@ class MlflowModelStore:
     def resolve(self, uri: str) -> str:
         """Pin ``models:/name@alias``, ``.../3`` or ``.../latest`` to a version that exists. Raises ModelUnusable."""
         wanted = ModelUri.parse(uri)
-        with _translated(uri):
+        with _translated():
             if wanted.alias:
                 version = wanted.aliased(self._client.get_registered_model(wanted.name).aliases)
             elif wanted.version == LATEST:
@@ -39,7 +39,7 @@ class MlflowModelStore:
         """Download the version's artifact into the folder ``into``. Raises ModelUnusable."""
         wanted = ModelUri.parse(pinned)
         Path(into).mkdir(parents=True, exist_ok=True)
-        with _translated(pinned):
+        with _translated():
             folder = self._download(self._location(wanted), into)
         try:
             content = (folder / mlmodel.FILE_NAME).read_bytes()
@@ -72,11 +72,11 @@ class MlflowModelStore:
 
 
 @contextmanager
-def _translated(uri: str) -> Iterator[None]:
+def _translated() -> Iterator[None]:
     try:
         yield
     except ModelUnusable:
         raise
     except Exception as error:  # MLflow lets databases, HTTP clients and cloud SDKs raise their own
         code = getattr(error, "error_code", type(error).__name__)
-        raise ModelUnusable(f"The MLflow registry could not deliver {uri} ({code}).") from error
+        raise ModelUnusable(f"The MLflow registry could not deliver the model ({code}).") from error

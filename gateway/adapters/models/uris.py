@@ -32,7 +32,7 @@ class ModelUri:
             )
         if match["version"] and not (match["version"].isdecimal() or match["version"] == LATEST):
             raise ModelUnusable(
-                f"models:/{match['name']}/... takes a version number or latest; an alias is written models:/NAME@ALIAS."
+                "models:/NAME/... takes a version number or latest; an alias is written models:/NAME@ALIAS."
             )
         return cls(match["name"], match["version"] or "", match["alias"] or "")
 
@@ -43,17 +43,17 @@ class ModelUri:
         'models:/delay/10'
         """
         if not versions:
-            raise ModelUnusable(f"The registry has no model {self.name}.")
+            raise ModelUnusable("The registry has no model of that name.")
         version = self.aliased(aliases) if self.alias else self.version
         if version == LATEST:
             version = max(versions, key=int)
         if version not in versions:
-            raise ModelUnusable(f"Model {self.name} has no version {version}; the latest is {max(versions, key=int)}.")
+            raise ModelUnusable(f"The model has no such version; the latest is {max(versions, key=int)}.")
         return f"models:/{self.name}/{version}"
 
     def aliased(self, aliases: Mapping[str, str]) -> str:
         """Return the version the alias points at. Raises ModelUnusable, which lists the aliases there are."""
         if self.alias not in aliases:
             known = ", ".join(sorted(aliases)) or "none"
-            raise ModelUnusable(f"Model {self.name} has no alias {self.alias}; it has: {known}.")
+            raise ModelUnusable(f"The model has no such alias; it has: {known}.")
         return aliases[self.alias]

@@ -21,16 +21,17 @@ class Store:
     close: Callable[[], None]
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, read_only: bool = False) -> Store:
     """Open the store at ``sqlite:PATH`` or ``memory:``, and make it if there is none.
 
-    Raises SettingsError for a URL that names no store, and StoreUnavailable for one that cannot be had.
+    ``read_only`` opens one that is there, beside its writer, and cannot change it. Raises SettingsError for a URL that
+    names no store, and StoreUnavailable for one that cannot be had.
     """
     scheme, _, path = url.partition(":")
     if scheme == "memory":
         return Store(MemoryEventLog(), MemoryControlState(), close=lambda: None)
     if scheme == "sqlite" and path:
-        database = Database(Path(path))
+        database = Database(Path(path), read_only=read_only)
         return Store(SqliteEventLog(database), SqliteControlState(database), database.close)
     if scheme in {"postgresql", "postgres"}:
         raise SettingsError("A PostgreSQL store is not built yet; use sqlite:PATH.")

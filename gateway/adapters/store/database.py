@@ -7,9 +7,10 @@ corrupt the log, and a lock file keeps a second writer out. Nothing here knows w
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,23 @@ OLDEST_SQLITE = (3, 51, 3)
 
 
 class Database:
-    """The connection. Safe to call from several threads: one transaction at a time."""
+    """The connection. Safe to call from several threads: one transaction at a time.
 
-    def __init__(self, path: Path) -> None:
+    A read-only one stands beside the writer, whoever that is: it takes no lock, and its writes fail.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         require_sqlite(apsw.sqlite_lib_version())
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._lock = _lock_out_others(path)
         self._turn = threading.RLock()
+        self._under_way = False  # a writing transaction of the thread whose turn it is
+        self._lock: int | None = None
+        if read_only:
+            with self._translated():
+                self._connection = _open_to_read(path)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock_out_others(path)
         try:
             with self._translated():
                 self._connection = _open(path)
@@ -44,6 +54,9 @@ class Database:
     def reading(self) -> Iterator[apsw.Connection]:
         """Give the connection for queries that see one state of the store. Raises StoreUnavailable."""
         with self._turn, self._translated():
+            if self._under_way:
+                yield self._connection
+                return
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
@@ -52,21 +65,31 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        """Give the connection for one transaction: on disk when the block ends, undone when it raises."""
+        """Give the connection for one transaction: on disk when the block ends, undone when it raises.
+
+        A block inside another one is part of it: on disk when the outermost ends.
+        """
         with self._turn, self._translated():
+            if self._under_way:
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
+            self._under_way = True
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
                 _rollback(self._connection)
                 raise
+            finally:
+                self._under_way = False
 
     def close(self) -> None:
         """Close the file and let the next writer in."""
         with self._turn, self._translated():
             self._connection.close()
-            os.close(self._lock)
+            if self._lock is not None:
+                os.close(self._lock)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -118,16 +141,35 @@ def _open(path: Path) -> apsw.Connection:
     return connection
 
 
+def _open_to_read(path: Path) -> apsw.Connection:
+    if not path.exists():
+        raise StoreUnavailable(f"There is no store {path}.")
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(1_000)
+    if missing := _unseen(connection, _schema_files()):
+        raise SettingsError(f"The store {path} was written by an earlier gateway (it has no schema {missing[0]:04d}).")
+    return connection
+
+
+def _schema_files() -> dict[int, Traversable]:
+    return {int(file.name[:4]): file for file in resources.files(__package__).joinpath("sql").iterdir()}
+
+
+def _unseen(connection: apsw.Connection, files: Mapping[int, Traversable]) -> list[int]:
+    """List the SQL files that this store has not seen, in order. Raises SettingsError for a later gateway's store."""
+    applied: dict[int, str] = dict(rows(connection, "SELECT number, name FROM schema_files"))
+    if newer := sorted(set(applied) - set(files)):
+        raise SettingsError(f"The store was written by a later gateway (schema {applied[newer[-1]]}).")
+    return sorted(set(files) - set(applied))
+
+
 def _migrate(connection: apsw.Connection) -> None:
     """Apply the numbered SQL files that this store has not seen, in order, each in a transaction of its own."""
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_files (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT"
     )
-    applied: dict[int, str] = dict(rows(connection, "SELECT number, name FROM schema_files"))
-    files = {int(file.name[:4]): file for file in resources.files(__package__).joinpath("sql").iterdir()}
-    if newer := sorted(set(applied) - set(files)):
-        raise SettingsError(f"The store was written by a later gateway (schema {applied[newer[-1]]}).")
-    for number in sorted(set(files) - set(applied)):
+    files = _schema_files()
+    for number in _unseen(connection, files):
         with connection:
             connection.execute(files[number].read_text())
             connection.execute("INSERT INTO schema_files VALUES (?, ?)", (number, files[number].name))

@@ -4,14 +4,16 @@ import msgspec
 
 from gateway.core.errors import RevisionConflict, StoreUnavailable
 from gateway.core.events import Decision
+from gateway.core.looks import Opening
 from gateway.core.state import DeploymentState
 
 _ENCODER = msgspec.json.Encoder()
 _STATES = msgspec.json.Decoder(DeploymentState)
 _DECISIONS = msgspec.json.Decoder(Decision)
+_OPENINGS = msgspec.json.Decoder(Opening)
 
 
-def encode(document: DeploymentState | Decision) -> str:
+def encode(document: DeploymentState | Decision | Opening) -> str:
     """Write a document as JSON."""
     return _ENCODER.encode(document).decode()
 
@@ -30,6 +32,14 @@ def decode_decision(text: str) -> Decision:
         return _DECISIONS.decode(text)
     except msgspec.DecodeError as error:
         raise StoreUnavailable(f"A decision in the store cannot be read: {error}") from error
+
+
+def decode_opening(text: str) -> Opening:
+    """Read how a generation began. Raises StoreUnavailable when it is none."""
+    try:
+        return _OPENINGS.decode(text)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"The opening of a generation in the store cannot be read: {error}") from error
 
 
 def check_revision(state: DeploymentState, expected: int, found: int) -> None:

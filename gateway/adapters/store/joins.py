@@ -116,11 +116,11 @@ def visible(spool_id: str, offset: int, seen: Mapping[str, int]) -> bool:
 def overruled(history: Sequence[Scalar]) -> tuple[int, int]:
     """Count the corrected values and the mere repetitions in a history, given in order of rank, the last one counting.
 
-    >>> overruled([1]), overruled([1, 1, 0]), overruled([1, 0, 1])
-    ((0, 0), (1, 1), (2, 0))
+    >>> overruled([1]), overruled([1, 1, 0]), overruled([1, 0, 1]), overruled([])
+    ((0, 0), (1, 1), (2, 0), (0, 0))
     """
     changes = sum(before != after for before, after in itertools.pairwise(history))
-    return changes, len(history) - 1 - changes
+    return changes, max(0, len(history) - 1 - changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ Everything is worked out when it is asked for, from the records as they came, so
 hold the databases' bookkeeping against.
 """
 
+import copy
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -39,9 +41,11 @@ from gateway.core.events import (
     PairRow,
     Position,
     PredictionRecord,
+    ServedRow,
     ShadowRecord,
 )
 from gateway.core.ids import tag_of
+from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -180,6 +184,19 @@ class MemoryEventLog:
         answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
 
+    def latest(self, deployment: str) -> float | None:
+        """The greatest of them all."""
+        tag = tag_of(deployment)
+        records = (request.predictions for (of, _), request in self._requests.items() if of == tag)
+        return max((kept.record.at for predictions in records for kept in predictions), default=None)
+
+    def served(self, deployment: str, limit: int) -> list[ServedRow]:
+        """The newest requests, oldest first."""
+        tag = tag_of(deployment)
+        rows = (_served(request) for (of, _), request in self._requests.items() if of == tag)
+        found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
+        return found[-limit:]
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         request = self._requests.get((tag, body))
@@ -287,6 +304,27 @@ def _pair(request: _Request, generation: str, stable: str, window: Window) -> Pa
     )
 
 
+def _served(request: _Request) -> ServedRow | None:
+    judged = request.judged
+    arm = assigned_arm(judged.record) if judged else None
+    if judged is None or arm is None or not judged.record.randomised or judged.record.degraded:
+        return None
+    record, labels = judged.record, [kept.record.observed_at for kept in request.history(LABEL)]
+    row = EvidenceRow(
+        judged.position(record.at),
+        candidate=False,
+        propensity=0.0,
+        failed=record.error is not None,
+        label=record.label,
+        score=record.score,
+        scores=record.scores,
+        latency_s=arm_latency(record),
+        outcomes=request.counting(),
+    )
+    delay = min(labels) - record.at if labels else None
+    return ServedRow(row, arm.generation, record.epoch, record.key_hash, delay)
+
+
 def _answer(request: _Request) -> tuple[float, Answer] | None:
     judged = request.judged
     arm = assigned_arm(judged.record) if judged else None
@@ -359,6 +397,8 @@ class MemoryControlState:
         self._documents: dict[str, str] = {}
         self._timelines: defaultdict[str, list[str]] = defaultdict(list)
         self._judges: dict[tuple[str, str], bytes] = {}
+        self._openings: dict[tuple[str, str], str] = {}
+        self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
 
     def read(self, deployment: str) -> DeploymentState | None:
         """The document as it stands."""
@@ -386,6 +426,36 @@ class MemoryControlState:
         """What the judge remembered."""
         return self._judges.get((deployment, generation))
 
-    def save_judge_state(self, deployment: str, generation: str, state: bytes) -> None:
-        """Remember it."""
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Put everything back if it raises."""
+        before = {name: copy.deepcopy(value) for name, value in vars(self).items()}
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            raise
+
+    def save_look(
+        self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
+    ) -> None:
+        """Remember both."""
+        if opening is not None:
+            self._openings.setdefault((deployment, generation), documents.encode(opening))
         self._judges[deployment, generation] = state
+        if (deployment, generation) in self._openings:
+            self._looks[deployment, generation][look.at] = look
+
+    def opening(self, deployment: str, generation: str) -> Opening | None:
+        """How it began."""
+        text = self._openings.get((deployment, generation))
+        return None if text is None else documents.decode_opening(text)
+
+    def openings(self, deployment: str) -> list[Opening]:
+        """How every generation began."""
+        return [documents.decode_opening(text) for (of, _), text in self._openings.items() if of == deployment]
+
+    def looks(self, deployment: str, generation: str) -> list[Look]:
+        """Every look, by its watermark."""
+        made = self._looks[deployment, generation]
+        return [made[at] for at in sorted(made)]

@@ -1,11 +1,18 @@
 """Control documents in SQLite: compare-and-set and its decisions in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import apsw
+import msgspec
 
 from gateway.adapters.store import documents
 from gateway.adapters.store.database import Database, rows, value
 from gateway.core.events import Decision
+from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
+
+_unpack_moved = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
 class SqliteControlState:
@@ -60,10 +67,73 @@ class SqliteControlState:
             )
         return found
 
-    def save_judge_state(self, deployment: str, generation: str, state: bytes) -> None:
-        """Remember it."""
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """One transaction, which those inside join."""
+        with self._database.writing():
+            yield
+
+    def save_look(
+        self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
+    ) -> None:
+        """Remember both, in one transaction."""
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO judges (deployment, generation, state) VALUES (?, ?, ?)",
                 (deployment, generation, state),
             )
+            if opening is not None:
+                connection.execute(
+                    "INSERT OR IGNORE INTO openings (deployment, generation, document) VALUES (?, ?, ?)",
+                    (deployment, generation, documents.encode(opening)),
+                )
+            number = value(
+                connection,
+                "SELECT opening FROM openings WHERE deployment = ? AND generation = ?",
+                (deployment, generation),
+            )
+            if number is not None:
+                moved = {_spool(connection, spool_id): offset for spool_id, offset in look.moved.items()}
+                connection.execute(
+                    "INSERT OR REPLACE INTO looks (opening, at, moved) VALUES (?, ?, ?)",
+                    (number, look.at, msgspec.msgpack.encode(moved)),
+                )
+
+    def opening(self, deployment: str, generation: str) -> Opening | None:
+        """How it began."""
+        with self._database.reading() as connection:
+            text = value(
+                connection,
+                "SELECT document FROM openings WHERE deployment = ? AND generation = ?",
+                (deployment, generation),
+            )
+        return None if text is None else documents.decode_opening(text)
+
+    def openings(self, deployment: str) -> list[Opening]:
+        """How every generation began."""
+        with self._database.reading() as connection:
+            found = rows(
+                connection, "SELECT document FROM openings WHERE deployment = ? ORDER BY opening", (deployment,)
+            )
+        return [documents.decode_opening(text) for (text,) in found]
+
+    def looks(self, deployment: str, generation: str) -> list[Look]:
+        """Every look, by its watermark."""
+        with self._database.reading() as connection:
+            names: dict[int, str] = dict(rows(connection, "SELECT spool, spool_id FROM look_spools"))
+            found = rows(
+                connection,
+                "SELECT at, moved FROM looks JOIN openings USING (opening)"
+                " WHERE deployment = ? AND generation = ? ORDER BY at",
+                (deployment, generation),
+            )
+        return [
+            Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
+        ]
+
+
+def _spool(connection: apsw.Connection, spool_id: str) -> int:
+    """Number a spool: thousands of looks name the same few."""
+    connection.execute("INSERT OR IGNORE INTO look_spools (spool_id) VALUES (?)", (spool_id,))
+    number: int = value(connection, "SELECT spool FROM look_spools WHERE spool_id = ?", (spool_id,))
+    return number

@@ -4,8 +4,10 @@ A :class:`Drain` lives for one transaction. What only the log can tell - which r
 request the first of its key, which outcome overrules which - is settled here and never again.
 """
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 import apsw
 import msgspec
@@ -33,6 +35,7 @@ Answer = tuple[Scalar, float | None, dict[str, float] | None, float]
 pack = msgspec.msgpack.Encoder().encode
 unpack_scalar: Callable[[bytes], Scalar] = msgspec.msgpack.Decoder(Scalar).decode
 
+_RANK = itemgetter(0)
 _BEFORE = """
     SELECT (SELECT count(*) FROM predictions WHERE tag = ?1 AND body = ?2),
            (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2),
@@ -86,6 +89,7 @@ class Drain:
         self._spool, self._cursor = place
         self._counts = Counts()
         self._owed: Counter[str] = Counter()
+        self._histories: dict[tuple[str, str, str], list[tuple[Rank, Scalar]]] = {}
 
     def store(self, events: Sequence[tuple[int, Event]]) -> None:
         """Store what is not known yet."""
@@ -165,9 +169,7 @@ class Drain:
 
     def _store_outcome(self, record: OutcomeRecord, offset: int) -> None:
         tag, body, metric = record.tag, record.body, record.metric
-        before = [
-            (Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, (tag, body, metric))
-        ]
+        history = self._history(tag, body, metric)
         row = (tag, body, metric, self._spool, offset, record.observed_at, record.received_at)
         self._execute(
             "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, pack(record.value), record.source)
@@ -176,12 +178,28 @@ class Drain:
         known, _, _ = value(self._connection, _BEFORE, (tag, body))
         if not known:
             self._execute(_WAIT, (tag, body, metric, record.received_at))
-        if not before:
+        if not history:
             self._counts.add(tag, "outcomes", "joined" if known else "waiting")
-            return
-        after = [*before, (rank(record, self._spool_id, offset), record.value)]
-        for name, was, now in zip(("corrected", "duplicate"), _overruled(before), _overruled(after), strict=True):
-            self._counts.add(tag, "outcomes", name, now - was)
+        self._place(history, record, offset)
+
+    def _history(self, tag: str, body: str, metric: str) -> list[tuple[Rank, Scalar]]:
+        """What was told before, in order of rank; read once per drain, so that a flood on one id stays affordable."""
+        key = (tag, body, metric)
+        if key not in self._histories:
+            told = [(Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, key)]
+            self._histories[key] = sorted(told, key=_RANK)
+        return self._histories[key]
+
+    def _place(self, history: list[tuple[Rank, Scalar]], record: OutcomeRecord, offset: int) -> None:
+        """Put an outcome in its place and count what that makes of its neighbours: corrected, or merely repeated."""
+        entry = (rank(record, self._spool_id, offset), record.value)
+        place = bisect(history, entry[0], key=_RANK)
+        first = max(0, place - 1)
+        was = overruled([value for _, value in history[first : place + 1]])
+        history.insert(place, entry)
+        now = overruled([value for _, value in history[first : place + 2]])
+        for name, before, after in zip(("corrected", "duplicate"), was, now, strict=True):
+            self._counts.add(record.tag, "outcomes", name, after - before)
 
     def _store_shadow(self, record: ShadowRecord, offset: int) -> None:
         earlier = value(self._connection, _SHADOWS_BEFORE, (record.tag, record.body, record.generation))
@@ -211,7 +229,3 @@ class Drain:
         if first and propensity is not None:
             place = (record.tag, record.generation, record.at, self._spool, offset, record.body)
             self._execute(_INSERT_BET, (*place, None, True, propensity))
-
-
-def _overruled(history: list[tuple[Rank, Scalar]]) -> tuple[int, int]:
-    return overruled([value for _, value in sorted(history, key=lambda entry: entry[0])])

@@ -22,13 +22,32 @@ from gateway.adapters.store.joins import (
 from gateway.adapters.store.sqlite_drain import Answer as PackedAnswer
 from gateway.adapters.store.sqlite_drain import Counts, Drain, pack, unpack_scalar
 from gateway.core.deployments import Scalar
-from gateway.core.events import Event, EvidenceRow, OutcomeRecord, PairRow, Position, PredictionRecord, ShadowRecord
+from gateway.core.events import (
+    Event,
+    EvidenceRow,
+    OutcomeRecord,
+    PairRow,
+    Position,
+    PredictionRecord,
+    ServedRow,
+    ShadowRecord,
+)
 from gateway.core.ids import tag_of
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 _unpack_answer = msgspec.msgpack.Decoder(PackedAnswer).decode
 _unpack_prediction = msgspec.msgpack.Decoder(PredictionRecord).decode
 _unpack_shadow = msgspec.msgpack.Decoder(ShadowRecord).decode
+
+
+class _Draw(msgspec.Struct):
+    """The part of a prediction record that says whose draw it was."""
+
+    epoch: int
+    key_hash: str
+
+
+_unpack_draw = msgspec.msgpack.Decoder(_Draw).decode
 
 _NO_ANSWER: PackedAnswer = (None, None, None, 0.0)
 _CRASHED = (False, True, pack(_NO_ANSWER))
@@ -108,6 +127,25 @@ class SqliteEventLog:
             counted = rows(connection, queries.COUNTED, about)
             labels = _counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
         return performance(_counted(row, labels.get(row[0], {})) for row in counted)
+
+    def latest(self, deployment: str) -> float | None:
+        """The last entry of the index by time."""
+        with self._database.reading() as connection:
+            [(at,)] = rows(connection, "SELECT max(at) FROM predictions WHERE tag = ?", (tag_of(deployment),))
+        return None if at is None else float(at)
+
+    def served(self, deployment: str, limit: int) -> list[ServedRow]:
+        """The newest requests, oldest first."""
+        about = (tag_of(deployment), limit)
+        with self._database.reading() as connection:
+            newest = rows(connection, queries.NEWEST, about)
+            outcomes = rows(connection, queries.OUTCOMES_OF_NEWEST, about)
+        counting = _counting(outcomes, None)
+        labelled_at: dict[str, float] = {}
+        for body, metric, _, observed_at, *_ in outcomes:
+            if metric == LABEL:
+                labelled_at[body] = min(observed_at, labelled_at.get(body, observed_at))
+        return [_served_row(row, counting.get(row[3], {}), labelled_at.get(row[3])) for row in reversed(newest)]
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
@@ -189,6 +227,14 @@ def _pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar
         shadow_failed=bool(failed),
         outcomes=outcomes,
     )
+
+
+def _served_row(row: Row, outcomes: dict[str, Scalar], labelled_at: float | None) -> ServedRow:
+    at, spool_id, offset, body, generation, failed, packed, record = row
+    bet = (at, spool_id, offset, body, False, 0.0, failed, packed)
+    draw = _unpack_draw(record)
+    delay = None if labelled_at is None else labelled_at - at
+    return ServedRow(_evidence_row(bet, outcomes), generation, draw.epoch, draw.key_hash, delay)
 
 
 def _counted(row: Row, outcomes: Mapping[str, Scalar]) -> Answer:

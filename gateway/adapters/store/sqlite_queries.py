@@ -63,6 +63,24 @@ LABELS_OF_COUNTED = """
     WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
 """
 
+NEWEST = """
+    SELECT p.at, spool_id, p.offset, p.body, generation, failed, answer, record
+    FROM predictions AS p JOIN spools USING (spool)
+    WHERE p.tag = ?1 AND p.attempt = 1 AND p.counted AND NOT p.degraded
+    ORDER BY p.at DESC, spool_id DESC, p.offset DESC LIMIT ?2
+"""
+
+OUTCOMES_OF_NEWEST = """
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset
+    FROM (
+        SELECT p.body FROM predictions AS p JOIN spools USING (spool)
+        WHERE p.tag = ?1 AND p.attempt = 1 AND p.counted AND NOT p.degraded
+        ORDER BY p.at DESC, spool_id DESC, p.offset DESC LIMIT ?2
+    ) AS newest
+    JOIN outcomes AS o ON o.tag = ?1 AND o.body = newest.body
+    JOIN spools ON spools.spool = o.spool
+"""
+
 HISTORY = """
     SELECT metric, value, observed_at, received_at, source
     FROM outcomes JOIN spools USING (spool)

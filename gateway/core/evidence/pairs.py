@@ -3,14 +3,15 @@
 ``S = 1 + lambda (Y_c - relative * Y_s - absolute)`` has expectation at most 1 while
 ``E Y_c <= relative * E Y_s + absolute``, whatever drifts. With ``lambda = (psi - 1) / (psi + 1)`` and the line
 through the diagonal these are the sign bets ``(2 psi / (1 + psi))^b (2 / (1 + psi))^c`` on discordant pairs: the
-sequential form of McNemar's test. Pairing removes the noise that both models share, and no caller is exposed.
+sequential form of McNemar's test. The same stakes bet on differences of amounts within a range. Pairing removes the
+noise that both models share, and no caller is exposed.
 
 Source: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting" (2023).
 """
 
 import numpy as np
 
-from gateway.core.evidence.arrays import FloatArray
+from gateway.core.evidence.arrays import FloatArray, Numbers
 from gateway.core.evidence.rates import DEMOTION_WEIGHTS, ODDS_RATIOS, Line
 
 CELLS = ("only candidate bad", "only stable bad", "both bad", "both good")
@@ -38,6 +39,27 @@ def promotion_pair_bets(margin: Line) -> FloatArray:
     True
     """
     return _bets(-_excess(margin))
+
+
+def difference_growth(
+    candidate: FloatArray, stable: FloatArray, width: Numbers, line: Line, *, harm: bool = True
+) -> FloatArray:
+    """Return the log growth of every bet, shape (..., 8), summed over the last axis: amounts from 0 to ``width``.
+
+    ``harm`` bets that the candidate's mean lies above the line, else that it lies below.
+
+    >>> worse = difference_growth(np.array([0.8, 0.5]), np.array([0.2, 0.1]), 1.0, Line())
+    >>> bool((worse > 0).all())
+    True
+    """
+    top = np.asarray(width, dtype=np.float64)[..., None]
+    gain = np.clip(candidate, 0.0, top) - line.at(np.clip(stable, 0.0, top))
+    sign = 1.0 if harm else -1.0
+    ends = (-line.at(top[..., 0]), top[..., 0] - line.absolute)
+    worst = np.maximum(-ends[0] if harm else ends[1], 1e-12)
+    stakes = np.minimum(_STAKES / top, _RUIN / worst[..., None])
+    growth = [np.log1p(sign * stakes[..., bet, None] * gain).sum(axis=-1) for bet in range(len(_STAKES))]
+    return np.stack(growth, axis=-1)
 
 
 def _excess(line: Line) -> FloatArray:

@@ -139,25 +139,30 @@ def _projected(stable: FloatArray, candidate: FloatArray, share: FloatArray, lin
 def _projection(s: FloatArray, c: FloatArray, share: FloatArray, line: Line) -> FloatArray:
     """Return ``argmin_x share * KL(c || kappa x + delta) + (1 - share) * KL(s || x)``.
 
-    The derivative, cleared of its denominators, is a cubic with one sign change between s and ``(c - delta) / kappa``;
-    Newton's method, kept inside that bracket, finds it to the last bits (the expectation on the line hangs on them).
+    The derivative, cleared of its denominators, is a cubic with one sign change between s and ``(c - delta) / kappa``.
+    Newton's method, kept inside that bracket, finds it to the last bits (the expectation on the line hangs on them). It
+    starts at what would be the answer on the diagonal and converges quadratically: a step below 1e-9 was the last one.
     """
     kappa, delta = line.relative, line.absolute
+    if (kappa, delta) == (1.0, 0.0):  # the diagonal: the projection is the rate of both arms together
+        return np.asarray(share * c + (1.0 - share) * s, dtype=np.float64)
     crossing = (c - delta) / kappa
     low = np.maximum(np.minimum(s, crossing), max(0.0, -delta / kappa))
     high = np.minimum(np.maximum(s, crossing), min(1.0, (1.0 - delta) / kappa))
-    x = 0.5 * (low + high)
+    x = np.clip(share * crossing + (1.0 - share) * s, low, high)
     for _ in range(_NEWTON_STEPS):
         edge = kappa * x + delta
-        pull_c, pull_s = edge - c, x - s
+        pull_c, pull_s = share * kappa * (edge - c), (1.0 - share) * (x - s)
         spread_x, spread_edge = x * (1.0 - x), edge * (1.0 - edge)
-        value = share * kappa * pull_c * spread_x + (1.0 - share) * pull_s * spread_edge
-        slope = share * kappa * (kappa * spread_x + pull_c * (1.0 - 2.0 * x))
-        slope = slope + (1.0 - share) * (spread_edge + pull_s * kappa * (1.0 - 2.0 * edge))
+        value = pull_c * spread_x + pull_s * spread_edge
+        slope = share * kappa * kappa * spread_x + pull_c * (1.0 - 2.0 * x)
+        slope = slope + (1.0 - share) * spread_edge + pull_s * kappa * (1.0 - 2.0 * edge)
         low, high = np.where(value < 0, x, low), np.where(value < 0, high, x)
         step = x - value / np.where(slope == 0, 1.0, slope)
-        after = np.where((slope > 0) & (step >= low) & (step <= high), step, 0.5 * (low + high))
-        if np.all(np.abs(after - x) <= 2e-16 * np.abs(x)):
+        newton = (slope > 0) & (step >= low) & (step <= high)
+        after = np.where(newton, step, 0.5 * (low + high))
+        moved = np.abs(after - x)
+        if (moved <= np.where(newton, 1e-9, 2e-16) * np.minimum(x, 1.0 - x)).all():
             return np.asarray(after, dtype=np.float64)
         x = after
     return np.asarray(x, dtype=np.float64)

@@ -90,6 +90,8 @@ def advanced(wealth: Wealth, weights: FloatArray, growth: Mapping[int, FloatArra
     >>> after.log_total, after.peak, after.tick
     (3.0, 3.0, 0)
     """
+    if not growth:
+        return wealth
     log_bets, log_cash, tick = np.array(wealth.log_bets), wealth.log_cash, wealth.tick
     for due in sorted(growth):
         now = due if tick is None else max(tick, due)

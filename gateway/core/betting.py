@@ -1,0 +1,180 @@
+"""How one look's rows become bets: for every guardrail by its kind, in the order of the rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.core.block_cases import CoverageCase, bet_on_blocks, bet_on_coverage, bet_on_ranks, open_coverage
+from gateway.core.calibration import bet_on_calibration
+from gateway.core.cases import bet_on_pairs, bet_on_rate, bet_on_ratio
+from gateway.core.deployments import Guardrail, Task
+from gateway.core.events import EvidenceRow, PairRow
+from gateway.core.judge_state import PAIRED, JudgeState
+from gateway.core.losses import confidence, name_of, positive
+from gateway.core.metrics import LABEL, Kind, Metric, known, told_as
+from gateway.core.tail_cases import bet_on_slower, bet_on_spread
+from gateway.core.tallies import Layout, Sample, Tally, count, count_pairs, measured, measured_pairs, stratified
+from gateway.core.value_cases import bet_on_mean, bet_on_pair_mean, bet_on_shift
+
+MOST_CLASSES = 10
+"""Predicted classes whose labels are watched one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows of one batch, those whose outcome never came (by outcome), and the restart tick they end in."""
+
+    rows: Layout
+    missing: Mapping[str, tuple[Sample, ...]]
+    tick: int
+
+
+def arrived(state: JudgeState, rows: Layout) -> JudgeState:
+    """Bet on what needs no label, and on whether requests come from the arms as drawn."""
+    after = _bet(state, _Batch(rows, {}, _last(rows)), labelled=False)
+    return replace(after, arrivals=bet_on_ratio(state.arrivals, count(rows, _any)))
+
+
+def matured(state: JudgeState, rows: Layout) -> JudgeState:
+    """Bet on what waited for outcomes, and on whether those come alike from both arms."""
+    due = count(rows, _any)
+    outcomes = (LABEL, *state.values)
+    posted = {name: count(rows, _posted(name)) for name in outcomes}
+    n = sum(sum(tally.cells) for tally in due)
+    lacking = [name for name in outcomes if sum(sum(tally.cells) for tally in posted[name]) < n]
+    missing = {name: measured(rows, _lacking(name)) for name in lacking}
+    after = _bet(state, _Batch(rows, missing, _last(rows)), labelled=True)
+    return replace(
+        after,
+        labels=bet_on_ratio(state.labels, posted[LABEL]),
+        values={name: bet_on_ratio(case, posted[name]) for name, case in state.values.items()},
+        due=stratified(state.due, due),
+        coverage=_covered(state, rows),
+    )
+
+
+def watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
+    """Bet on requests that a shadow answered too."""
+    pairs, means = dict(state.pairs), dict(state.paired_means)
+    for guardrail in state.guardrails if rows else ():
+        metric = told_as(guardrail)
+        name = metric.name if metric.kind is Kind.AGREEMENT else PAIRED + metric.name
+        if name in pairs:
+            pairs[name] = bet_on_pairs(pairs[name], guardrail, count_pairs(rows, metric.pair))
+        elif name in means:
+            terms = _terms(guardrail, metric)
+            means[name] = bet_on_pair_mean(means[name], terms, measured_pairs(rows, metric.amounts), metric.high)
+    return replace(state, pairs=pairs, paired_means=means)
+
+
+def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
+    """Let every guardrail of one clock bet on a batch."""
+    kinds = (state.rates, state.means, state.tails, state.blocks, state.ranks, state.calibrations)
+    rates, means, tails, blocks, ranks, calibrations = (dict[str, Any](cases) for cases in kinds)
+    for guardrail in state.guardrails:
+        metric = told_as(guardrail)
+        if metric.labelled is not labelled or not batch.rows.rows:
+            continue
+        name, kind, terms = metric.name, metric.kind, _terms(guardrail, metric)
+        if kind is Kind.RATE:
+            missing = _against(batch.missing.get(metric.outcome, ()))
+            rates[name] = bet_on_rate(rates[name], terms, count(batch.rows, metric.value), missing)
+        elif kind in (Kind.MEAN, Kind.SHIFT):
+            lost, samples = batch.missing.get(metric.outcome, ()), measured(batch.rows, metric.amount)
+            bounded = kind is Kind.MEAN
+            means[name] = (
+                bet_on_mean(means[name], terms, samples, lost, metric.high)
+                if bounded
+                else bet_on_shift(means[name], terms, samples, lost)
+            )
+        elif kind in (Kind.SLOWER, Kind.SPREAD):
+            bet = bet_on_slower if kind is Kind.SLOWER else bet_on_spread
+            tails[name] = bet(tails[name], terms, measured(batch.rows, metric.amount))
+        elif kind is Kind.BLOCKS:
+            blocks[name] = bet_on_blocks(blocks[name], terms, batch.tick, _events(batch.rows, metric))
+        elif kind is Kind.RANKING:
+            ranks[name] = bet_on_ranks(ranks[name], terms, batch.tick, _ranked(batch.rows))
+        elif kind is Kind.CALIBRATION:
+            said, came = measured(batch.rows, _said), measured(batch.rows, _came)
+            calibrations[name] = bet_on_calibration(calibrations[name], terms, said, came)
+    return replace(state, rates=rates, means=means, tails=tails, blocks=blocks, ranks=ranks, calibrations=calibrations)
+
+
+def _terms(guardrail: Guardrail, metric: Metric) -> Guardrail:
+    """A ratio of roots is the root of a ratio: RMSE's tolerance, squared, is that of the squares."""
+    if not metric.squared:
+        return guardrail
+    return replace(guardrail, relative=guardrail.relative**2, margin_relative=guardrail.margin_relative**2)
+
+
+def _last(rows: Layout) -> int:
+    return rows.keys[-1][0] if rows.keys else 0
+
+
+def _any(row: EvidenceRow) -> bool | None:  # noqa: ARG001 - every row counts, as a good one
+    return False
+
+
+def _posted(name: str) -> Callable[[EvidenceRow], bool | None]:
+    return lambda row: None if row.outcomes.get(name) is None else False
+
+
+def _lacking(name: str) -> Callable[[EvidenceRow], float | None]:
+    return lambda row: 1.0 if row.outcomes.get(name) is None else None
+
+
+def _against(missing: Sequence[Sample]) -> list[Tally]:
+    """Count rows without a label as if they spoke against the candidate: bad ones of its own, good ones of stable's."""
+    return [Tally(one.tick, one.propensity, (int(one.ours.sum()), 0, 0, int((~one.ours).sum()))) for one in missing]
+
+
+def _events(rows: Layout, metric: Metric) -> list[tuple[bool, float]]:
+    found = ((row.candidate, metric.value(row)) for row in rows.rows)
+    return [(ours, float(bad)) for ours, bad in found if bad is not None]
+
+
+def _ranked(rows: Layout) -> list[tuple[bool, bool, float]]:
+    """Scores of labelled requests; a failed one ranks last among positives, first among negatives."""
+    found: list[tuple[bool, bool, float]] = []
+    for row in rows.rows:
+        truth = row.outcomes.get(LABEL)
+        if truth is None or (row.score is None and not row.failed):
+            continue
+        hit = positive(truth)
+        worst = -1.0 if hit else 2.0
+        found.append((row.candidate, hit, worst if row.failed or row.score is None else row.score))
+    return found
+
+
+def _pair_of(row: EvidenceRow) -> tuple[float, bool] | None:
+    truth = row.outcomes.get(LABEL)
+    if truth is None or row.failed:
+        return None
+    return confidence(row.label, row.score, row.scores, truth)
+
+
+def _said(row: EvidenceRow) -> float | None:
+    found = _pair_of(row)
+    return None if found is None else found[0]
+
+
+def _came(row: EvidenceRow) -> float | None:
+    found = _pair_of(row)
+    return None if found is None else float(found[1])
+
+
+def _covered(state: JudgeState, rows: Layout) -> dict[str, CoverageCase]:
+    """Bet, by predicted class, on whether labels come; only where a guardrail waits for labels at all."""
+    waiting = (known(one.metric) for one in state.guardrails)
+    if state.task is Task.REGRESSION or not any(one.labelled and one.outcome == LABEL for one in waiting):
+        return state.coverage
+    events: dict[str, list[tuple[bool, float]]] = {}
+    for row in rows.rows:
+        if row.label is not None and not row.failed:
+            unlabelled = float(row.outcomes.get(LABEL) is None)
+            events.setdefault(name_of(row.label), []).append((row.candidate, unlabelled))
+    coverage = dict(state.coverage)
+    for name, those in events.items():
+        if name in coverage or len(coverage) < MOST_CLASSES:
+            coverage[name] = bet_on_coverage(coverage.get(name, open_coverage()), those)
+    return coverage

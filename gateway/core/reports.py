@@ -1,0 +1,300 @@
+"""From a case to a finding: the numbers of one guardrail, what they decide, and the sentence that says so."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gateway.core.block_cases import BlockCase, CoverageCase, RankCase
+from gateway.core.calibration import CalibrationCase
+from gateway.core.cases import PairCase, RateCase, RatioCase, margin_of, tolerance_of
+from gateway.core.deployments import Guardrail, Role
+from gateway.core.evidence.asymptotic import MeanStratum, half_width, mean_estimate
+from gateway.core.evidence.intervals import CONFIDENCE, Estimate, Interval, Stratum, estimate, paired_estimate
+from gateway.core.evidence.ratio import RATIO_ALPHA
+from gateway.core.evidence.restarts import Wealth
+from gateway.core.evidence.tails import edge_of, quantile
+from gateway.core.findings import (
+    DISPLAY_CAP,
+    Finding,
+    MetricFinding,
+    amounts,
+    counts,
+    lasting,
+    limit,
+    percent,
+    quantity,
+    sentence,
+)
+from gateway.core.metrics import Kind, Metric
+from gateway.core.tail_cases import SHOWN, TailCase
+from gateway.core.value_cases import MeanCase, PairMeanCase
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a guardrail's evidence is held against. ``waiting`` names what else keeps it from passing ("": nothing)."""
+
+    name: str
+    metric: Metric
+    guardrail: Guardrail
+    threshold: float
+    promote_threshold: float
+    waiting: str = ""
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """The log evidence of a case. ``worst`` is that of safety if all missing labels spoke against the candidate."""
+
+    harm: Wealth
+    safe: float
+    worst: float | None = None
+
+
+def rate_finding(bar: Bar, case: RateCase) -> MetricFinding:
+    """Report a binary metric of two arms."""
+    found = _counted(_put(bar, estimate(case.strata), case.harm), case.strata)
+    weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
+    return _worded(bar, found, weighed, counts(found, bar.metric.of, bar.metric.says))
+
+
+def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
+    """Report a binary metric of both models on the same requests."""
+    only_candidate, only_stable, both, _ = case.cells
+    n = sum(case.cells)
+    found = replace(
+        _put(bar, paired_estimate(*case.cells), case.harm),
+        n_stable=n,
+        n_candidate=n,
+        bad_stable=only_stable + both,
+        bad_candidate=only_candidate + both,
+    )
+    if bar.metric.kind is Kind.AGREEMENT:
+        said = f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
+    else:
+        said = counts(found, bar.metric.of, bar.metric.says)
+    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), said)
+
+
+def block_finding(bar: Bar, case: BlockCase) -> MetricFinding:
+    """Report a binary metric of matched requests."""
+    return rate_finding(bar, case.rate)
+
+
+def mean_finding(bar: Bar, case: MeanCase) -> MetricFinding:
+    """Report an amount of two arms."""
+    found = _in_unit(bar.metric, _put(bar, mean_estimate(case.strata), case.harm))
+    found = _sized(found, case.strata)
+    weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
+    return _worded(bar, found, weighed, amounts(found, bar.metric.of))
+
+
+def pair_mean_finding(bar: Bar, case: PairMeanCase) -> MetricFinding:
+    """Report an amount of both models on the same requests."""
+    n, alpha = case.difference.n, (1.0 - CONFIDENCE) / 3.0
+    if n:
+        ends = [
+            Interval(one.mean - half_width(one.variance, n, alpha), one.mean + half_width(one.variance, n, alpha))
+            for one in (case.stable, case.candidate, case.difference)
+        ]
+        seen = Estimate(case.stable.mean, case.candidate.mean, case.difference.mean, *ends)
+    else:
+        seen = mean_estimate(())
+    found = replace(_in_unit(bar.metric, _put(bar, seen, case.harm)), n_stable=n, n_candidate=n)
+    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), amounts(found, bar.metric.of))
+
+
+def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
+    """Report a distribution: rates are exceedances of one threshold, quantiles are told beside them."""
+    found = _counted(_put(bar, estimate(case.strata), case.harm), case.strata)
+    edge = edge_of(case.bins[SHOWN]) if case.bins else None
+    unit = " s" if bar.metric.kind is Kind.SLOWER else ""
+    seen = f"{counts(found, bar.metric.of, f'{bar.metric.says} {quantity(edge)}{unit}')}; {_quantiles(case, unit)}"
+    return _worded(bar, found, _Weighed(case.harm, case.shown_safe), seen)
+
+
+def rank_finding(bar: Bar, case: RankCase) -> MetricFinding:
+    """Report a ranking: the rates are 1 - AUC."""
+    found = _sized(_put(bar, mean_estimate(case.mean.strata), case.mean.harm), case.mean.strata)
+    aucs = [None if rate is None else 1.0 - rate for rate in (found.candidate, found.stable)]
+    seen = (
+        f"the candidate's AUC is {quantity(aucs[0])} (over {found.n_candidate:,} {bar.metric.of}), "
+        f"stable's {quantity(aucs[1])} (over {found.n_stable:,})"
+    )
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), seen)
+
+
+def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
+    """Report the expected calibration error of both arms."""
+    stable, candidate = case.stable.error, case.candidate.error
+    found = replace(
+        _put(bar, mean_estimate(case.mean.strata), case.mean.harm),
+        stable=stable,
+        candidate=candidate,
+        stable_low=0.0,
+        stable_high=1.0,
+        candidate_low=0.0,
+        candidate_high=1.0,
+        n_stable=sum(case.stable.n),
+        n_candidate=sum(case.candidate.n),
+    )
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), amounts(found, bar.metric.of))
+
+
+def ratio_finding(name: str, case: RatioCase, of: str) -> MetricFinding:
+    """Report the draw's own check as a signal: it holds the rollout, it demotes nobody."""
+    n_candidate = sum(one.n_candidate for one in case.strata)
+    n = sum(one.n for one in case.strata)
+    expected = sum(one.n * one.propensity for one in case.strata) / n if n else None
+    observed = n_candidate / n if n else None
+    said = f"{n_candidate:,} of {n:,} {of} were the candidate's ({percent(observed)}, {percent(expected)} expected)"
+    difference = None if observed is None or expected is None else observed - expected
+    return _alarm(name, case.mismatch, 1.0 / RATIO_ALPHA, said, difference, (n - n_candidate, n_candidate))
+
+
+def coverage_finding(name: str, case: CoverageCase, number: int) -> MetricFinding:
+    """Report whether labels go missing alike, given the predicted class; it was the ``number``-th one to appear."""
+    seen = estimate(case.strata)
+    sizes = sum(one.n_stable for one in case.strata), sum(one.n_candidate for one in case.strata)
+    said = f"no label came for {percent(seen.candidate)} of the candidate's, {percent(seen.stable)} of stable's"
+    return _alarm(name, case.mismatch, number * (number + 1) / RATIO_ALPHA, said, seen.difference, sizes)
+
+
+def counted(found: MetricFinding) -> bool:
+    """Whether a metric has to be shown safe before the candidate is promoted."""
+    return found.role is not Role.SIGNAL and not found.dry_run
+
+
+def doubtful(found: MetricFinding) -> bool:
+    """Whether the harm evidence now stands above ``1 / sqrt(alpha_m)``: too much to promote over."""
+    return found.evidence_now >= math.sqrt(found.threshold)
+
+
+def _alarm(
+    name: str, wealth: Wealth, threshold: float, said: str, difference: float | None, sizes: tuple[int, int]
+) -> MetricFinding:
+    failed = wealth.peak >= math.log(threshold)
+    return MetricFinding(
+        metric=name,
+        role=Role.SIGNAL,
+        finding=Finding.FAIL if failed else Finding.INCONCLUSIVE,
+        difference=difference,
+        evidence=_shown(wealth.peak),
+        evidence_now=_shown(wealth.log_total),
+        threshold=threshold,
+        n_stable=sizes[0],
+        n_candidate=sizes[1],
+        sentence=f"{name}: {said}: {'the arms cannot be compared' if failed else 'as it should be'}.",
+    )
+
+
+def _put(bar: Bar, seen: Estimate, harm: Wealth) -> MetricFinding:
+    """Put numbers together; finding, counts and sentence follow."""
+    return MetricFinding(
+        metric=bar.name,
+        role=bar.guardrail.role,
+        finding=Finding.INCONCLUSIVE,
+        dry_run=bar.guardrail.dry_run,
+        stable=seen.stable,
+        candidate=seen.candidate,
+        difference=seen.difference,
+        low=_finite(seen.difference_interval.low),
+        high=_finite(seen.difference_interval.high),
+        stable_low=_finite(seen.stable_interval.low),
+        stable_high=_finite(seen.stable_interval.high),
+        candidate_low=_finite(seen.candidate_interval.low),
+        candidate_high=_finite(seen.candidate_interval.high),
+        evidence=_shown(harm.peak),
+        evidence_now=_shown(harm.log_total),
+        threshold=bar.threshold,
+        promote_threshold=bar.promote_threshold,
+        n_stable=0,
+        n_candidate=0,
+        sentence="",
+        amount=bar.metric.kind in (Kind.MEAN, Kind.SHIFT, Kind.CALIBRATION),
+    )
+
+
+def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: str) -> MetricFinding:
+    """Decide the finding and say it."""
+    found = replace(found, promote_evidence=_shown(weighed.safe))
+    enough = math.log(bar.promote_threshold)
+    certain = weighed.worst is not None and weighed.worst >= enough
+    if found.evidence >= found.threshold:
+        decided = replace(found, finding=Finding.FAIL)
+    elif weighed.safe >= enough and not doubtful(found) and (not bar.waiting or certain):
+        decided = replace(found, finding=Finding.PASS)
+    else:
+        decided = replace(found, needed=_needed(found, weighed, enough))
+    points = not found.amount
+    tolerance, margin = (limit(line, points=points) for line in (tolerance_of(bar.guardrail), margin_of(bar.guardrail)))
+    waiting = [one for one in (bar.waiting, _forecast(decided, bar.elapsed_s)) if one]
+    return replace(decided, sentence=sentence(decided, seen, tolerance, margin, waiting))
+
+
+def _needed(found: MetricFinding, weighed: _Weighed, enough: float) -> int | None:
+    """How many more of the candidate's requests decide it, if evidence grows on as it has; the nearer of both ends."""
+    pace = [(weighed.safe, enough), (weighed.harm.log_total, math.log(found.threshold))]
+    away = [found.n_candidate * (goal - now) / now for now, goal in pace if 0.05 < now < goal]
+    return math.ceil(min(away)) if away and found.n_candidate else None
+
+
+def _forecast(found: MetricFinding, elapsed_s: float) -> str:
+    if not found.needed or elapsed_s <= 0.0:
+        return ""
+    time = lasting(elapsed_s * found.needed / found.n_candidate)
+    return f"at this pace decided after about {found.needed:,} more of the candidate's, in about {time}"
+
+
+def _counted(found: MetricFinding, strata: Sequence[Stratum]) -> MetricFinding:
+    return replace(
+        found,
+        n_stable=sum(one.n_stable for one in strata),
+        n_candidate=sum(one.n_candidate for one in strata),
+        bad_stable=sum(one.bad_stable for one in strata),
+        bad_candidate=sum(one.bad_candidate for one in strata),
+    )
+
+
+def _sized(found: MetricFinding, strata: Sequence[MeanStratum]) -> MetricFinding:
+    n_stable, n_candidate = sum(one.stable.n for one in strata), sum(one.candidate.n for one in strata)
+    return replace(found, n_stable=n_stable, n_candidate=n_candidate)
+
+
+def _in_unit(metric: Metric, found: MetricFinding) -> MetricFinding:
+    """Turn both arms' amounts into the unit that people know; differences stay turned so that above 0 is worse."""
+
+    def told(value: float) -> float:
+        return value if abs(value) >= DISPLAY_CAP else metric.told(value)
+
+    stable = sorted((told(found.stable_low), told(found.stable_high)))
+    candidate = sorted((told(found.candidate_low), told(found.candidate_high)))
+    if metric.squared and found.stable is not None and found.candidate is not None:
+        difference = metric.told(found.candidate) - metric.told(found.stable)
+        low, high = candidate[0] - stable[1], candidate[1] - stable[0]
+        found = replace(found, difference=difference, low=low, high=high)
+    return replace(
+        found,
+        stable=None if found.stable is None else metric.told(found.stable),
+        candidate=None if found.candidate is None else metric.told(found.candidate),
+        stable_low=stable[0],
+        stable_high=stable[1],
+        candidate_low=candidate[0],
+        candidate_high=candidate[1],
+    )
+
+
+def _quantiles(case: TailCase, unit: str) -> str:
+    def of(histogram: dict[int, int]) -> str:
+        return " / ".join(quantity(quantile(histogram, share)) for share in (0.5, 0.05, 0.01))
+
+    return f"p50 / p95 / p99 are {of(case.candidate)}{unit} against {of(case.stable)}{unit}"
+
+
+def _shown(log_evidence: float) -> float:
+    return math.exp(min(log_evidence, math.log(DISPLAY_CAP)))
+
+
+def _finite(value: float) -> float:
+    return max(-DISPLAY_CAP, min(DISPLAY_CAP, value))

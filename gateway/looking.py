@@ -1,0 +1,135 @@
+"""One look at one candidate: which records it takes, and what the judge makes of them.
+
+The control story makes looks, :mod:`gateway.replay` makes them again: both through this, so that they cannot differ.
+Nothing is stored here and nothing is decided.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from gateway.core import judging
+from gateway.core.deployments import Guardrail, ModelCard, Role, Step
+from gateway.core.errors import InvalidBody, Problem
+from gateway.core.events import EvidenceRow, PairRow
+from gateway.core.judging import JUDGE_VERSION, JudgeState
+from gateway.core.looks import Opening
+from gateway.core.metrics import known
+from gateway.core.rollout import Phase, Rollout, Terms
+from gateway.ports import EventLog, Window
+
+OUT_OF_ORDER_S = 3_600.0
+"""By how much data time of a candidate's first requests may lie before its start (replays are not quite in order)."""
+
+_SIDES = tuple(field.name.removeprefix("stable_") for field in fields(PairRow) if field.name.startswith("stable_"))
+
+
+def opening_of(deployment: str, rollout: Rollout, stable: str, at: float) -> Opening:
+    """Say what a candidate's evidence begins with; ``stable`` is the generation that stands.
+
+    A candidate started when a replay had not shown any time yet is opened at data time ``at``. A promoted one that is
+    under watch is judged on pairs alone, against the former stable, which scores the same requests as a shadow.
+    """
+    watch = rollout.watch
+    if rollout.phase is Phase.WATCHED and watch is not None:
+        terms = replace(rollout.terms, guardrails=watchable(rollout.terms.guardrails))
+        judged = replace(rollout, opened_at=watch.since, terms=terms)
+        return Opening(deployment, watch.generation, stable, watch.since, JUDGE_VERSION, judged, swapped=True)
+    return Opening(deployment, rollout.generation, stable, rollout.opened_at or at, JUDGE_VERSION, rollout)
+
+
+def evidence_of(rollout: Rollout) -> str:
+    """Name the generation whose evidence a rollout is judged by: under watch it is the watch's."""
+    watching = rollout.phase is Phase.WATCHED and rollout.watch is not None
+    return rollout.watch.generation if watching and rollout.watch else rollout.generation
+
+
+def open_case(opening: Opening) -> JudgeState:
+    """Open the case that an opening describes. Raises Unmeasurable."""
+    rollout = opening.rollout
+    return _open(rollout.terms, rollout.model, opening.opened_at, pairs=_on_pairs(opening))
+
+
+def check_terms(terms: Terms, model: ModelCard, steps: Sequence[Step] = ()) -> None:
+    """Raise Unmeasurable for a guardrail that cannot be judged on such a model."""
+    _open(terms, model, 0.0, pairs=any(step.shadow > 0.0 for step in steps))
+
+
+def check_watch(watch_s: float, guardrails: Sequence[Guardrail]) -> None:
+    """Raise InvalidBody for a watch period in which nothing could be seen."""
+    if watch_s > 0.0 and not watchable(guardrails):
+        raise InvalidBody(Problem("/plan", "Its watch period needs a guardrail that is judged by labels."))
+
+
+def watchable(guardrails: Sequence[Guardrail]) -> tuple[Guardrail, ...]:
+    """The guardrails that can bring the former stable back: those that labels decide, on the same requests."""
+    acting = [one for one in guardrails if one.role is Role.GUARDRAIL and not one.dry_run]
+    return tuple(one for one in acting if known(one.metric).labelled)
+
+
+def has_news(opening: Opening, case: JudgeState, watermark: float) -> bool:
+    """Whether data time has come further than the last look; without that, a look is not made."""
+    health, _ = _windows(opening.rollout, case, watermark, {})
+    return health.until > health.after
+
+
+def look(log: EventLog, opening: Opening, case: JudgeState, watermark: float, visible: Mapping[str, int]) -> JudgeState:
+    """Return what the judge knows after a look up to ``watermark`` (data time, seconds). Every record comes once.
+
+    ``visible`` says, by spool, up to which offset records could be seen.
+    """
+    health, mature = _windows(opening.rollout, case, watermark, visible)
+    ripe = mature.until > mature.after
+    new = _rows(log, opening, health)
+    looked = judging.look(
+        case,
+        health=new,
+        mature=new if mature == health else _rows(log, opening, mature) if ripe else (),
+        pairs=_pairs(log, opening, mature) if ripe else (),
+        at=watermark,
+    )
+    until = mature.until if ripe else mature.after
+    return replace(looked, judged_until=watermark, matured_until=until, paired_until=until, cursor=dict(visible))
+
+
+def _rows(log: EventLog, opening: Opening, window: Window) -> Sequence[EvidenceRow]:
+    return () if opening.swapped else log.evidence(opening.deployment, opening.generation, window)
+
+
+def _pairs(log: EventLog, opening: Opening, window: Window) -> Sequence[PairRow]:
+    if not _on_pairs(opening):
+        return ()
+    rows = log.pairs(opening.deployment, opening.generation, opening.stable, window)
+    return [_swapped(row) for row in rows] if opening.swapped else rows
+
+
+def _on_pairs(opening: Opening) -> bool:
+    """Whether a shadow ever watches in this generation; without one nothing is judged on pairs."""
+    return opening.swapped or any(step.shadow > 0.0 for step in opening.rollout.plan.steps)
+
+
+def _swapped(row: PairRow) -> PairRow:
+    """The same pair seen from the other side. A former stable that failed has no answer, which is never right."""
+    sides: dict[str, Any] = {f"shadow_{side}": getattr(row, f"stable_{side}") for side in _SIDES}
+    for side in _SIDES:
+        sides[f"stable_{side}"] = None if row.shadow_failed else getattr(row, f"shadow_{side}")
+    return replace(row, **sides, shadow_failed=False)
+
+
+def _windows(rollout: Rollout, case: JudgeState, watermark: float, visible: Mapping[str, int]) -> tuple[Window, Window]:
+    """The records that health metrics have not seen, and those whose labels have come of age since the last look."""
+    start = rollout.opened_at - OUT_OF_ORDER_S
+    judged = start if case.judged_until is None else case.judged_until
+    matured = start if case.matured_until is None else case.matured_until
+    return Window(judged, watermark, visible), Window(matured, watermark - rollout.terms.maturity_s, visible)
+
+
+def _open(terms: Terms, model: ModelCard, at: float, *, pairs: bool) -> JudgeState:
+    return judging.open_case(
+        terms.guardrails,
+        alpha=terms.alpha,
+        alpha_promote=terms.alpha_promote,
+        task=model.task,
+        at=at,
+        pairs=pairs,
+    )
