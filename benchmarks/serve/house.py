@@ -50,8 +50,19 @@ class House:
         settings = Settings(state_dir=self.folder, max_spool=2**36, max_concurrency=1_024, log_level="warning")
         (run / "settings.json").write_text(freeze(settings))
         reading, writing = os.pipe()
-        command = [sys.executable, "-m", "gateway.processes.worker", f"--settings={run / 'settings.json'}",
-                   f"--parent={os.getpid()}", f"--listen={listener.fileno()}", f"--beat={writing}", "--index=0"]  # fmt: skip
+        said = {
+            "settings": run / "settings.json",
+            "parent": os.getpid(),
+            "listen": listener.fileno(),
+            "beat": writing,
+            "index": 0,
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "gateway.processes.worker",
+            *(f"--{key}={value}" for key, value in said.items()),
+        ]
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         environment = {**os.environ, **one_thread, "PROMETHEUS_MULTIPROC_DIR": str(run / "metrics")}
         began = time.monotonic()
@@ -62,6 +73,17 @@ class House:
         until_ready(f"http://127.0.0.1:{self.port}/readyz", self.process)
         self.started_in_s = time.monotonic() - began
         return self
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return 0 if self.process is None else self.process.pid
+
+    def stop(self) -> None:
+        """End the worker."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def sweep(self) -> None:
         """Delete what is sealed, as the agent does with what it has stored."""
@@ -94,7 +116,9 @@ def build(world: World, folder: Path, tables: Mapping[str, str], *, shadows: Map
     for name, model in tables.items():
         reads = name.startswith("feast")
         parts = [
-            Part("stable" if n == 0 else f"shadow{n}", f"g{n}", _card(world, registry, cache, model, n + 1, reads=reads))
+            Part(
+                "stable" if n == 0 else f"shadow{n}", f"g{n}", _card(world, registry, cache, model, n + 1, reads=reads)
+            )
             for n in range(1 + shadows.get(name, 1))
         ]
         leave_on_disk(folder / "tables", _table(name, parts, plan if reads else NO_FEATURES))

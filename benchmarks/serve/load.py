@@ -27,11 +27,11 @@ function request()
   local user = (n * 7 + id * 911) % %USERS%
   return wrk.format(nil, nil, nil, %BODY%)
 end
-local bad = 0
 function done(summary, latency, requests)
-  io.write(string.format("RESULT %d %d %d %.3f %.3f %.3f %.3f\\n", summary.requests, summary.duration,
-    summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout + summary.errors.status,
-    latency:percentile(50) / 1000, latency:percentile(99) / 1000, latency:percentile(99.9) / 1000, latency.max / 1000))
+  local e = summary.errors
+  io.write(string.format("RESULT %d %d %d %.3f %.3f %.3f\\n", summary.requests, summary.duration,
+    e.connect + e.read + e.write + e.timeout + e.status,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000, latency:percentile(99.9) / 1000))
 end
 """
 
@@ -90,9 +90,7 @@ def body(kind: str, n: int, prefix: str) -> str:
     """One body, as both generators send it."""
     if kind == "entities":
         user = n * 7 % USERS
-        return (
-            f'{{"entities":{{"user_id":{user},"merchant_id":"m{user % MERCHANTS}"}},"request_id":"{prefix}-{n}"}}'
-        )
+        return f'{{"entities":{{"user_id":{user},"merchant_id":"m{user % MERCHANTS}"}},"request_id":"{prefix}-{n}"}}'
     values = ",".join(f'"{name}":{((n + place) % 1000) / 500 - 1:.3f}' for place, name in enumerate(NAMES))
     return f'{{"features":{{{values}}},"request_id":"{prefix}-{n}"}}'
 
@@ -103,7 +101,7 @@ def _lua_body(kind: str) -> str:
         return f"string.format('{text}', user, user % {MERCHANTS}, prefix, id, n)"
     values = ",".join(f'"{name}":%.3f' for name in NAMES)
     arguments = ", ".join(f"((n + {place}) % 1000) / 500 - 1" for place in range(len(NAMES)))
-    return f"string.format('{{\"features\":{{{values}}},\"request_id\":\"%s-%d-%d\"}}', {arguments}, prefix, id, n)"
+    return f'string.format(\'{{"features":{{{values}}},"request_id":"%s-%d-%d"}}\', {arguments}, prefix, id, n)'
 
 
 async def _in_python(url: str, kind: str, connections: int, seconds: float, prefix: str) -> Point:

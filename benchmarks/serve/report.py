@@ -6,23 +6,27 @@ import statistics
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from benchmarks.serve.load import Point
+from benchmarks.serve.subject import Subject
 
 FILE = Path("benchmarks/results/serve.md")
 PACKAGES = ("fastapi", "uvicorn", "pydantic", "msgspec", "feast", "scikit-learn", "redis", "onnxruntime", "treelite")
 
 
-def write(subjects: Sequence[Any], generator: str, rounds: int, seconds: float) -> str:
+def write(subjects: Sequence[Subject], generator: str, rounds: int, seconds: float) -> str:
     """Write everything down."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     lines = [
-        "# One worker each, measured side by side", "",
-        f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}; "
-        + ", ".join(f"{name} {_version(name)}" for name in PACKAGES) + ".",
-        f"Load by {generator}, closed loop, {rounds} interleaved rounds of {seconds:g} s per point; medians, "
-        "spread in brackets (lowest-highest). `of echo` is the median of the ratios taken within each round.", "",
+        "# One worker each, measured side by side",
+        "",
+        f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}; {versions}.",
+        f"Load by {generator}, closed loop, {rounds} interleaved rounds of {seconds:g} s per point; medians, spread in",
+        "brackets (lowest-highest). `of echo` is the median of the ratios taken within each round.",
+        "",
         "| subject | connections | requests/s | of echo | p50 ms | p99 ms | p99.9 ms | CPU us | errors |",
         "|---|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+    ]
     echoes = {subject.kind: subject for subject in subjects if subject.name in ("echo", "echo20")}
     for subject in subjects:
         for connections, points in sorted(subject.points.items()):
@@ -37,7 +41,7 @@ def write(subjects: Sequence[Any], generator: str, rounds: int, seconds: float) 
     return "\n".join(lines) + "\n"
 
 
-def _row(subject: Any, connections: int, points: Sequence[Any], echo: Any) -> str:
+def _row(subject: Subject, connections: int, points: Sequence[Point], echo: Subject | None) -> str:
     rps = [point.rps for point in points]
     ratio = ""
     if echo is not None and connections in echo.points:
@@ -46,7 +50,8 @@ def _row(subject: Any, connections: int, points: Sequence[Any], echo: Any) -> st
     spread = f"{statistics.median(rps):,.0f} ({min(rps):,.0f}-{max(rps):,.0f})"
     rest = " | ".join(f"{statistics.median(getattr(p, name) for p in points):.2f}" for name in ("p50", "p99", "p999"))
     cpu = statistics.median(point.cpu_us for point in points)
-    return f"| {subject.name} | {connections} | {spread} | {ratio} | {rest} | {cpu:.0f} | {sum(p.errors for p in points)} |"
+    errors = sum(point.errors for point in points)
+    return f"| {subject.name} | {connections} | {spread} | {ratio} | {rest} | {cpu:.0f} | {errors} |"
 
 
 def resident_mb(pid: int) -> float:

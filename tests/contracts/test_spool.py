@@ -64,3 +64,43 @@ def test_what_was_appended_outlives_close(made: Made) -> None:
     spool.append(outcome())
     spool.close()
     assert kept() == [outcome()]
+
+
+async def test_what_is_appended_soon_is_kept_in_its_order_once_the_future_is_done(made: Made) -> None:
+    spool, kept = made
+    first, second = spool.append_soon(outcome("b1")), spool.append_soon(outcome("b2"))
+    await first
+    await second
+    assert kept() == [outcome("b1"), outcome("b2")]
+
+
+async def test_append_does_not_overtake_what_was_appended_soon(made: Made) -> None:
+    spool, kept = made
+    soon = spool.append_soon(outcome("b1"))
+    spool.append(outcome("b2"))
+    assert kept() == [outcome("b1"), outcome("b2")]
+    await soon
+
+
+async def test_a_caller_who_goes_away_does_not_take_the_record_back(made: Made) -> None:
+    spool, kept = made
+    spool.append_soon(outcome("b1")).cancel()
+    await spool.append_soon(outcome("b2"))
+    assert kept() == [outcome("b1"), outcome("b2")]
+
+
+async def test_a_refused_record_spoils_none_beside_it(made: Made) -> None:
+    spool, kept = made
+    good, bad = spool.append_soon(outcome("b1")), spool.append_soon(outcome(value=2**64))
+    await good
+    with pytest.raises(LogRefused):
+        await bad
+    assert kept() == [outcome("b1")]
+
+
+async def test_what_waits_is_written_by_close(made: Made) -> None:
+    spool, kept = made
+    soon = spool.append_soon(outcome("b1"))
+    spool.close()
+    await soon
+    assert kept() == [outcome("b1")]

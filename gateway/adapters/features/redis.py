@@ -35,7 +35,8 @@ _INLINE_CELLS = 2_000
 class _Hash:
     """The views of a plan that live in one entity's hash: one HMGET reads them all.
 
-    ``head`` and ``tail`` are the command around its key, as it goes over the wire. ``spans`` has, by view index, where the view's cells stand in the reply; its event time stands right behind them.
+    ``head`` and ``tail`` are the command around its key, as it goes over the wire. ``spans`` has, by view index, where
+    the view's cells stand in the reply; its event time stands right behind them.
     """
 
     key: KeyEncoder

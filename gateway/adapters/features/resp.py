@@ -82,7 +82,7 @@ class Lane:
         """Let redis-py connect, then take the connection over; made here, on the loop that uses it."""
         connection = self._connect()
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

@@ -16,7 +16,7 @@ import numpy as np
 from gateway.adapters.models.compiled import CompiledModel, form_digest, forms
 from gateway.adapters.models.foreign import Foreign
 from gateway.adapters.models.rows import example_row
-from gateway.core.deployments import Field, Form, ModelCard, Scalar, Task, Type
+from gateway.core.deployments import Field, Form, Scalar, Task, Type
 from gateway.core.errors import ModelFailed
 from gateway.ports import Model, Output
 
@@ -69,7 +69,9 @@ def _try(
         if difference is not None and difference <= TOLERANCE:
             one, many = _seconds(model, [row]), _seconds(model, [row] * _BATCH)
             row_s = max(0.0, many - one) / (_BATCH - 1)
-            words = f"{kind} takes {one * 1e6:.0f} us and equals the original within {difference:.0e} on {len(rows)} rows"
+            words = (
+                f"{kind} takes {one * 1e6:.0f} us and equals the original within {difference:.0e} on {len(rows)} rows"
+            )
             return Form(kind, "", form_digest(content), TOLERANCE, one, row_s, rounds), content, words
     return None, b"", f"{kind} answers some of {len(rows)} rows otherwise"
 
@@ -127,14 +129,15 @@ def proof_rows(inputs: Sequence[Field], estimator: Foreign, examples: Rows = ())
     bases = [*examples[:_MOST_ROWS], example_row(inputs)[0]]
     rows = list(bases)
     random = np.random.default_rng(0)
-    places = [list(_places(field, thresholds)) for field, thresholds in zip(inputs, _cuts(inputs, estimator), strict=True)]
+    places = [
+        list(_places(field, thresholds)) for field, thresholds in zip(inputs, _cuts(inputs, estimator), strict=True)
+    ]
     for index, values in enumerate(places):
-        for count, value in enumerate(values):
-            base = list(bases[count % len(bases)])
-            base[index] = value
-            rows.append(tuple(base))
-    for _ in range(_MOST_ROWS):  # all inputs moved at once
-        rows.append(tuple([values[random.integers(len(values))] for values in places]))
+        moved = ((bases[count % len(bases)], value) for count, value in enumerate(values))
+        rows.extend((*base[:index], value, *base[index + 1 :]) for base, value in moved)
+    rows.extend(  # all inputs moved at once
+        tuple([values[random.integers(len(values))] for values in places]) for _ in range(_MOST_ROWS)
+    )
     return [row for row in rows if len(row) == len(inputs)]
 
 
