@@ -109,9 +109,16 @@ class WorkerMetrics:
             self._fallbacks.labels(name, variant).inc()
         if not logged:
             self._refused.labels(name).inc()
+        if record.degraded:
+            self._count_degraded(record, len(table.features.names()))
         self._late.append((record, table, version))
         if len(self._late) == 1:
             self._folding.soon()
+
+    def _count_degraded(self, record: PredictionRecord, served: int) -> None:
+        for feature, status in zip(record.names[:served], record.statuses, strict=False):
+            if status not in (Status.PRESENT, Status.REQUEST):
+                self._degraded.labels(record.deployment, feature, Status(status).name.lower()).inc()
 
     def _version(self, table: RoutingTable, variant: str) -> str:
         known = self._versions.get(table.deployment)
@@ -137,7 +144,7 @@ class WorkerMetrics:
 
         for record, table, version in late:
             self._time(child, record, version)
-            self._feature_quality(child, record, table.features)
+            self._ages(child, record, table.features)
         for histogram, values in seen.items():
             observe_all(histogram, values)
 
@@ -174,18 +181,14 @@ class WorkerMetrics:
         if "features" in latency:
             child(self._features, name).append(latency["features"])
 
-    def _feature_quality(self, child: _Child, record: PredictionRecord, plan: FeaturePlan) -> None:
-        """Ages once per view, for all its features were written together; statuses only of what was not served."""
+    def _ages(self, child: _Child, record: PredictionRecord, plan: FeaturePlan) -> None:
+        """Once per view, for all its features were written together."""
         index = 0
         for view in plan.views:
             at = record.event_times[index] if index < len(record.event_times) else None
             if at is not None:
                 child(self._age, record.deployment, view.name).append(max(0.0, record.at - at))
             index += len(view.features)
-        if record.degraded:
-            for name, status in zip(record.names[:index], record.statuses, strict=False):
-                if status not in (Status.PRESENT, Status.REQUEST):
-                    self._degraded.labels(record.deployment, name, Status(status).name.lower()).inc()
 
 
 @dataclass(frozen=True, slots=True)

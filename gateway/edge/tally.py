@@ -13,7 +13,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram, Summary
 
-EVERY_S = 0.05
+EVERY_S = 0.01
 """Machine seconds after which what was seen is folded."""
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from gateway.adapters.models.compiled import CompiledModel, form_digest, forms
+from gateway.adapters.models.compiled import CompiledModel, Engine, form_digest, forms
 from gateway.adapters.models.foreign import Foreign
 from gateway.adapters.models.rows import example_row
-from gateway.core.deployments import Field, Form, Scalar, Task, Type
+from gateway.core.deployments import Field, Form, ModelCard, Scalar, Task, Type
 from gateway.core.errors import ModelFailed
 from gateway.ports import Model, Output
 
@@ -36,44 +36,58 @@ def choose(original: Model, estimator: Foreign, examples: Rows = ()) -> tuple[Fo
     card = original.card
     if any(field.type is Type.STRING for field in card.inputs):
         return Form(why="The original runs: compiled forms take numbers, and this model takes text."), b""
+    opened, said = _compiled(card, estimator)
+    if not opened:  # then nobody has to bear with odd rows: a model may die of one
+        return Form(why=f"The original runs: {'; '.join(said)}."), b""
     rows = proof_rows(card.inputs, estimator, examples)
     wanted = _answers(original, rows)
-    if all(answer is None for answer in wanted):
+    row = next((row for row, answer in zip(rows, wanted, strict=True) if answer is not None), None)
+    if row is None:
         return Form(why="The original runs: it answers no row that a compiled form could be proved with."), b""
-    row = next(row for row, answer in zip(rows, wanted, strict=True) if answer is not None)
-    best, content, said = Form(call_s=_seconds(original, [row])), b"", list[str]()
-    for kind in forms():
-        found, compiled, words = _try(kind, original, estimator, rows, wanted, row)
+    best, content = Form(call_s=_seconds(original, [row])), b""
+    for kind, (compiled, engine) in opened.items():
+        found, words = _prove(kind, CompiledModel(card, engine), original, (rows, wanted, row))
         said.append(words)
         if found is not None and found.call_s < best.call_s * (WORTH_IT if best.kind == "original" else 1.0):
-            best, content = found, compiled
+            best, content = replace(found, digest=form_digest(compiled)), compiled
     taken = "The original runs" if best.kind == "original" else f"{best.kind} runs"
     return replace(best, why=f"{taken} ({best.call_s * 1e6:.0f} us a row): " + "; ".join(said) + "."), content
 
 
-def _try(
-    kind: str, original: Model, estimator: Foreign, rows: Rows, wanted: Sequence[Output | None], row: tuple[Scalar, ...]
-) -> tuple[Form | None, bytes, str]:
-    """Compile one form and prove it; None with the reason where it cannot be had."""
-    form, card = forms()[kind], original.card
-    try:
-        content = form.compile(estimator, card)
-        engine = form.open(content, card)
-    except ModuleNotFoundError as error:
-        return None, b"", f"{kind} is not installed here ({error.name})"
-    except Exception as error:  # noqa: BLE001 - compilers raise their own; what they cannot do, the original does
-        return None, b"", f"{kind} cannot compile it ({type(error).__name__})"
+def _compiled(card: ModelCard, estimator: Foreign) -> tuple[dict[str, tuple[bytes, Engine]], list[str]]:
+    """Compile every form that can be had, and say why the others cannot."""
+    opened: dict[str, tuple[bytes, Engine]] = {}
+    said: list[str] = []
+    for kind, form in forms().items():
+        try:
+            content = form.compile(estimator, card)
+            opened[kind] = content, form.open(content, card)
+        except ModuleNotFoundError as error:
+            said.append(f"{kind} is not installed here ({error.name})")
+        except Exception as error:  # noqa: BLE001 - compilers raise their own; what they cannot do, the original does
+            said.append(f"{kind} cannot compile it ({type(error).__name__})")
+    return opened, said
+
+
+def _prove(
+    kind: str,
+    compiled: CompiledModel,
+    original: Model,
+    proof: "tuple[Rows, Sequence[Output | None], tuple[Scalar, ...]]",
+) -> tuple[Form | None, str]:
+    """Hold one form to the original's answers, as it is or with rounded inputs; None where it differs."""
+    rows, wanted, row = proof
     for rounds in (False, True):
-        model = CompiledModel(card, engine, rounds=rounds)
-        difference = _difference(card.task, wanted, _answers(model, rows))
+        model = compiled.rounding() if rounds else compiled
+        difference = _difference(original.card.task, wanted, _answers(model, rows))
         if difference is not None and difference <= TOLERANCE:
             one, many = _seconds(model, [row]), _seconds(model, [row] * _BATCH)
             row_s = max(0.0, many - one) / (_BATCH - 1)
             words = (
                 f"{kind} takes {one * 1e6:.0f} us and equals the original within {difference:.0e} on {len(rows)} rows"
             )
-            return Form(kind, "", form_digest(content), TOLERANCE, one, row_s, rounds), content, words
-    return None, b"", f"{kind} answers some of {len(rows)} rows otherwise"
+            return Form(kind, "", "", TOLERANCE, one, row_s, rounds), words
+    return None, f"{kind} answers some of {len(rows)} rows otherwise"
 
 
 def _answers(model: Model, rows: Rows) -> list[Output | None]:

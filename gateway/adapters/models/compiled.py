@@ -51,6 +51,10 @@ class CompiledModel:
         self._dtype = engine.dtype
         self._binary = card.classes if card.task is Task.BINARY else None
 
+    def rounding(self) -> "CompiledModel":
+        """The same with inputs rounded to float32 first."""
+        return CompiledModel(self.card, self._engine, rounds=True)
+
     def predict(self, rows: Sequence[Sequence[Scalar]]) -> list[Output]:
         """Answer rows whose values stand in the order of ``card.inputs``. Raises ModelFailed."""
         try:
