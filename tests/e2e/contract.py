@@ -97,7 +97,14 @@ def house(folder: Path, deployments: Mapping[str, Any], **settings: Any) -> Gate
     for name in deployments:
         until(lambda name=name: gateway.control.get(f"/admin/deployments/{name}").status_code == 200, 30.0)  # type: ignore[misc]
         until(lambda name=name: in_force(gateway, name), 10.0)  # type: ignore[misc]
+    until(lambda: _all_ready(gateway), 30.0)
     return gateway
+
+
+def _all_ready(gateway: Gateway, asked: int = 16) -> bool:
+    """Whether so many new connections, spread over all workers, all find one that welcomes traffic."""
+    address = gateway.data.base_url.join("/readyz")
+    return all(httpx.get(address).status_code == 200 for _ in range(asked))
 
 
 def _train_others(models: Path) -> None:
