@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from gateway.core.deployments import Guardrail, Role, Task
 from gateway.core.errors import Unmeasurable
 from gateway.core.losses import positive
-from gateway.core.metrics import LABEL, Kind, Metric, measurable, told_as
+from gateway.core.metrics import LABEL, VALUE, Kind, Metric, measurable, told_as
 
 SIGNALS_ONLY = frozenset({Kind.BLOCKS, Kind.RANKING, Kind.CALIBRATION})
 """What conditions on the arm's own answers may pause a rollout, never demote or be asked for."""
@@ -80,7 +80,7 @@ def _check_lines(guardrail: Guardrail) -> None:
 
 def _check_range(guardrail: Guardrail, metric: Metric) -> None:
     low, high = guardrail.low, guardrail.high
-    business = metric.outcome != LABEL
+    business = metric.name.startswith(VALUE)
     if (low is not None or guardrail.higher_is_better) and not business:
         raise Unmeasurable(metric.name, "only a business value has a declared low end or direction.")
     if high is not None and not (business or metric.kind is Kind.MEAN):
@@ -89,3 +89,11 @@ def _check_range(guardrail: Guardrail, metric: Metric) -> None:
         raise Unmeasurable(metric.name, "declare both ends of its range, or neither.")
     if high is not None and not (low or 0.0) < high < math.inf:
         raise Unmeasurable(metric.name, f"its range must be from low to a greater high, this is {low} to {high}.")
+
+
+def check_outputs(guardrails: Sequence[Guardrail], outputs: Sequence[str]) -> None:
+    """Raise Unmeasurable for a guardrail of an output that a model with several does not have."""
+    for guardrail in guardrails:
+        family, _, name = guardrail.metric.partition(":")
+        if family in ("mae", "rmse") and name not in outputs:
+            raise Unmeasurable(guardrail.metric, f"there is no output {name!r} here, only {', '.join(outputs)}.")

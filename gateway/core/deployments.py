@@ -47,6 +47,8 @@ class Task(StrEnum):
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    MULTIOUTPUT = "multioutput"
+    """Several numbers at once, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class ModelCard:
     """A prepared model: what it is, pinned by digest, and what it takes and gives.
 
     ``inputs`` is the model's input row, in column order. ``path`` is relative to the content-addressed cache.
-    ``feature_service`` names the Feast service that delivers part of the row, if any.
+    ``feature_service`` names the Feast service that delivers part of the row, if any. ``classes`` are a classifier's,
+    none where they are not known beforehand; ``outputs`` name the numbers of a model that gives several.
     """
 
     name: str
@@ -97,6 +100,7 @@ class ModelCard:
     feature_service: str | None = None
     schema: int = 1
     form: Form = ORIGINAL
+    outputs: tuple[str, ...] = ()
 
 
 class Role(StrEnum):

@@ -37,6 +37,7 @@ _ANY_TASK = frozenset(Task)
 _CLASSES = frozenset({Task.BINARY, Task.MULTICLASS})
 _TWO_CLASSES = frozenset({Task.BINARY})
 _NUMBERS = frozenset({Task.REGRESSION})
+_ONE_ANSWER = _ANY_TASK - {Task.MULTIOUTPUT}
 
 
 def _failed(failed: bool, predicted: Scalar, truth: Scalar) -> bool:  # noqa: ARG001 - the shape of a Rule
@@ -252,7 +253,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             name="score_distribution",
             labelled=False,
-            tasks=_ANY_TASK,
+            tasks=_ONE_ANSWER,
             of="scores",
             says="lie above",
             default=Guardrail("score_distribution", role=Role.SIGNAL, absolute=0.02, margin_absolute=0.1),
@@ -262,8 +263,8 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-FAMILIES = ("recall:", "false_positive_rate:", "precision:", "f1:", VALUE)
-"""Metrics of one class, by its name, and of a business value, by the name under which it is posted."""
+FAMILIES = ("recall:", "false_positive_rate:", "precision:", "f1:", "mae:", "rmse:", VALUE)
+"""Metrics of one class or one output, by its name, and of a business value, by the name under which it is posted."""
 
 
 def default_guardrail(metric: str) -> Guardrail:
@@ -283,6 +284,8 @@ def known(metric: str) -> Metric:
 
     >>> known("error_rate").labelled, known("recall:late").of, known("value:revenue").outcome
     (False, "requests whose label is 'late'", 'revenue')
+    >>> known("mae:delay").of, known("mae:delay").lost(None, None, {"delay": 3.0}, 5)
+    ('mean absolute error of delay', 2.0)
     """
     if metric in METRICS:
         return METRICS[metric]
@@ -290,7 +293,7 @@ def known(metric: str) -> Metric:
     if name and metric.startswith(VALUE):
         return _business(metric, name)
     if name and family + ":" in FAMILIES:
-        return _of_class(METRICS[family], metric, name)
+        return (_of_output if METRICS[family].loss else _of_class)(METRICS[family], metric, name)
     names = ", ".join((*METRICS, *(family + "NAME" for family in FAMILIES)))
     raise Unmeasurable(metric, f"there is no metric of that name; there are {names}.")
 
@@ -320,7 +323,7 @@ def told_as(guardrail: Guardrail) -> Metric:
     'shift'
     """
     metric = known(guardrail.metric)
-    if metric.outcome == LABEL:
+    if not metric.name.startswith(VALUE):
         return replace(metric, high=guardrail.high) if guardrail.high is not None else metric
     low, high = guardrail.low, guardrail.high
     sign = -1.0 if guardrail.higher_is_better else 1.0
@@ -343,6 +346,23 @@ def _valued(start: float, sign: float) -> Loss:
 def _business(metric: str, name: str) -> Metric:
     return Metric(
         metric, True, _ANY_TASK, name, "is", Guardrail(metric), kind=Kind.SHIFT, loss=_valued(0.0, 1.0), outcome=name
+    )
+
+
+def _of_output(metric: Metric, name: str, output: str) -> Metric:
+    """Return a metric of numbers for one output of a model with several; its truth is posted under its name."""
+
+    def loss(label: Scalar, score: float | None, scores: Scores, truth: Scalar) -> float | None:  # noqa: ARG001
+        return metric.lost((scores or {}).get(output), None, None, truth)
+
+    return replace(
+        metric,
+        name=name,
+        tasks=frozenset({Task.MULTIOUTPUT}),
+        of=f"{metric.of} of {output}",
+        default=replace(metric.default, metric=name),
+        loss=loss,
+        outcome=output,
     )
 
 

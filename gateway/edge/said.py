@@ -11,7 +11,7 @@ class Said(msgspec.Struct, omit_defaults=True, gc=False):
 
     prediction_id: str
     deployment: str
-    prediction: Scalar
+    prediction: Scalar | dict[str, float]
     degraded: tuple[str, ...]
     logged: bool
     score: float | None = None
@@ -25,14 +25,15 @@ class Said(msgspec.Struct, omit_defaults=True, gc=False):
 def said(answer: Answer) -> Said:
     """Write one answer down."""
     output = answer.output
+    several = output.label is None and output.scores is not None
     return Said(
         answer.prediction_id,
         answer.deployment,
-        output.label,
+        output.scores if several else output.label,
         answer.degraded,
         answer.logged,
         output.score,
-        output.scores,
+        None if several else output.scores,
         answer.variant,
         answer.model_version,
         answer.fallback,

@@ -76,8 +76,8 @@ class Prediction(_Said):
     """Opaque and unforgeable."""
     deployment: str = Field(examples=["flight-delay"])
     """Who was asked."""
-    prediction: bool | int | float | str | None = Field(examples=[1])
-    """The model's output: a label or a number."""
+    prediction: bool | int | float | str | dict[str, float] | None = Field(examples=[1])
+    """The model's output: a label or a number, or numbers by name of a model with several."""
     score: float | None = Field(default=None, examples=[0.83])
     """Probability of the positive class; binary classifiers only."""
     scores: dict[str, float] | None = None

@@ -115,6 +115,7 @@ def card_of(artifact: Artifact, digest: str, found: Description, form: Form = OR
         classes=found.classes,
         feature_service=artifact.feature_service,
         form=form,
+        outputs=found.outputs,
     )
 
 

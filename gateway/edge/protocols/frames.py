@@ -10,13 +10,12 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from gateway.core.deployments import Field, Type
 from gateway.core.errors import InvalidBody, Problem
 from gateway.core.inputs import MAX_INSTANCES, Layout
 from gateway.core.routing import RoutingTable
-from gateway.passage import Answer
 
 MEMBERS = ("request_id", "routing_key")
 """Names that mean the instance's own members, wherever no entity and no feature is called so."""
@@ -115,9 +114,3 @@ def adapted(declared: Field, value: object) -> object:
     if math.isnan(value):
         return None
     return int(value) if declared.type is Type.INTEGER and value.is_integer() else value
-
-
-def prediction_of(answer: Answer) -> Any:  # noqa: ANN401 - JSON: a label, a number, or numbers by output
-    """What a model said of one row: its label or number, or its numbers by name where it has several outputs."""
-    output = answer.output
-    return output.scores if output.label is None and output.scores is not None else output.label

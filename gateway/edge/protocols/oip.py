@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from gateway.core.deployments import Field, Task, Type
+from gateway.core.deployments import Field, ModelCard, Task, Type
 from gateway.core.errors import InvalidBody, Problem
 from gateway.core.inputs import MAX_INSTANCES
 from gateway.edge.protocols.frames import MEMBERS, Frame, Offer, named
@@ -187,7 +187,7 @@ Column = tuple[str, list[int], list[Any], dict[str, Any] | None]
 
 def outputs_of(offer: Offer, answers: Sequence[Answer]) -> dict[str, Column]:
     """Every output of some answers, by name."""
-    said: dict[str, Column] = _spoken(offer.table.stable.model.task, answers)
+    said: dict[str, Column] = _spoken(offer.table.stable.model, answers)
     n = [len(answers)]
     said["prediction_id"] = "BYTES", n, [answer.prediction_id for answer in answers], None
     if all(answer.variant is not None for answer in answers):
@@ -199,14 +199,16 @@ def outputs_of(offer: Offer, answers: Sequence[Answer]) -> dict[str, Column]:
     return said
 
 
-def _spoken(task: Task, answers: Sequence[Answer]) -> dict[str, Column]:
+def _spoken(model: ModelCard, answers: Sequence[Answer]) -> dict[str, Column]:
     outputs = [answer.output for answer in answers]
     n, labels = [len(answers)], [output.label for output in outputs]
     names = list(dict.fromkeys(name for output in outputs for name in output.scores or ()))
     table = [(output.scores or {}).get(name, 0.0) for output in outputs for name in names]
-    if task is Task.REGRESSION:
+    if model.task is Task.REGRESSION:
         return {"prediction": ("FP64", n, labels, None)}
-    whole = all(isinstance(label, int) for label in labels)
+    if model.task is Task.MULTIOUTPUT:
+        return {"prediction": ("FP64", [len(answers), len(names)], table, {"outputs": names})}
+    whole = bool(model.classes) and all(isinstance(label, int) for label in labels)
     found: dict[str, Column] = {
         "prediction": ("INT64" if whole else "BYTES", n, labels if whole else [str(label) for label in labels], None)
     }
@@ -267,12 +269,13 @@ def _described(field: Field, kind: str) -> dict[str, Any]:
 
 def _promised(offer: Offer) -> Iterator[tuple[str, str, list[int]]]:
     model = offer.table.stable.model
-    whole = all(isinstance(label, int) for label in model.classes)
-    number = model.task is Task.REGRESSION
-    yield "prediction", "FP64" if number else "INT64" if whole else "BYTES", [-1]
+    whole = bool(model.classes) and all(isinstance(label, int) for label in model.classes)
+    number = model.task in (Task.REGRESSION, Task.MULTIOUTPUT)
+    width = [len(model.outputs)] if model.outputs else []
+    yield "prediction", "FP64" if number else "INT64" if whole else "BYTES", [-1, *width]
     if model.task is Task.BINARY:
         yield "score", "FP64", [-1]
-    if model.task is Task.MULTICLASS:
+    if model.task is Task.MULTICLASS and model.classes:
         yield "scores", "FP64", [-1, len(model.classes)]
     yield "prediction_id", "BYTES", [-1]
     if not offer.table.rules.blind:

@@ -15,7 +15,6 @@ from gateway.edge import problems, schemas
 from gateway.edge.bodies import decode, media_type
 from gateway.edge.protocols import mlflow
 from gateway.edge.protocols.behind import Behind
-from gateway.edge.protocols.frames import prediction_of
 from gateway.edge.protocols.schemas import Invocation, Invoked
 from gateway.edge.said import said
 
@@ -54,8 +53,9 @@ def _invocations(app: FastAPI, behind: Behind, headers: list[dict[str, Any]]) ->
             answers = await behind.tell(request, arrived, frame.body(offer.layout), offer.table.deployment, None)
         except InvalidBody as error:
             raise frame.pointing(error) from None
-        predictions = [prediction_of(each) for each in answers]
-        content = msgspec.json.encode({"predictions": predictions, "details": [said(each) for each in answers]})
+        details = [said(each) for each in answers]
+        predictions = [each.prediction for each in details]
+        content = msgspec.json.encode({"predictions": predictions, "details": details})
         return Response(content, media_type="application/json")
 
     docs: dict[str, Any] = {
