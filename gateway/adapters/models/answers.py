@@ -29,7 +29,10 @@ def numbers(values: Foreign, rows: int) -> list[Output]:
 def several(values: Foreign, rows: int, names: Sequence[str]) -> list[Output]:
     """Read the answer of a model with several outputs: a table, or a matrix (rows, outputs), of finite numbers."""
     if isinstance(values, Mapping):
-        values = np.column_stack([_array(values.get(name, ())).reshape(-1) for name in names]) if names else ()
+        columns = [_array(values.get(name, ())).reshape(-1) for name in names]
+        if any(column.shape != (rows,) for column in columns):
+            raise ModelFailed(NOT_AN_ANSWER)
+        values = np.column_stack(columns)
     array = _array(values)
     if array.dtype.kind == "O":  # columns of different types
         array = _array(array.tolist())

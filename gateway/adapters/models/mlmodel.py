@@ -47,6 +47,8 @@ class MLmodel:
     example: str | None
     answers: Sequence[Mapping[str, Any]] = ()
     """The signature's outputs."""
+    ident: str = ""
+    """The id that MLflow gave the model."""
 
     def flavour(self) -> str:
         """Name the flavour to load: ``sklearn`` where there is one, else ``pyfunc``. Raises ModelUnusable."""
@@ -113,6 +115,7 @@ def parse(content: bytes) -> MLmodel:
             columns=None if signature is None else json.loads(signature),
             example=(found.get("saved_input_example_info") or {}).get("artifact_path"),
             answers=json.loads(said.get("outputs") or "[]"),
+            ident=str(found.get("model_id") or found.get("model_uuid") or ""),
         )
     except (yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise ModelUnusable("The artifact's MLmodel file cannot be read.") from error
