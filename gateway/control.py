@@ -287,11 +287,11 @@ class Control:
         phase = state.rollouts[name].phase if name in state.rollouts else Phase.PREPARING
         return self._signal(deployment, signal, Note(action_of(phase, signal), actor, reason, name))
 
-    def rollback(self, deployment: str, *, actor: str, reason: str) -> Decision:
-        """Return to the previous stable. Raises InvalidTransition when there is none."""
+    def rollback(self, deployment: str, *, actor: str, reason: str, to: str | None = None) -> Decision:
+        """Return to a former stable, the latest or that of version ``to``. Raises InvalidTransition, InvalidBody."""
         at = self._now(deployment)
         return self._change(
-            deployment, lambda s: rolled_back(s, at, reason, self._token), Note("rollback", actor, reason)
+            deployment, lambda s: rolled_back(s, at, reason, self._token, to), Note("rollback", actor, reason)
         )
 
     def set_traffic(

@@ -38,6 +38,7 @@ from gateway.edge.control_schemas import (
     PerformanceView,
     PredictionView,
     Reason,
+    RollbackRequest,
     ShadowRequest,
     SignalRequest,
     SpooledView,
@@ -65,6 +66,7 @@ _HOUR_S = 3_600.0
 _GLANCE_HOURS = 24.0
 _GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
+_NO_WORDS_BACK = RollbackRequest()
 _METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
 
@@ -324,9 +326,10 @@ async def resume(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS)
 
 
 @_operating.post("/rollback", responses=schemas.problems([409]))
-async def rollback(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
-    """Return to the previous stable."""
-    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=PRINCIPAL, reason=_why(body.reason)))
+async def rollback(plane: Plane, deployment: str, body: RollbackRequest = _NO_WORDS_BACK) -> DecisionView:
+    """Return to a former stable in one step; those of the window are warm on every worker."""
+    why = _why(body.reason)
+    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=PRINCIPAL, reason=why, to=body.to))
 
 
 @_probing.get("/livez")

@@ -16,6 +16,7 @@ from gateway.core.errors import (
     InvalidBody,
     InvalidTransition,
     ModelUnusable,
+    Problem,
     RevisionConflict,
     StoreUnavailable,
     UnknownDeployment,
@@ -388,6 +389,21 @@ def test_rollback_returns_to_the_previous_stable_and_says_so_when_there_is_none(
     house.control.rollback(NAME, actor="ann", reason="not so sure")
     assert house.document.stable.model.version == "1"
     assert house.document.previous == ()
+
+
+def test_rollback_goes_to_any_former_stable_of_the_window_and_keeps_those_in_between(house: House) -> None:
+    for version in ("2", "3", "4"):
+        house.start(version)
+        house.control.send(NAME, Signal.PROMOTE, actor="ann", reason="sure")
+    with pytest.raises(InvalidBody) as refused:
+        house.control.rollback(NAME, actor="ann", reason="back", to="9")
+    assert refused.value.problems == (Problem("/to", "Must be the version of a former stable: 3, 2, 1."),)
+    house.control.rollback(NAME, actor="ann", reason="back", to="2")
+    assert house.document.stable.model.version == "2"
+    assert [part.model.version for part in house.document.previous] == ["3", "1"]
+    house.control.rollback(NAME, actor="ann", reason="further", to="1")
+    house.control.rollback(NAME, actor="ann", reason="forward")
+    assert (house.document.stable.model.version, house.document.previous) == ("3", ())
 
 
 def test_only_so_many_former_stables_stay_warm() -> None:
