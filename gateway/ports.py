@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.alerts import Alert
 from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.events import (
     Decision,
@@ -351,7 +352,17 @@ class ControlState(Protocol):
 
 
 class AlertSink(Protocol):
-    """Somebody who wants to be told."""
+    """Somebody who wants to be told of every decision."""
 
     def tell(self, decision: Decision) -> None:
-        """Pass the decision on. Never raises; a dead target costs nothing but a counter."""
+        """Pass the decision on. Never raises, never waits."""
+
+
+class Announcer(Protocol):
+    """The way to people: told of what they want to hear, whatever it came from."""
+
+    def announce(self, alert: Alert) -> None:
+        """Put an alert on its way. Never raises, never waits; a dead target costs nothing but a counter."""
+
+    def close(self, longest_s: float = 5.0) -> None:
+        """Send what waits, within ``longest_s`` machine seconds."""
