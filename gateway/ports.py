@@ -4,7 +4,7 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,8 +15,10 @@ from gateway.core.events import (
     Decision,
     Event,
     EvidenceRow,
+    JoinedRow,
     OutcomeRecord,
     PairRow,
+    Position,
     PredictionRecord,
     ServedRow,
     ShadowRecord,
@@ -301,11 +303,32 @@ class EventLog(Protocol):
         As evidence leaves them out: forced requests, degraded features, repeated request ids after the first record.
         """
 
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """How often each day has changed: days since the Unix epoch (data time, UTC), to a count that only grows.
+
+        A prediction changes its day, and so does every outcome of it.
+        """
+
+    def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
+        """At most ``limit`` predictions of a day, all attempts, in order of position, from behind ``after``."""
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with its shadows and outcomes."""
 
     def books(self, deployment: str | None = None) -> Books:
         """Count everything."""
+
+
+class Lake(Protocol):
+    """Where exported predictions go, by deployment and day. Raises LakeUnavailable."""
+
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """Which days are written, and the count of changes that each was written with."""
+
+    def write(
+        self, deployment: str, day: int, changes: int, batches: Callable[[], Iterable[Sequence[JoinedRow]]]
+    ) -> int:
+        """Replace a day, whole or not at all, and say how many rows it has. ``batches`` may be asked more than once."""
 
 
 class ControlState(Protocol):
