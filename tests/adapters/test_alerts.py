@@ -15,7 +15,6 @@ from gateway.core.alerts import Alert, Kind
 from gateway.core.errors import SettingsError
 from gateway.core.events import Decision
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # apprise looks for it
 
 
