@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from gateway.core import judging
-from gateway.core.admission import check_outputs
+from gateway.core.admission import check_bandits, check_outputs
 from gateway.core.deployments import Guardrail, ModelCard, Role, Step, Task
 from gateway.core.errors import InvalidBody, Problem
 from gateway.core.events import EvidenceRow, PairRow
@@ -54,6 +54,7 @@ def open_case(opening: Opening) -> JudgeState:
 def check_terms(terms: Terms, model: ModelCard, steps: Sequence[Step] = ()) -> None:
     """Raise Unmeasurable for a guardrail that cannot be judged on such a model."""
     _open(terms, model, 0.0, pairs=any(step.shadow > 0.0 for step in steps))
+    check_bandits(terms.guardrails, steps)
     if model.task is Task.MULTIOUTPUT:
         check_outputs(terms.guardrails, model.outputs)
 

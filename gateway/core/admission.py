@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from gateway.core.deployments import Guardrail, Role, Task
+from gateway.core.deployments import Guardrail, Role, Step, Task
 from gateway.core.errors import Unmeasurable
 from gateway.core.losses import positive
 from gateway.core.metrics import LABEL, VALUE, Kind, Metric, measurable, told_as
@@ -97,3 +97,19 @@ def check_outputs(guardrails: Sequence[Guardrail], outputs: Sequence[str]) -> No
         family, _, name = guardrail.metric.partition(":")
         if family in ("mae", "rmse") and name not in outputs:
             raise Unmeasurable(guardrail.metric, f"there is no output {name!r} here, only {', '.join(outputs)}.")
+
+
+def check_bandits(guardrails: Sequence[Guardrail], steps: Sequence[Step]) -> None:
+    """Raise Unmeasurable for a step whose bandit has no rate among the guardrails to go by, or no room."""
+    rates = {one.metric for one in guardrails if told_as(one).kind is Kind.RATE}
+    for step in steps:
+        bandit = step.bandit
+        if bandit is None:
+            continue
+        if bandit.reward not in rates:
+            known = ", ".join(sorted(rates)) or "none"
+            raise Unmeasurable(bandit.reward, f"a bandit goes by a rate among the guardrails; there is: {known}.")
+        if not 0.0 < bandit.floor <= step.weight <= bandit.ceiling <= 1.0 - bandit.floor:
+            line = "a bandit's step needs 0 < floor <= weight <= ceiling <= 1 - floor"
+            said = f"{bandit.floor:g}, {step.weight:g} and {bandit.ceiling:g}"
+            raise Unmeasurable(bandit.reward, f"{line}, these are {said}.")

@@ -134,10 +134,24 @@ class Guardrail:
 
 
 @dataclass(frozen=True, slots=True)
+class Bandit:
+    """How a step's weight leans towards the better arm: by the guardrail ``reward``, every ``every_s`` of data time.
+
+    Every arm keeps at least ``floor``, the candidate takes at most ``ceiling``.
+    """
+
+    reward: str
+    floor: float = 0.05
+    ceiling: float = 0.5
+    every_s: float = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a rollout: a share of traffic, or a shadow's sampling rate, and what it takes to leave it.
 
-    ``at_least_s`` is data time in seconds; ``events`` counts candidate-arm (or paired) observations at this step.
+    ``at_least_s`` is data time in seconds; ``events`` counts candidate-arm (or paired) observations at this step. With
+    a ``bandit``, ``weight`` is where it begins.
     """
 
     weight: float = 0.0
@@ -145,6 +159,7 @@ class Step:
     at_least_s: float = 0.0
     events: int = 0
     approval: bool = False
+    bandit: Bandit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class Rollout:
     patient_since: float = 0.0
     terms: Terms = Terms()
     watch: Watch | None = None
+    leaned_at: float = 0.0
+    """When a bandit last set its weight."""
 
     @property
     def current(self) -> Step:

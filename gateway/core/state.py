@@ -131,6 +131,12 @@ def with_traffic(
     return replace(state, rollouts=rollouts, shadows=rated)
 
 
+def leaned(state: DeploymentState, weights: Mapping[str, float], at: float) -> DeploymentState:
+    """Put a bandit's weights in force at data time ``at``. Plans go on as they were."""
+    moved = {name: replace(state.rollouts[name], weight=weight, leaned_at=at) for name, weight in weights.items()}
+    return replace(state, rollouts=state.rollouts | moved)
+
+
 def with_shadow(state: DeploymentState, shadow: Shadow) -> DeploymentState:
     """Let another model watch. Raises InvalidBody when its name is in use."""
     _refuse_taken(shadow.part.name, (*state.shadows, *state.rollouts))
