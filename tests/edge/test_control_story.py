@@ -179,6 +179,22 @@ def test_whoever_was_judged_against_the_old_stable_begins_again_as_a_new_generat
     assert house.control.case(after, NAME).judged_until is None
 
 
+def test_candidates_at_once_are_each_judged_against_stable_by_their_own_evidence() -> None:
+    house = House().open(replace(SPEC, plans={"fifth": Plan("fifth", (Step(weight=0.2, events=100),))}))
+    rates = {"1": 0.3, "2": 0.1, "3": 0.6, "4": 0.3}
+    begun = [house.start(version, "fifth", name) for name, version in (("better", "2"), ("worse", "3"), ("alike", "4"))]
+    assert len({one.salt for one in begun}) == len({one.generation for one in begun}) == 3
+    for _ in range(60):
+        house.serve(200, rates)
+        house.look()
+        if house.rollout("better").phase is Phase.PROMOTED and house.rollout("worse").phase is Phase.DEMOTED:
+            break
+    assert house.document.stable.model.version == "2"
+    assert house.rollout("worse").phase is Phase.DEMOTED
+    assert house.rollout("alike").generation != begun[2].generation  # what it is judged against has changed
+    assert house.rollout("alike").salt == begun[2].salt
+
+
 class Contested(MemoryControlState):
     """A store where somebody else always writes first, so many times."""
 
