@@ -15,33 +15,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
-from gateway.core.amounts import parse_duration, parse_share, parse_size
 from gateway.core.errors import SettingsError
 from gateway.core.metrics import METRICS, default_guardrail
+from gateway.settings_rules import GateSettings, StartSettings
+from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
 
 
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
-Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Share = Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1)]
-Level = Annotated[float, BeforeValidator(parse_share), Field(gt=0, lt=1)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Scalar = bool | int | float | str | None
-
-
-class _Section(BaseModel):
-    """A part of the file: frozen, knows its words, and takes its descriptions from the sentences below."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class InputSettings(_Section):
+class InputSettings(Section):
     """A request feature as its owner declares it; what is not declared comes from the model."""
 
     type: core.Type
@@ -58,7 +45,7 @@ class InputSettings(_Section):
     """A value for the documentation's example body."""
 
 
-class FeatureSettings(_Section):
+class FeatureSettings(Section):
     """What a Feast-served feature that is missing, stale or unavailable means."""
 
     default: Scalar = None
@@ -73,7 +60,7 @@ class FeatureSettings(_Section):
     """Age limit as a duration; none takes the feature view's TTL."""
 
 
-class GuardrailSettings(_Section):
+class GuardrailSettings(Section):
     """How much worse a candidate may be on one metric. Left-out figures are the metric's own defaults."""
 
     metric: str
@@ -92,7 +79,7 @@ class GuardrailSettings(_Section):
     """Judge and tell, but never act."""
 
 
-class StepSettings(_Section):
+class StepSettings(Section):
     """One step of a plan: a share of traffic or a shadow's sampling rate, and what it takes to leave it."""
 
     weight: Share = 0.0
@@ -107,7 +94,7 @@ class StepSettings(_Section):
     """Wait for an operator's ``resume`` before the next step."""
 
 
-class PlanSettings(_Section):
+class PlanSettings(Section):
     """How a candidate goes from nothing to everything."""
 
     steps: tuple[StepSettings, ...] = Field(min_length=1)
@@ -118,9 +105,17 @@ class PlanSettings(_Section):
     """What to do at ``max_age`` without a verdict."""
     max_age: Seconds = 14 * 86_400.0
     """Longest life of a candidate without a verdict, a duration in data time."""
+    dry_run: bool = False
+    """Only watch and report what would be done; every step is a shadow."""
+
+    @model_validator(mode="after")
+    def _a_dry_run_only_watches(self) -> "PlanSettings":
+        if self.dry_run and any(step.weight > 0.0 for step in self.steps):
+            raise ValueError("a dry_run plan only watches: its steps take shadow, not weight")
+        return self
 
 
-class DeploymentSettings(_Section):
+class DeploymentSettings(Section):
     """One deployment as its owner declares it: the first start writes it to control state, which then wins."""
 
     model: str | None = None
@@ -169,10 +164,25 @@ class DeploymentSettings(_Section):
     """Labels an outcome may have; none accepts what the model can answer."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
+    follow_aliases: bool = False
+    """Let the registry's ``challenger`` alias start rollouts, and write decisions back: ``champion`` and tags."""
+    default_plan: str | None = None
+    """The plan an alias move follows; none takes the first one declared."""
+    starts: StartSettings = StartSettings()
+    """When a candidate may start: quarantine, cool-down, freezes."""
+    gate: GateSettings = GateSettings()
+    """What a model has to show before it gets traffic."""
+
+    @model_validator(mode="after")
+    def _the_default_plan_is_declared(self) -> "DeploymentSettings":
+        known = [*self.plans] or [CAREFUL.name]
+        if self.default_plan is not None and self.default_plan not in known:
+            raise ValueError(f"default_plan must name one of the plans: {', '.join(known)}")
+        return self
 
     def spec(self, name: str) -> core.DeploymentSpec:
         """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
-        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous")
+        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous", "follow_aliases", "default_plan")
         return core.DeploymentSpec(
             name=name,
             model=self.model or name,
@@ -183,6 +193,8 @@ class DeploymentSettings(_Section):
             guardrails=tuple(_guardrail(said, f"deployments.{name}.guardrails") for said in self.guardrails),
             plans={plan: _plan(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
+            starts=self.starts.rules(),
+            gate=self.gate.rules(),
             **{field: getattr(self, field) for field in same},
         )
 
@@ -232,6 +244,8 @@ class Settings(BaseSettings):
     """Longest time to finish requests and to empty the spool on the way out, a duration."""
     look_every: Seconds = Field(default=0.5, gt=0)
     """Shortest time between two looks at a rollout, a duration in machine time."""
+    registry_every: Seconds = Field(default=10.0, gt=0)
+    """Time between two looks at the registry's aliases, a duration in machine time."""
     live_window: Seconds = 86_400.0
     """Span of the live accuracy in ``/metrics``, a duration in data time."""
     outcome_ttl: Seconds = 30 * 86_400.0
@@ -382,7 +396,7 @@ def _guardrail(said: str | GuardrailSettings, place: str) -> core.Guardrail:
 def _plan(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
     steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
-    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age)
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, plan.dry_run)
 
 
 def _explain(error: ValidationError, source: str) -> str:
@@ -423,4 +437,4 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a
         yield from _sections(inner)
 
 
-_SECTIONS = {section.__name__: section for section in _Section.__subclasses__()}
+_SECTIONS = {section.__name__: section for section in Section.__subclasses__()}

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from gateway.core.rules import GateRules, StartRules
+
 Scalar: TypeAlias = bool | int | float | str | None
 
 
@@ -119,6 +121,8 @@ class Plan:
     on_inconclusive: str = "hold"
     """After ``max_age_s`` without a verdict: ``hold``, ``promote`` or ``demote``."""
     max_age_s: float = 14 * 86_400.0
+    dry_run: bool = False
+    """Only watch and report: what the judge would do is written down, and only steps are taken."""
 
 
 class Durability(StrEnum):
@@ -201,3 +205,9 @@ class DeploymentSpec:
     label_values: tuple[int | str, ...] = ()
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
+    follow_aliases: bool = False
+    """Whether the registry's ``challenger`` alias starts rollouts, and decisions are written back to the registry."""
+    default_plan: str | None = None
+    """The plan that an alias move follows; None: the first one declared."""
+    starts: StartRules = StartRules()
+    gate: GateRules = GateRules()

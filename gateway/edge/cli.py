@@ -11,6 +11,8 @@ import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.edge import cli_models, cli_rollout, cli_setup
+from gateway.edge.control_client import CommandFailed
 from gateway.edge.reference import metrics_page, settings_page
 from gateway.processes import supervisor
 from gateway.processes.logs import start_logs
@@ -20,6 +22,12 @@ _DEFAULT = Path("gateway.yaml")
 _OPERATOR = "gateway apply"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
+
+app.add_typer(cli_rollout.app, name="rollout")
+app.command()(cli_models.models)
+app.command()(cli_models.validate)
+app.command()(cli_setup.doctor)
+app.command()(cli_setup.init)
 
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="Settings; by default ./gateway.yaml if it is there.")
@@ -87,6 +95,9 @@ def main() -> None:
     """Run the command."""
     try:
         app()
+    except CommandFailed as error:
+        typer.echo(f"gateway: {error}", err=True)
+        sys.exit(error.code)
     except GatewayError as error:
         typer.echo(f"gateway: {error}", err=True)
         sys.exit(2)

@@ -77,7 +77,17 @@ class CanaryRequest(_Request):
     """What the candidate is called."""
     guardrails: Annotated[tuple[GuardrailRequest, ...], Field(min_length=1, max_length=32)] | None = None
     """What it is held to instead of the deployment's own guardrails."""
+    override: bool = False
+    """Start in spite of a quarantine, a cool-down or a freeze."""
     reason: Reason = ""
+
+
+class ValidationRequest(_Request):
+    """Hold a model to the validation gate, without starting anything."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "models:/flight-delay/7"}]})
+
+    model: ModelUri
 
 
 class ShadowRequest(_Request):
@@ -111,6 +121,27 @@ class TrafficRequest(_Request):
         if isinstance(body, dict) and body and not any(isinstance(value, dict) for value in body.values()):
             return {"weights": body}
         return body
+
+
+class GateView(_View):
+    """What one gate found. ``skipped``: it could not be held, and is not required."""
+
+    gate: str
+    passed: bool
+    skipped: bool
+    sentence: str
+    figure: float | None
+    limit: float | None
+
+
+class ValidationView(_View):
+    """What the validation gate says of a model."""
+
+    model: str
+    model_version: str
+    digest: str
+    passed: bool
+    gates: tuple[GateView, ...]
 
 
 class SignalRequest(_Request):

@@ -41,6 +41,7 @@ from gateway.core.events import (
     PredictionRecord,
     ShadowRecord,
 )
+from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
 from gateway.core.state import DeploymentState
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
@@ -180,6 +181,15 @@ class MemoryEventLog:
         answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
 
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest requests."""
+        tag = tag_of(deployment)
+        requests = [request for (of, _), request in self._requests.items() if of == tag]
+        found = [
+            one for request in requests if (one := _replayable(request)) and (one.label is not None or not labelled)
+        ]
+        return sorted(found, key=operator.attrgetter("at"))[-limit:]
+
     def latest(self, deployment: str) -> float | None:
         """The greatest of them all."""
         tag = tag_of(deployment)
@@ -291,6 +301,14 @@ def _pair(request: _Request, generation: str, stable: str, window: Window) -> Pa
         shadow_failed=shadow is None or shadow.error is not None,
         outcomes=request.counting(seen),
     )
+
+
+def _replayable(request: _Request) -> Replayable | None:
+    if request.judged is None or not request.judged.record.randomised or request.judged.record.degraded:
+        return None
+    record = request.judged.record
+    values = dict(zip(record.names, record.values, strict=False))
+    return Replayable(record.at, values, request.counting().get(LABEL))
 
 
 def _answer(request: _Request) -> tuple[float, Answer] | None:
