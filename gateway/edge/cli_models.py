@@ -74,7 +74,7 @@ def _serving(settings: Settings, url: str | None) -> dict[tuple[str, str], list[
         return found
     for deployment in deployments:
         for one in deployment["variants"]:
-            if one["phase"] not in ("promoted", "demoted"):
+            if one["phase"] not in ("promoted", "watched", "demoted"):
                 part = f"{deployment['deployment']}/{one['name']}"
                 found.setdefault((one["model"], one["model_version"]), []).append(part)
     return found

@@ -11,6 +11,7 @@ from gateway.adapters.models.memory import MemoryModelStore, Script
 from gateway.adapters.registry import MemoryRegistry
 from gateway.control import Note
 from gateway.core.aliases import CHALLENGER, CHAMPION
+from gateway.core.deployments import Plan, Step
 from gateway.core.errors import ModelUnusable, Quarantined, RegistryUnavailable
 from gateway.core.features import NO_FEATURES
 from gateway.core.gates import Gate, GateResult
@@ -277,6 +278,47 @@ async def test_a_champion_moved_by_somebody_else_is_said_and_not_followed(desk: 
     assert desk.actions() == ["found"]
 
 
-def _note() -> Note:
+@pytest.fixture
+async def watched() -> Desk:
+    """Version 2 was promoted by a plan with a watch period, the registry knows, and version 1 watches it."""
+    plan = Plan("watched", (Step(weight=0.5, events=50),), watch_s=2_000.0)
+    desk = Desk(House().open(replace(FOLLOWS, plans={"watched": plan}, default_plan=None)))
+    await desk.challenge(2)
+    assert desk.house.live(40, GOOD)[-1].action == "promote"
+    await desk.rounds()
+    return desk
 
+
+async def test_a_version_under_watch_is_champion_and_its_cleared_alias_takes_nothing_back(watched: Desk) -> None:
+    await watched.rounds(3)
+    assert watched.aliases == {CHAMPION: "2"}
+    assert watched.tag(2, "decision") == "promoted"
+    assert watched.house.rollout(CHALLENGER).phase is Phase.WATCHED
+    assert watched.actions()[-2:] == ["promote", "tell"]
+
+
+async def test_a_version_that_is_brought_down_under_watch_is_tagged_stays_out_and_champion_returns(
+    watched: Desk,
+) -> None:
+    for _ in range(9):
+        watched.house.serve(100, WORSE)
+        watched.house.look()
+    await watched.rounds()
+    assert watched.aliases == {CHAMPION: "1"}
+    assert (watched.tag(2, "decision"), watched.tag(1, "decision")) == ("demoted", "restored")
+    assert "After its promotion" in (watched.tag(2, "reason") or "")
+    assert list(watched.house.document.stays) == ["digest-2"]
+
+
+async def test_the_next_challenger_waits_until_the_watch_is_over(watched: Desk) -> None:
+    await watched.challenge(3)
+    assert "Version 2 was promoted and is under watch" in watched.watch.trouble[NAME]
+    assert watched.prepared == ["2"]
+    watched.house.control.send(NAME, Signal.PROMOTE, actor="ann", reason="seen enough", candidate=CHALLENGER)
+    await watched.challenge(3)
+    assert (watched.house.rollout(CHALLENGER).model.version, watched.aliases) == ("3", {CHAMPION: "2", CHALLENGER: "3"})
+    assert watched.tag(2, "decision") == "promoted"
+
+
+def _note() -> Note:
     return Note("test", "test", "puts the outbox back")

@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from gateway.adapters.models.artifacts import verified
-from gateway.adapters.models.flavours import flavour
 from gateway.adapters.models.golden import golden_rows
 from gateway.adapters.models.inspect_child import keep_stdout_for_the_answer, limit
+from gateway.adapters.models.prepare import Limits, ModelCache
 from gateway.adapters.models.rows import example_row
 from gateway.core.deployments import Field, ModelCard, Scalar, Type
 from gateway.core.errors import ModelFailed
@@ -38,7 +38,7 @@ _SAME = 1e-6
 class Job:
     """What to measure: a prepared model, the rows to replay, and the noise to disturb them with (None: none)."""
 
-    folder: str
+    cache: str
     card: ModelCard
     rows: list[list[Scalar]]
     noise: float | None
@@ -76,11 +76,10 @@ def figures(job: Job) -> Figures:
 
 
 def measure(job: Job) -> Measured:
-    """Load the model and run it on its examples and on the rows. Raises whatever loading raises."""
-    before, card = _peak_bytes(), job.card
-    files, kind = verified(Path(job.folder), card.digest, job.artifact_bytes), flavour(card.flavour)
-    model = kind.model(card, kind.open(files))
-    golden = golden_rows(card.inputs, files)
+    """Load the model in the form that will serve, and run it on its examples and on the rows. Raises what these raise."""
+    before, card, cache = _peak_bytes(), job.card, Path(job.cache)
+    model = ModelCache(cache, Limits(artifact_bytes=job.artifact_bytes)).load(card)
+    golden = golden_rows(card.inputs, verified(cache / card.path, card.digest, job.artifact_bytes))
     mistakes = _mistakes(model, golden)
     latency_s = _latency(model, golden or job.rows[:_TIMED_CALLS] or [list(example_row(card.inputs)[0])])
     answers = [_answer(model, row) for row in job.rows]

@@ -25,7 +25,7 @@ def measure(
     ``noise`` (None: none) disturbs the rows once more, by that share of each column's spread.
     """
     job = Job(
-        str(cache / card.path),
+        str(cache),
         card,
         list(rows),
         noise,
