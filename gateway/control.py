@@ -308,8 +308,8 @@ class Control:
             free = state if alias is None else made_way(state, model, at)
             return started(free, rollout)
 
-        said = reason or f"{model.name} {model.version} follows the plan {chosen.name}"
-        return self.change(deployment, change, Note("start", actor, said, name, dict(evidence or {})))
+        why = reason or f"{model.name} {model.version} follows the plan {chosen.name}"
+        return self.change(deployment, change, Note("start", actor, why, name, dict(evidence or {})))
 
     def refuse(
         self, deployment: str, model: str, version: str, reason: str, *, actor: str, evidence: Mapping[str, Any]
