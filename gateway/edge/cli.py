@@ -12,6 +12,7 @@ from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.edge import cli_models, cli_rollout, cli_setup
 from gateway.edge.cli_config import Config, settings_of
+from gateway.edge.cli_export import export
 from gateway.edge.cli_judge import backtest, replay
 from gateway.edge.cli_plan import plan
 from gateway.edge.control_client import CommandFailed
@@ -27,6 +28,7 @@ for _command in (
     replay,
     backtest,
     plan,
+    export,
     cli_models.models,
     cli_models.validate,
     cli_setup.doctor,
