@@ -81,8 +81,11 @@ def lean(state: DeploymentState, cases: Mapping[str, JudgeState], at: float) -> 
     """Say which weights should be in force at data time ``at``; None where nothing leans, is due, or would change.
 
     Candidates that run a step with a bandit lean, all at once; everybody else keeps what they have, and stable the
-    greatest of the floors. The generator's seed is the document's revision: the same evidence leans the same way.
+    greatest of the floors. In a freeze nobody leans. The generator's seed is the document's revision: the same evidence
+    leans the same way.
     """
+    if state.spec.starts.frozen(at) is not None:
+        return None
     leaning = {one.name: one for one in in_order(state) if one.name in cases and one.phase is Phase.RUNNING}
     bandits = {name: one.current.bandit for name, one in leaning.items() if one.current.bandit is not None}
     leaning = {name: leaning[name] for name in bandits}

@@ -12,6 +12,7 @@ from gateway.core.bandit import Tally, chances, shares
 from gateway.core.deployments import Bandit, Guardrail, Plan, Step
 from gateway.core.errors import Unmeasurable
 from gateway.core.rollout import Phase, Signal
+from gateway.core.rules import Freeze, StartRules
 from tests.control_house import NAME, SPEC, House
 
 BANDIT = Bandit("accuracy", floor=0.1, ceiling=0.6, every_s=150.0)
@@ -66,6 +67,14 @@ def test_a_paused_rollout_does_not_lean_and_a_resumed_one_begins_where_its_step_
     assert set(lives(house, 5, {"1": 0.5, "2": 0.1})) == {0.2}
     house.control.send(NAME, Signal.RESUME, actor="ann", reason="back")
     assert lives(house, 1, {"1": 0.5, "2": 0.1}) == [0.6]
+
+
+def test_nobody_leans_in_a_freeze() -> None:
+    always = StartRules(freezes=(Freeze("holidays"),))
+    house = House().open(replace(SPEC, plans={"leaning": LEANING}, guardrails=TOLERANT))
+    house.start("2", "leaning")
+    house.control.apply(replace(house.document.spec, starts=always), actor="ann", reason="holidays")
+    assert set(lives(house, 5, {"1": 0.5, "2": 0.1})) == {0.2}
 
 
 def test_rewards_count_when_they_mature_however_late() -> None:
