@@ -244,7 +244,7 @@ class Control:
         standing = state.rollouts.get(name)
         if standing is not None and standing.phase not in ENDED:
             raise CandidateRunning(name, standing.phase.value)
-        _check_plan(chosen, _terms(state.spec, guardrails), state.stable.model)
+        looking.check_plan(chosen, _terms(state.spec, guardrails), [state.stable.model])
         return chosen
 
     def start_canary(
@@ -261,12 +261,12 @@ class Control:
     ) -> Decision:
         """Start a rollout of a prepared model; ``features`` is the compiled plan that covers it and stable.
 
-        Raises CandidateRunning, Unmeasurable, ModelUnusable, InvalidBody (no such plan).
+        Raises CandidateRunning, Unmeasurable, ModelUnusable, InvalidBody (no such plan, or an idle watch period).
         """
         state = self.read(deployment)
         chosen, spec = _plan(state.spec, plan), state.spec
         terms = _terms(spec, guardrails)
-        _check_plan(chosen, terms, model)
+        looking.check_plan(chosen, terms, [state.stable.model, model])
         rollout = begin(name, self._token(), model, chosen, self._token(), terms, self._now(deployment))
 
         def change(state: DeploymentState) -> DeploymentState:
@@ -393,14 +393,9 @@ def _terms(spec: DeploymentSpec, guardrails: tuple[Guardrail, ...] | None) -> Te
 
 
 def _check(spec: DeploymentSpec, model: ModelCard) -> None:
-    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model."""
-    looking.check_terms(_terms(spec, None), model)
-
-
-def _check_plan(plan: Plan, terms: Terms, model: ModelCard) -> None:
-    """Raise Unmeasurable, or InvalidBody for a watch period in which nothing could be seen."""
-    looking.check_terms(terms, model, plan.steps)
-    looking.check_watch(plan.watch_s, terms.guardrails)
+    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model, whatever the plan."""
+    steps = [step for plan in spec.plans.values() for step in plan.steps]
+    looking.check_terms(_terms(spec, None), [model], steps)
 
 
 def _looked_at(state: DeploymentState) -> list[Rollout]:

@@ -17,7 +17,7 @@ from gateway.core.evidence.intervals import Stratum
 from gateway.core.evidence.rates import DEMOTION_WEIGHTS, Line, demotion_bets, pooled_rate
 from gateway.core.evidence.restarts import Wealth, advanced, opened
 from gateway.core.tallies import Sample, Tally, stratified
-from gateway.core.value_cases import MeanCase, bet_on_mean, open_mean
+from gateway.core.value_cases import MeanCase, PairMeanCase, bet_on_mean, bet_on_pair_mean, open_mean, open_pair_mean
 
 BOTH_WAYS = normalised(*DEMOTION_WEIGHTS.tolist() * 2)
 
@@ -43,6 +43,14 @@ class RankCase:
 
 
 @dataclass(frozen=True, slots=True)
+class PairRankCase:
+    """Evidence about ranking from requests that both models scored: 1 - AUC of either, on the same blocks."""
+
+    mean: PairMeanCase
+    ranks: Ranks = Ranks()
+
+
+@dataclass(frozen=True, slots=True)
 class CoverageCase:
     """Evidence that requests of one predicted class lose their labels more often, or less often, with the candidate."""
 
@@ -59,6 +67,11 @@ def open_blocks() -> BlockCase:
 def open_ranks() -> RankCase:
     """Return a case that has seen nothing."""
     return RankCase(open_mean())
+
+
+def open_pair_ranks() -> PairRankCase:
+    """Return a case that has seen no pair."""
+    return PairRankCase(open_pair_mean())
 
 
 def open_coverage() -> CoverageCase:
@@ -94,11 +107,28 @@ def bet_on_ranks(case: RankCase, guardrail: Guardrail, tick: int, scores: list[t
     >>> case.mean.harm.peak > 20.0                             # the candidate ranks at random, stable perfectly
     True
     """
-    candidate, ours = ranked(case.candidate, [(positive, score) for mine, positive, score in scores if mine])
-    stable, theirs = ranked(case.stable, [(positive, score) for mine, positive, score in scores if not mine])
-    queue, blocks = matched(case.queue, [(False, value) for value in theirs] + [(True, value) for value in ours])
+    candidate, ours = ranked(case.candidate, [(positive, (score,)) for mine, positive, score in scores if mine])
+    stable, theirs = ranked(case.stable, [(positive, (score,)) for mine, positive, score in scores if not mine])
+    events = [(False, missed) for (missed,) in theirs] + [(True, missed) for (missed,) in ours]
+    queue, blocks = matched(case.queue, events)
     mean = bet_on_mean(case.mean, guardrail, _samples(tick, blocks), [], 1.0)
     return RankCase(mean, queue, stable, candidate)
+
+
+def bet_on_pair_ranks(
+    case: PairRankCase, guardrail: Guardrail, tick: int, scores: list[tuple[bool, tuple[float, ...]]]
+) -> PairRankCase:
+    """Bet on (positive, (stable's, the shadow's) score) of labelled pairs, in their order.
+
+    >>> rng = np.random.default_rng(1)
+    >>> rows = [(n % 4 < 2, (rng.random() + (n % 4 < 2), rng.random())) for n in range(400)]
+    >>> bet_on_pair_ranks(open_pair_ranks(), Guardrail("auc"), 0, rows).mean.harm.peak > 10.0
+    True
+    """
+    ranks, missed = ranked(case.ranks, scores)
+    if not missed:
+        return replace(case, ranks=ranks)
+    return PairRankCase(bet_on_pair_mean(case.mean, guardrail, {tick: np.array(missed)}, 1.0), ranks)
 
 
 def bet_on_coverage(case: CoverageCase, events: list[tuple[bool, float]]) -> CoverageCase:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core.block_cases import BlockCase, CoverageCase, RankCase
+from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
 from gateway.core.calibration import CalibrationCase
 from gateway.core.cases import PairCase, RateCase, RatioCase, margin_of, tolerance_of
 from gateway.core.deployments import Guardrail, Role
@@ -92,16 +92,8 @@ def mean_finding(bar: Bar, case: MeanCase) -> MetricFinding:
 
 def pair_mean_finding(bar: Bar, case: PairMeanCase) -> MetricFinding:
     """Report an amount of both models on the same requests."""
-    n, alpha = case.difference.n, (1.0 - CONFIDENCE) / 3.0
-    if n:
-        ends = [
-            Interval(one.mean - half_width(one.variance, n, alpha), one.mean + half_width(one.variance, n, alpha))
-            for one in (case.stable, case.candidate, case.difference)
-        ]
-        seen = Estimate(case.stable.mean, case.candidate.mean, case.difference.mean, *ends)
-    else:
-        seen = mean_estimate(())
-    found = replace(_in_unit(bar.metric, _put(bar, seen, case.harm)), n_stable=n, n_candidate=n)
+    n = case.difference.n
+    found = replace(_in_unit(bar.metric, _put(bar, _seen_on_pairs(case), case.harm)), n_stable=n, n_candidate=n)
     return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), amounts(found, bar.metric.of))
 
 
@@ -117,12 +109,14 @@ def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
 def rank_finding(bar: Bar, case: RankCase) -> MetricFinding:
     """Report a ranking: the rates are 1 - AUC."""
     found = _sized(_put(bar, mean_estimate(case.mean.strata), case.mean.harm), case.mean.strata)
-    aucs = [None if rate is None else 1.0 - rate for rate in (found.candidate, found.stable)]
-    seen = (
-        f"the candidate's AUC is {quantity(aucs[0])} (over {found.n_candidate:,} {bar.metric.of}), "
-        f"stable's {quantity(aucs[1])} (over {found.n_stable:,})"
-    )
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), seen)
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
+
+
+def pair_rank_finding(bar: Bar, case: PairRankCase) -> MetricFinding:
+    """Report a ranking of both models on the same requests: the rates are 1 - AUC."""
+    found = _put(bar, _seen_on_pairs(case.mean), case.mean.harm)
+    found = replace(found, n_stable=case.mean.difference.n, n_candidate=case.mean.difference.n)
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
 
 
 def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
@@ -282,6 +276,25 @@ def _in_unit(metric: Metric, found: MetricFinding) -> MetricFinding:
         stable_high=stable[1],
         candidate_low=candidate[0],
         candidate_high=candidate[1],
+    )
+
+
+def _seen_on_pairs(case: PairMeanCase) -> Estimate:
+    n, alpha = case.difference.n, (1.0 - CONFIDENCE) / 3.0
+    if not n:
+        return mean_estimate(())
+    ends = [
+        Interval(one.mean - half_width(one.variance, n, alpha), one.mean + half_width(one.variance, n, alpha))
+        for one in (case.stable, case.candidate, case.difference)
+    ]
+    return Estimate(case.stable.mean, case.candidate.mean, case.difference.mean, *ends)
+
+
+def _aucs(bar: Bar, found: MetricFinding) -> str:
+    aucs = [None if rate is None else 1.0 - rate for rate in (found.candidate, found.stable)]
+    return (
+        f"the candidate's AUC is {quantity(aucs[0])} (over {found.n_candidate:,} {bar.metric.of}), "
+        f"stable's {quantity(aucs[1])} (over {found.n_stable:,})"
     )
 
 

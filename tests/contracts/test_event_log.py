@@ -282,6 +282,16 @@ def test_a_pair_stands_where_its_prediction_stands_whichever_came_first(log: Eve
     assert [row.outcomes for row in rows] == [{"label": 1}, {}]
 
 
+def test_a_pair_carries_the_probabilities_of_every_class_that_both_models_gave(log: EventLog) -> None:
+    append(log, prediction(label="a", score=None, scores={"a": 0.7, "b": 0.3}), prediction("b2"))
+    append(log, shadow(label="b", scores={"a": 0.4, "b": 0.6}), shadow("b2", error="ValueError", label=None))
+    rows = log.pairs(DEPLOYMENT, "g-v9", "g-stable", everything(log))
+    assert [(row.stable_scores, row.shadow_scores) for row in rows] == [
+        ({"a": 0.7, "b": 0.3}, {"a": 0.4, "b": 0.6}),
+        (None, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("record", "score"),
     [
