@@ -21,7 +21,17 @@ from gateway.core.judge_state import PAIRED, JudgeState
 from gateway.core.losses import confidence, name_of
 from gateway.core.metrics import LABEL, Kind, Metric, known, told_as
 from gateway.core.tail_cases import bet_on_slower, bet_on_spread
-from gateway.core.tallies import Layout, Sample, Tally, count, count_pairs, measured, measured_pairs, stratified
+from gateway.core.tallies import (
+    Layout,
+    Sample,
+    Tally,
+    count,
+    count_pairs,
+    everyone,
+    measured,
+    measured_pairs,
+    stratified,
+)
 from gateway.core.value_cases import bet_on_mean, bet_on_pair_mean, bet_on_shift
 
 MOST_CLASSES = 10
@@ -40,12 +50,12 @@ class _Batch:
 def arrived(state: JudgeState, rows: Layout) -> JudgeState:
     """Bet on what needs no label, and on whether requests come from the arms as drawn."""
     after = _bet(state, _Batch(rows, {}, _last(rows)), labelled=False)
-    return replace(after, arrivals=bet_on_ratio(state.arrivals, count(rows, _any)))
+    return replace(after, arrivals=bet_on_ratio(state.arrivals, everyone(rows)))
 
 
 def matured(state: JudgeState, rows: Layout) -> JudgeState:
     """Bet on what waited for outcomes, and on whether those come alike from both arms."""
-    due = count(rows, _any)
+    due = everyone(rows)
     outcomes = (LABEL, *state.values)
     posted = {name: count(rows, _posted(name)) for name in outcomes}
     n = sum(sum(tally.cells) for tally in due)
@@ -120,10 +130,6 @@ def _terms(guardrail: Guardrail, metric: Metric) -> Guardrail:
 
 def _last(rows: Layout) -> int:
     return rows.keys[-1][0] if rows.keys else 0
-
-
-def _any(row: EvidenceRow) -> bool | None:  # noqa: ARG001 - every row counts, as a good one
-    return False
 
 
 def _posted(name: str) -> Callable[[EvidenceRow], bool | None]:

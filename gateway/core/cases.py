@@ -112,11 +112,13 @@ def bet_on_rate(
     harm = _growth(tallies, lambda propensity: kept_demotion_bets(rate, propensity, against))
     safety = _growth(tallies, lambda propensity: kept_promotion_bets(rate, propensity, towards))
     doubt = _growth(missing, lambda propensity: kept_promotion_bets(rate, propensity, towards))
+    safe = advanced(case.safety, PROMOTION_WEIGHTS, safety)
+    worst = safe if case.worst == case.safety else advanced(case.worst, PROMOTION_WEIGHTS, safety)
     return RateCase(
         advanced(case.harm, DEMOTION_WEIGHTS, harm),
-        advanced(case.safety, PROMOTION_WEIGHTS, safety),
+        safe,
         stratified(case.strata, tallies),
-        advanced(advanced(case.worst, PROMOTION_WEIGHTS, safety), PROMOTION_WEIGHTS, doubt),
+        advanced(worst, PROMOTION_WEIGHTS, doubt),
     )
 
 

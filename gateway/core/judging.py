@@ -242,7 +242,7 @@ def _alarms(state: JudgeState) -> list[MetricFinding]:
         coverage_finding(f"{LABEL_RATIO}:{name}", case, number)
         for number, (name, case) in enumerate(state.coverage.items(), start=1)
     ]
-    return found + [one for one in by_class if one.finding is Finding.FAIL]
+    return found + [one for one in by_class if one is not None]
 
 
 def _outcomes_wanting(state: JudgeState, outcome: str) -> str:
