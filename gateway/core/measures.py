@@ -103,7 +103,7 @@ class Metric:
         truth = row.outcomes.get(self.outcome)
         if self.labelled and truth is None:
             return None
-        if self.kind is Kind.SLOWER and not row.failed:
+        if self.kind is Kind.SLOWER and (not row.failed or row.latency_s is None):
             return row.latency_s
         return math.inf if row.failed else self.lost(row.label, row.score, row.scores, truth)
 

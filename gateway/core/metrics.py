@@ -105,7 +105,7 @@ METRICS: dict[str, Metric] = {
             name="latency",
             labelled=False,
             tasks=_ANY_TASK,
-            of="requests",
+            of="requests for one prediction",
             says="took longer than",
             default=Guardrail("latency", relative=1.1, margin_relative=1.25),
             kind=Kind.SLOWER,

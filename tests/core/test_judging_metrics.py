@@ -45,7 +45,7 @@ def failing(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
 
 
 def slow(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
-    return replace(row, latency_s=row.latency_s * 1.6)
+    return replace(row, latency_s=(row.latency_s or 0.0) * 1.6)
 
 
 def blind(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
@@ -245,6 +245,22 @@ def test_several_classes_are_compared_by_their_probabilities_on_pairs_too() -> N
     said = seen(state, (), pairs)
     assert about("paired_log_loss", said).finding is Finding.FAIL
     assert about("paired_brier", said).finding is Finding.FAIL
+
+
+def test_scores_that_fall_short_of_the_one_that_all_of_stables_share_are_found() -> None:
+    rows = [replace(row, score=0.9) for row in traffic(2_000, seed=47, pi=0.5)]
+    unsure = [replace(row, score=0.4) if row.candidate else row for row in rows]
+    sure = [replace(row, score=0.99) if row.candidate else row for row in rows]
+    guardrail = default_guardrail("score_distribution")
+    assert about("score_distribution", seen(opened(guardrail), rows)).finding is Finding.PASS
+    assert about("score_distribution", seen(opened(guardrail), unsure)).finding is Finding.FAIL
+    assert about("score_distribution", seen(opened(guardrail), sure)).finding is Finding.FAIL
+
+
+def test_a_latency_that_is_not_the_requests_alone_is_no_evidence_even_where_it_failed() -> None:
+    rows = [replace(row, latency_s=None, failed=True) for row in traffic(500, seed=48, pi=0.5)]
+    found = about("latency", seen(opened(default_guardrail("latency")), rows))
+    assert (found.evidence, found.n_candidate, found.n_stable) == (1.0, 0, 0)
 
 
 def test_the_range_of_a_root_mean_squared_error_is_declared_in_its_own_unit() -> None:
