@@ -14,12 +14,12 @@ from gateway.core.block_cases import (
 )
 from gateway.core.calibration import bet_on_calibration
 from gateway.core.cases import bet_on_pairs, bet_on_rate, bet_on_ratio
-from gateway.core.deployments import Guardrail, Task
+from gateway.core.deployments import Task
 from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.evidence.restarts import tick_of
 from gateway.core.judge_state import PAIRED, JudgeState
 from gateway.core.losses import confidence, name_of
-from gateway.core.metrics import LABEL, Kind, Metric, known, told_as
+from gateway.core.metrics import LABEL, Kind, Metric, compared, known, told_as
 from gateway.core.tail_cases import bet_on_slower, bet_on_spread
 from gateway.core.tallies import (
     Layout,
@@ -80,7 +80,7 @@ def watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
         if name in pairs:
             pairs[name] = bet_on_pairs(pairs[name], guardrail, count_pairs(rows, metric.pair))
         elif name in means:
-            terms = _terms(guardrail, metric)
+            terms = compared(guardrail)
             means[name] = bet_on_pair_mean(means[name], terms, measured_pairs(rows, metric.amounts), metric.high)
         elif name in ranks:
             last = tick_of(rows[-1].position.at)
@@ -96,7 +96,7 @@ def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
         metric = told_as(guardrail, state.yes)
         if metric.labelled is not labelled or not batch.rows.rows:
             continue
-        name, kind, terms = metric.name, metric.kind, _terms(guardrail, metric)
+        name, kind, terms = metric.name, metric.kind, compared(guardrail)
         if kind is Kind.RATE:
             missing = _against(batch.missing.get(metric.outcome, ()))
             rates[name] = bet_on_rate(rates[name], terms, count(batch.rows, metric.value), missing)
@@ -119,13 +119,6 @@ def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
             said, came = measured(batch.rows, _said(metric)), measured(batch.rows, _came(metric))
             calibrations[name] = bet_on_calibration(calibrations[name], terms, said, came)
     return replace(state, rates=rates, means=means, tails=tails, blocks=blocks, ranks=ranks, calibrations=calibrations)
-
-
-def _terms(guardrail: Guardrail, metric: Metric) -> Guardrail:
-    """A ratio of roots is the root of a ratio: RMSE's tolerance, squared, is that of the squares."""
-    if not metric.squared:
-        return guardrail
-    return replace(guardrail, relative=guardrail.relative**2, margin_relative=guardrail.margin_relative**2)
 
 
 def _last(rows: Layout) -> int:

@@ -335,6 +335,19 @@ def told_as(guardrail: Guardrail, yes: str | None = None) -> Metric:
     return replace(metric, kind=Kind.MEAN, loss=_valued(start, sign), high=high - low, start=start, sign=sign)
 
 
+def compared(guardrail: Guardrail) -> Guardrail:
+    """Return a guardrail's terms on the scale on which amounts are compared.
+
+    A ratio of roots is the root of a ratio: RMSE's tolerance, squared, is that of the squares.
+
+    >>> round(compared(Guardrail("rmse", relative=1.1)).relative, 2), compared(Guardrail("mae", relative=1.1)).relative
+    (1.21, 1.1)
+    """
+    if not known(guardrail.metric).squared:
+        return guardrail
+    return replace(guardrail, relative=guardrail.relative**2, margin_relative=guardrail.margin_relative**2)
+
+
 def _valued(start: float, sign: float) -> Loss:
     """Count a posted value from its best end."""
 
