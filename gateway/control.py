@@ -120,7 +120,7 @@ class Control:
                 due += [
                     (deployment, rollout.name)
                     for rollout in _looked_at(state)
-                    if self._asked(state, rollout, watermark, visible)[2] is not None
+                    if self._asked(state, rollout, watermark, visible, bounds=False)[2] is not None
                 ]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         return [decision for decision in made if decision is not None]
@@ -148,12 +148,18 @@ class Control:
                 continue
 
     def _asked(
-        self, state: DeploymentState, rollout: Rollout, watermark: float, visible: Mapping[str, int]
+        self,
+        state: DeploymentState,
+        rollout: Rollout,
+        watermark: float,
+        visible: Mapping[str, int],
+        *,
+        bounds: bool = True,
     ) -> tuple[JudgeState, Verdict, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._judged(opening, watermark, visible)
-        verdict, seen = judging.verdict(case, watermark), observed(rollout.current, case)
+        verdict, seen = judging.verdict(case, watermark, bounds=bounds), observed(rollout.current, case)
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:

@@ -143,13 +143,16 @@ def look(
     return replace(after, looked_at=at, n_candidate=_least_judged(after), n_pairs=n_pairs)
 
 
-def verdict(state: JudgeState, at: float) -> Verdict:
+def verdict(state: JudgeState, at: float, *, bounds: bool = True) -> Verdict:
     """Return what the evidence so far says, in the order of the guardrails; ``at`` is data time, seconds.
+
+    The intervals of rates take a third of the work, and no finding and no sentence rests on them: without ``bounds``
+    they are left as wide as they can be.
 
     Fails when a guardrail (not a dry run) has failed, on its own traffic or on pairs. Passes when every counted
     metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn.
     """
-    own = [found for one in state.guardrails if (found := _own_finding(state, one)) is not None]
+    own = [found for one in state.guardrails if (found := _own_finding(state, one, bounds=bounds)) is not None]
     paired = [found for one in state.guardrails if (found := _pair_finding(state, one)) is not None]
     findings = (*own, *paired, *_alarms(state))
     fired = [one for one in findings if one.finding is Finding.FAIL and not one.dry_run]
@@ -196,13 +199,13 @@ def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "") 
     )
 
 
-def _own_finding(state: JudgeState, guardrail: Guardrail) -> MetricFinding | None:
+def _own_finding(state: JudgeState, guardrail: Guardrail, *, bounds: bool) -> MetricFinding | None:
     """Report a guardrail on the arms' own traffic; None for what only pairs can show."""
     metric = told_as(guardrail, state.yes)
     name, kind = metric.name, metric.kind
     bar = _bar(state, guardrail, name, _outcomes_wanting(state, metric.outcome) if metric.labelled else "")
     if kind is Kind.RATE:
-        return rate_finding(bar, state.rates[name])
+        return rate_finding(bar, state.rates[name], bounds=bounds)
     if kind in (Kind.MEAN, Kind.SHIFT):
         return mean_finding(bar, state.means[name])
     if kind in (Kind.SLOWER, Kind.SPREAD):

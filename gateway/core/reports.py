@@ -54,9 +54,9 @@ class _Weighed:
     worst: float | None = None
 
 
-def rate_finding(bar: Bar, case: RateCase) -> MetricFinding:
-    """Report a binary metric of two arms."""
-    found = _put(bar, estimate(case.strata), case.harm, _counts(case.strata))
+def rate_finding(bar: Bar, case: RateCase, *, bounds: bool = True) -> MetricFinding:
+    """Report a binary metric of two arms, with or without the intervals."""
+    found = _put(bar, estimate(case.strata, bounds=bounds), case.harm, _counts(case.strata))
     weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
     return _worded(bar, found, weighed, counts(found, bar.metric.of, bar.metric.says))
 

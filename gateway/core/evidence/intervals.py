@@ -13,7 +13,7 @@ sub-Bernoulli mixtures; Lindon & Kallus (2026) for the two arm-level bounds.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -112,8 +112,8 @@ def _lower(total: FloatArray, n: FloatArray, level: FloatArray) -> FloatArray:
     return np.asarray(mean, dtype=np.float64)
 
 
-def estimate(strata: Sequence[Stratum]) -> Estimate:
-    """Estimate both arms' badness and their difference over the same traffic.
+def estimate(strata: Sequence[Stratum], *, bounds: bool = True) -> Estimate:
+    """Estimate both arms' badness and their difference over the same traffic; without ``bounds`` from end to end.
 
     Both rates are standardised to one mix of strata (one propensity each), so a ramp cannot pretend an effect
     (Simpson). A stratum weighs ``n pi (1 - pi)``, the overlap weight (Li, Morgan & Zaslavsky 2018), which gives the
@@ -126,6 +126,9 @@ def estimate(strata: Sequence[Stratum]) -> Estimate:
     """
     if not any(stratum.n for stratum in strata):
         return nothing_seen()
+    stable, candidate = _standardised(strata)
+    if not bounds:
+        return replace(nothing_seen(), stable=stable, candidate=candidate, difference=_less(candidate, stable))
     ks = np.arange(1.0, len(strata) + 1.0)
     alphas = (1.0 - CONFIDENCE) / 4.0 / (ks * (ks + 1.0))
     shares = np.array([[1.0 - s.propensity, s.propensity] for s in strata])
@@ -135,15 +138,18 @@ def estimate(strata: Sequence[Stratum]) -> Estimate:
     weights = normalised(*(stratum.overlap for stratum in strata))
     lows = weights @ np.clip(low / shares, 0.0, 1.0)
     highs = weights @ np.clip(high / shares, 0.0, 1.0)
-    stable, candidate = _standardised(strata)
     return Estimate(
         stable=stable,
         candidate=candidate,
-        difference=None if stable is None or candidate is None else candidate - stable,
+        difference=_less(candidate, stable),
         stable_interval=Interval(float(lows[0]), float(highs[0])),
         candidate_interval=Interval(float(lows[1]), float(highs[1])),
         difference_interval=Interval(float(lows[1] - highs[0]), float(highs[1] - lows[0])),
     )
+
+
+def _less(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
 
 
 def nothing_seen() -> Estimate:
