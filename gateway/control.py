@@ -124,7 +124,7 @@ class Control:
                 due += [
                     (deployment, rollout.name)
                     for rollout in _looked_at(state)
-                    if self._asked(state, rollout, watermark, visible)[2] is not None
+                    if self._asked(state, rollout, watermark, visible, bounds=False)[2] is not None
                 ]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         return [decision for decision in made if decision is not None]
@@ -161,12 +161,18 @@ class Control:
         return sent_away(after, rollout.name, watermark) if move.signal is Signal.DEMOTE else after
 
     def _asked(
-        self, state: DeploymentState, rollout: Rollout, watermark: float, visible: Mapping[str, int]
+        self,
+        state: DeploymentState,
+        rollout: Rollout,
+        watermark: float,
+        visible: Mapping[str, int],
+        *,
+        bounds: bool = True,
     ) -> tuple[JudgeState, Verdict, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._judged(opening, watermark, visible)
-        verdict, seen = judging.verdict(case, watermark), observed(rollout.current, case)
+        verdict, seen = judging.verdict(case, watermark, bounds=bounds), observed(rollout.current, case)
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
@@ -270,7 +276,7 @@ class Control:
         standing = state.rollouts.get(name)
         if standing is not None and standing.phase not in ENDED and not replaces:
             raise CandidateRunning(name, standing.phase.value)
-        _check_plan(chosen, _terms(state.spec, guardrails), state.stable.model)
+        looking.check_plan(chosen, _terms(state.spec, guardrails), [state.stable.model])
         return chosen
 
     def start_canary(
@@ -292,12 +298,13 @@ class Control:
 
         ``alias`` is the registry's alias that asks for it: what it asked for before makes way. ``override`` starts
         in spite of quarantine, cool-down and freeze. ``evidence`` (of the gate) goes into the timeline.
-        Raises CandidateRunning, Unmeasurable, ModelUnusable, InvalidBody (no such plan), Quarantined, Postponed.
+        Raises CandidateRunning, Unmeasurable, ModelUnusable, Quarantined, Postponed, InvalidBody (no such plan, or an
+        idle watch period).
         """
         state, at = self.read(deployment), self.now(deployment)
         chosen, spec = _plan(state.spec, plan), state.spec
         terms = _terms(spec, guardrails)
-        _check_plan(chosen, terms, model)
+        looking.check_plan(chosen, terms, [state.stable.model, model])
         rollout = replace(begin(name, self._token(), model, chosen, self._token(), terms, at), alias=alias)
 
         def change(state: DeploymentState) -> DeploymentState:
@@ -435,14 +442,9 @@ def _terms(spec: DeploymentSpec, guardrails: tuple[Guardrail, ...] | None) -> Te
 
 
 def _check(spec: DeploymentSpec, model: ModelCard) -> None:
-    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model."""
-    looking.check_terms(_terms(spec, None), model)
-
-
-def _check_plan(plan: Plan, terms: Terms, model: ModelCard) -> None:
-    """Raise Unmeasurable, or InvalidBody for a watch period in which nothing could be seen."""
-    looking.check_terms(terms, model, plan.steps)
-    looking.check_watch(plan.watch_s, terms.guardrails)
+    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model, whatever the plan."""
+    steps = [step for plan in spec.plans.values() for step in plan.steps]
+    looking.check_terms(_terms(spec, None), [model], steps)
 
 
 def _looked_at(state: DeploymentState) -> list[Rollout]:

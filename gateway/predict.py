@@ -264,7 +264,7 @@ class Predict:
     ) -> list[PredictionRecord]:
         failure, total_s = failure_of(results), self._clock.machine() - trip.arrived
         return [
-            record_of(trip, draw, sight, row, result, failure, total_s)
+            record_of(trip, draw, sight, row, result, failure, total_s, len(draws))
             for row, (draw, result) in enumerate(zip(draws, results, strict=True))
         ]
 

@@ -84,7 +84,8 @@ class ModelCard:
     """A prepared model: what it is, pinned by digest, and what it takes and gives.
 
     ``inputs`` is the model's input row, in column order. ``path`` is relative to the content-addressed cache.
-    ``feature_service`` names the Feast service that delivers part of the row, if any.
+    ``feature_service`` names the Feast service that delivers part of the row, if any. ``scored`` says of a classifier
+    whether its answers carry probabilities.
     """
 
     name: str
@@ -99,6 +100,7 @@ class ModelCard:
     feature_service: str | None = None
     schema: int = 1
     form: Form = ORIGINAL
+    scored: bool = True
 
 
 class Role(StrEnum):

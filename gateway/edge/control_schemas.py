@@ -48,7 +48,8 @@ class GuardrailRequest(_Request):
     """How much worse this candidate may be on one metric. What is left out is the metric's own default.
 
     All figures are badness, the metric turned so that higher is worse: of accuracy, the share of wrong answers. So
-    the direction is the metric's own. Tolerated is ``relative`` times stable's plus ``absolute``.
+    the direction is the metric's own; only a business value's is declared. Tolerated is ``relative`` times stable's
+    plus ``absolute``.
     """
 
     metric: Metric
@@ -61,6 +62,12 @@ class GuardrailRequest(_Request):
     """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
     """Judge and tell, but never act."""
+    low: _Offset | None = None
+    """Least a business value (``value:NAME``) can be, in its unit; without both ends its order is compared."""
+    high: _Offset | None = None
+    """Most it can be; also of ``mae`` and ``rmse``, in that metric's unit."""
+    higher_is_better: bool = False
+    """Whether more of a business value is better, as of a revenue."""
 
     @model_validator(mode="before")
     @classmethod
@@ -295,6 +302,7 @@ class TimelineView(_View):
 class GuardrailView(_View):
     """One guardrail now. Rates are badness (of accuracy: the share of wrong answers); a positive difference is worse.
 
+    Where ``amount`` is true both arms' figures are means in the metric's own unit (a loss, a business value).
     ``evidence`` demotes at ``threshold``; ``promote_evidence`` passes at ``promote_threshold``. All intervals hold
     at 95 %, at all times.
     """
@@ -322,6 +330,9 @@ class GuardrailView(_View):
     bad_stable: int
     bad_candidate: int
     sentence: str
+    amount: bool
+    needed: int | None
+    """So many more of the candidate's observations decide it at this pace; null when nothing can be said."""
 
 
 class StillNeededView(_View):

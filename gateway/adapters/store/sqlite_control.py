@@ -134,6 +134,8 @@ class SqliteControlState:
 
 def _spool(connection: apsw.Connection, spool_id: str) -> int:
     """Number a spool: thousands of looks name the same few."""
-    connection.execute("INSERT OR IGNORE INTO look_spools (spool_id) VALUES (?)", (spool_id,))
-    number: int = value(connection, "SELECT spool FROM look_spools WHERE spool_id = ?", (spool_id,))
-    return number
+    number: int | None = value(connection, "SELECT spool FROM look_spools WHERE spool_id = ?", (spool_id,))
+    if number is not None:
+        return number
+    connection.execute("INSERT INTO look_spools (spool_id) VALUES (?)", (spool_id,))
+    return connection.last_insert_rowid()
