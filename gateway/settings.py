@@ -23,6 +23,7 @@ from gateway.core.amounts import parse_duration, parse_share, parse_size
 from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
 from gateway.core.metrics import known as judged
+from gateway.settings_access import OidcSettings
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
@@ -251,6 +252,18 @@ class Settings(BaseSettings):
     """Requests one worker has under way before it answers 503, a count."""
     max_spool: Bytes = 2**30
     """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
+    keys_file: Path | None = None
+    """File of API keys, made by ``gateway keys new``; none looks for ``api-keys.json`` in the state folder."""
+    oidc: OidcSettings | None = None
+    """An identity provider whose tokens are taken beside keys; none takes keys only."""
+    rate: str | None = None
+    """What a key without a rate of its own may ask of each worker, such as ``100/second``; none sets no bound."""
+    rate_of_failures: str = "20/minute"
+    """How many requests without a good key an address may send each worker before it is told 429."""
+    tls_certificate: Path | None = None
+    """Certificate chain (PEM) of both planes; none serves plain HTTP, for a proxy that ends TLS."""
+    tls_key: Path | None = None
+    """Private key (PEM) of that certificate."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}
@@ -273,6 +286,16 @@ class Settings(BaseSettings):
         """The store's URL, the default filled in."""
         return self.store or f"sqlite:{self.state_dir / 'store.db'}"
 
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys are, the default filled in."""
+        return self.keys_file or self.state_dir / "api-keys.json"
+
+    @property
+    def locked(self) -> bool:
+        """Whether callers need a key or a token."""
+        return self.oidc is not None or self.keys_file is not None or self.keys_path.exists()
+
     def specs(self) -> dict[str, core.DeploymentSpec]:
         """Every deployment as the core knows it."""
         return {name: said.spec(name) for name, said in self.deployments.items()}
@@ -287,10 +310,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _stays_home_without_keys(self) -> "Settings":
-        if not _is_loopback(self.control_host):
-            raise ValueError("control_host must be a loopback address: there are no operator keys")
+        if not _is_loopback(self.control_host) and not self.locked:
+            raise ValueError(
+                "control_host must be a loopback address until there are keys (`gateway keys new`) or oidc"
+            )
         if self.clock == "replay" and not _is_loopback(self.data_host):
             raise ValueError("clock: replay lets callers set the time, so data_host must be a loopback address")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_whole_certificate(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together")
         return self
 
 

@@ -12,7 +12,8 @@ GatewayError
 │   ├── FeaturesUnavailable  required features could not be read within their budget
 │   ├── LogRefused           the spool did not take the record
 │   ├── Overloaded           more work than this worker takes on
-│   └── StoreUnavailable     the store cannot be reached
+│   ├── StoreUnavailable     the store cannot be reached
+│   └── OutboundRefused      another server was not called, or its answer was not taken
 ├── ModelFailed              a model raised, or answered something that is no answer
 ├── DeadlinePassed           the time given to the request or to a part of it is over
 ├── ControlError             an operator's change that cannot be made
@@ -113,6 +114,10 @@ class Overloaded(Unserviceable):
 
 class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
+
+
+class OutboundRefused(Unserviceable):
+    """Another server (identity provider, policy server) was not called, or its answer was not taken."""
 
 
 class ModelFailed(GatewayError):

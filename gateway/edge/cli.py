@@ -10,6 +10,7 @@ import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.edge import cli_keys
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_judge import backtest, replay
 from gateway.edge.cli_plan import plan
@@ -22,6 +23,7 @@ _OPERATOR = "gateway apply"
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
 for _command in (replay, backtest, plan):
     app.command()(_command)
+app.add_typer(cli_keys.app, name="keys")
 
 
 @app.command()

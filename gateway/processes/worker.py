@@ -25,6 +25,7 @@ from gateway.processes.child import beat, begin, serve
 from gateway.processes.duties import Duties
 from gateway.processes.loader import Loader
 from gateway.processes.tables import TableBook, find_on_disk
+from gateway.processes.watchman import Watchman
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ class Worker:
             observer=metrics,
             read_error=metrics.read_error,
         )
+        self._watchman = Watchman(settings, self._clock)
         self._duties = Duties()
         self._leaving = False
         self._moved = asyncio.Event()
@@ -72,6 +74,7 @@ class Worker:
             max_body=settings.max_body,
             max_feedback_body=settings.max_feedback_body,
             max_concurrency=settings.max_concurrency,
+            locks=self._watchman.locks,
         )
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan
@@ -86,6 +89,7 @@ class Worker:
         self._duties.start(self._loader.run(), "load")
         self._duties.start(self._line.run(), "line")
         self._duties.start(self._punctuate(), "punctuate")
+        self._duties.start(self._watchman.watch(), "watch")
         await self._until_ready()
         await self._warm_features()
         yield

@@ -1,0 +1,191 @@
+"""Rows S5 and S7 on a running gateway: locked doors over TLS, keys that come and go, a flood of bad ones."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.e2e.harness import Gateway, simple_config, train, until
+from tests.security.house import AUDIENCE, Provider, bearer, secret_of, write_keys
+
+BODY = {"features": {"age": 40.0, "visits": 3.0}}
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Provider, str]]:
+    """An identity provider on this machine: its discovery document and its keys, by HTTP."""
+    made = Provider(tmp_path_factory.mktemp("provider"))
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            keys = {"keys": [made.jwk()]}
+            about = {"issuer": issuer, "jwks_uri": f"{issuer}/keys"}
+            body = json.dumps(keys if self.path == "/keys" else about).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    issuer = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield made, issuer
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, provider: tuple[Provider, str]) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("locked")
+    certificate, private = certify(folder)
+    train(folder / "models", "1")
+    write_keys(folder / "state" / "api-keys.json", {"shop": ["predict", "feedback"], "ops": ["read", "operate"]})
+    config = simple_config(
+        folder,
+        workers=2,
+        control_host="0.0.0.0",
+        tls_certificate=str(certificate),
+        tls_key=str(private),
+        oidc={"issuer": provider[1], "audience": AUDIENCE},
+        rate_of_failures="50/minute",
+    )
+    made = Gateway(folder, config).start(ready=False)
+    port = made.control.base_url.port
+    made.data = httpx.Client(base_url=made.data.base_url, verify=False, timeout=10.0)
+    made.control = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False, timeout=10.0)
+    until(made.is_ready, 30.0)
+    yield made
+    made.close()
+
+
+def certify(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine, signed by itself."""
+    private, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(private, hashes.SHA256())
+    )
+    chain, secret = folder / "tls.crt", folder / "tls.key"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return chain, secret
+
+
+def command(gateway: Gateway, *words: str) -> str:
+    said = subprocess.run(
+        [sys.executable, "-m", "gateway", "keys", *words, "--config", str(gateway.folder / "gateway.yaml")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")},
+    )
+    return said.stdout.strip()
+
+
+def test_both_planes_speak_tls_and_ask_for_keys(gateway: Gateway) -> None:
+    assert gateway.data.base_url.scheme == gateway.control.base_url.scheme == "https"
+    assert gateway.data.get("/livez").status_code == gateway.control.get("/livez").status_code == 200
+    assert gateway.data.post("/predict", json=BODY).status_code == 401
+    assert gateway.control.get("/admin/deployments").status_code == 401
+    assert gateway.control.get("/metrics").status_code == 401
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"http://127.0.0.1:{gateway.data.base_url.port}/livez")
+
+
+def test_a_key_opens_what_its_scopes_say_and_stands_in_the_timeline(gateway: Gateway) -> None:
+    shop, ops = bearer(secret_of("shop")), bearer(secret_of("ops"))
+    answer = gateway.data.post("/predict", json=BODY, headers=shop)
+    assert answer.status_code == 200
+    told = {"prediction_id": answer.json()["prediction_id"], "outcome": 1}
+    assert gateway.data.post("/feedback", json=told, headers=shop).status_code == 202
+    assert gateway.data.post("/predict", json=BODY, headers=ops).status_code == 403
+    assert gateway.control.get("/admin/deployments", headers=shop).status_code == 403
+    refused = gateway.control.post("/admin/deployments/churn/rollback", json={"reason": "drill"}, headers=ops)
+    assert refused.status_code == 409
+    traffic = {"weights": {}, "reason": "drill"}
+    revision = {"If-Match": gateway.control.get("/admin/deployments/churn", headers=ops).headers["etag"]}
+    changed = gateway.control.put("/admin/deployments/churn/traffic", json=traffic, headers={**ops, **revision})
+    assert (changed.status_code, changed.json()["actor"]) == (200, "ops")
+
+
+def test_a_key_made_or_revoked_while_it_runs_counts_within_seconds(gateway: Gateway) -> None:
+    secret = command(gateway, "new", "batch", "--scope", "predict", "--expires", "1d")
+
+    def asked() -> int:
+        return gateway.data.post("/predict", json=BODY, headers=bearer(secret)).status_code
+
+    until(lambda: asked() == 200, 5.0)
+    [line] = [line for line in command(gateway, "list").splitlines() if " batch " in line]
+    assert "live" in line
+    assert secret not in (gateway.state / "api-keys.json").read_text()
+    command(gateway, "revoke", line.split()[0])
+    until(lambda: all(asked() in {401, 429} for _ in range(4)), 5.0)
+
+
+def test_a_token_of_the_identity_provider_opens_too(gateway: Gateway, provider: tuple[Provider, str]) -> None:
+    token = bearer(provider[0].token(time.time(), iss=provider[1], scope="read operate"))
+    until(lambda: gateway.control.get("/admin/deployments", headers=token).status_code == 200, 10.0)
+    revision = {"If-Match": gateway.control.get("/admin/deployments/churn", headers=token).headers["etag"]}
+    body = {"weights": {}, "reason": "drill"}
+    changed = gateway.control.put("/admin/deployments/churn/traffic", json=body, headers={**token, **revision})
+    assert changed.json()["actor"] == "oidc:ann"
+
+
+def test_a_flood_of_bad_keys_leaves_a_good_caller_alone(gateway: Gateway) -> None:
+    """The small form of S7: as many bad keys as one thread can send, beside a good caller, both over TLS."""
+    good = bearer(secret_of("shop"))
+    quiet = timed(gateway, good, 150)
+    before, over = len(gateway.log.splitlines()), threading.Event()
+    statuses: list[int] = []
+
+    def flood() -> None:
+        with httpx.Client(base_url=gateway.data.base_url, verify=False) as http:
+            while not over.is_set():
+                statuses.append(http.post("/predict", json=BODY, headers=bearer("gwk_guess")).status_code)
+
+    attack = threading.Thread(target=flood)
+    attack.start()
+    try:
+        besieged = timed(gateway, good, 150)
+    finally:
+        over.set()
+        attack.join()
+    assert set(statuses) <= {401, 429}
+    assert statuses.count(401) <= 100
+    assert statuses[-1] == 429
+    assert len(gateway.log.splitlines()) - before <= 20
+    assert besieged < max(4 * quiet, 0.05), (quiet, besieged)  # attacker, caller and gateway share this machine's cores
+
+
+def timed(gateway: Gateway, headers: dict[str, str], requests: int) -> float:
+    """Seconds within which 95 of 100 requests are answered."""
+    taken = []
+    for _ in range(requests):
+        began = time.perf_counter()
+        assert gateway.data.post("/predict", json=BODY, headers=headers).status_code == 200
+        taken.append(time.perf_counter() - began)
+    return sorted(taken)[int(0.95 * requests)]
