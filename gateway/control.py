@@ -17,6 +17,9 @@ from gateway.core.errors import (
     CandidateRunning,
     InvalidBody,
     InvalidTransition,
+    OutboundRefused,
+    PolicyDenied,
+    PolicyPending,
     Problem,
     RevisionConflict,
     UnknownDeployment,
@@ -41,6 +44,7 @@ from gateway.core.state import (
     without_shadow,
 )
 from gateway.core.tables import accept, in_order
+from gateway.governance import APPROVE, DENY, START, Governance, Wish
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
 
 CANDIDATE = "canary"
@@ -84,14 +88,16 @@ class Control:
         *,
         token: Callable[[], str],
         alerts: Sequence[AlertSink] = (),
+        governance: Governance | None = None,
     ) -> None:
-        """``token`` makes short random names: generations and salts."""
+        """``token`` makes short random names: generations and salts. ``governance`` is asked before a rise."""
         self._state = state
         self._log = log
         self._clock = clock
         self._codec = codec
         self._token = token
         self._alerts = tuple(alerts)
+        self._governance = governance
 
     def read(self, deployment: str) -> DeploymentState:
         """The control document as it stands. Raises UnknownDeployment."""
@@ -141,9 +147,13 @@ class Control:
             seen = seen_by_then(rollout, case)
             after = signalled(state, name, move.signal, watermark, move.reason, seen, self._token)
             action = action_of(rollout.phase, move.signal)
-            note = Note(action, "judge", move.reason, name, _evidence(since_opened(rollout, case), case, verdict))
+            evidence = _evidence(since_opened(rollout, case), case, verdict)
             try:
-                return self._write(state, after, note)
+                if action == Signal.PROMOTE.value:
+                    evidence |= self._permitted(state, _promotion(rollout, "judge", evidence))
+                return self._write(state, after, Note(action, "judge", move.reason, name, evidence))
+            except (PolicyDenied, PolicyPending, OutboundRefused):  # it stays where it is, and the next look asks again
+                return None
             except RevisionConflict:
                 continue
 
@@ -274,7 +284,8 @@ class Control:
             return started(state, rollout)
 
         said = reason or f"{model.name} {model.version} follows the plan {chosen.name}"
-        return self._change(deployment, change, Note("start", actor, said, name))
+        evidence = self._permitted(state, Wish(START, actor, name, model, chosen.name, features.names()))
+        return self._change(deployment, change, Note(START, actor, said, name, evidence))
 
     def send(
         self, deployment: str, signal: Signal, *, actor: str, reason: str, candidate: str | None = None
@@ -284,8 +295,31 @@ class Control:
         name = _named(state, candidate)
         if candidate is None and name not in state.rollouts and not in_order(state):
             raise InvalidTransition("none", signal.value, f"There is no candidate to tell to {signal.value}.")
-        phase = state.rollouts[name].phase if name in state.rollouts else Phase.PREPARING
-        return self._signal(deployment, signal, Note(action_of(phase, signal), actor, reason, name))
+        rollout = state.rollouts.get(name)
+        action = action_of(rollout.phase if rollout else Phase.PREPARING, signal)
+        asked = rollout if action == Signal.PROMOTE.value else None
+        evidence = self._permitted(state, _promotion(asked, actor, {})) if asked else {}
+        return self._signal(deployment, signal, Note(action, actor, reason, name, evidence))
+
+    def approve(
+        self, deployment: str, *, actor: str, reason: str, candidate: str | None = None, model: ModelCard | None = None
+    ) -> Decision:
+        """Note that somebody approves of a candidate's model, or of one to be started. Raises UnknownVariant."""
+        state = self.read(deployment)
+        name = _named(state, candidate)
+        card = model or rollout_of(state, name).model
+        said = {"model": {"name": card.name, "version": card.version, "digest": card.digest}}
+        return self._change(deployment, lambda s: s, Note(APPROVE, actor, reason, name, said))
+
+    def _permitted(self, state: DeploymentState, wish: Wish) -> dict[str, Any]:
+        """What the trail says of a wish that governance grants. Raises PolicyDenied, PolicyPending, OutboundRefused."""
+        if self._governance is None:
+            return {}
+
+        def deny(why: str, evidence: dict[str, Any]) -> None:
+            self._write(state, state, Note(DENY, wish.actor, why, wish.name, evidence))
+
+        return {"governance": self._governance.permit(state, wish, deny)}
 
     def rollback(self, deployment: str, *, actor: str, reason: str) -> Decision:
         """Return to the previous stable. Raises InvalidTransition when there is none."""
@@ -428,6 +462,12 @@ def _evidence(rollout: Rollout, case: JudgeState, verdict: Verdict) -> dict[str,
         "visible": dict(case.cursor),
         "verdict": asdict(verdict),
     }
+
+
+def _promotion(rollout: Rollout, actor: str, evidence: dict[str, Any]) -> Wish:
+    said: dict[str, Any] = {name: evidence[name] for name in ("verdict", "n_candidate", "window") if name in evidence}
+    model, plan, generation = rollout.model, rollout.plan.name, rollout.generation
+    return Wish(Signal.PROMOTE.value, actor, rollout.name, model, plan, (), generation, said)
 
 
 def _named(state: DeploymentState, candidate: str | None) -> str:

@@ -143,6 +143,8 @@ class DeploymentSettings(Section):
     """Withhold the variant from callers, for label sources that must not learn the arm."""
     allow_forced: bool = False
     """Accept ``X-Variant``; such requests are never evidence."""
+    flag: str | None = None
+    """Name of a flag (``flags``) that may name who answers a request, which then is no evidence; none asks nobody."""
     durability: core.Durability = core.Durability.PROCESS
     """``process`` (survives any kill) or ``disk`` (survives power loss, costs an fsync)."""
     when_log_fails: core.WhenLogFails = core.WhenLogFails.REFUSE
@@ -195,7 +197,7 @@ class DeploymentSettings(Section):
         )
 
     def _rules(self) -> core.ServingRules:
-        same = ("default", "sticky", "routing_key", "blind", "allow_forced", "durability", "when_log_fails")
+        same = ("default", "sticky", "routing_key", "blind", "allow_forced", "flag", "durability", "when_log_fails")
         return core.ServingRules(
             deadline_s=self.deadline,
             canary_deadline_s=self.canary_deadline,
@@ -260,6 +262,10 @@ class Settings(BaseSettings):
     """What a key without a rate of its own may ask of each worker, such as ``100/second``; none sets no bound."""
     rate_of_failures: str = "20/minute"
     """How many requests without a good key an address may send each worker before it is told 429."""
+    flags: str | None = None
+    """OpenFeature flags: a YAML file of rules, or ``MODULE:FACTORY`` of a provider that evaluates in memory."""
+    policy: str | None = None
+    """Rego that a rollout or promotion has to pass: a folder, or an OPA server's URL; none lets every one pass."""
     tls_certificate: Path | None = None
     """Certificate chain (PEM) of both planes; none serves plain HTTP, for a proxy that ends TLS."""
     tls_key: Path | None = None

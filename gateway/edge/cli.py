@@ -10,7 +10,7 @@ import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
-from gateway.edge import cli_keys
+from gateway.edge import cli_audit, cli_keys
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_judge import backtest, replay
 from gateway.edge.cli_plan import plan
@@ -24,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models
 for _command in (replay, backtest, plan):
     app.command()(_command)
 app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_audit.app, name="audit")
 
 
 @app.command()

@@ -5,6 +5,7 @@ Who asks is in the timeline by name: a key's, a token's, or ``local`` where ther
 none but this machine.
 """
 
+import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from fastapi.responses import HTMLResponse
 
 from gateway.control import Control
 from gateway.core.deployments import DeploymentSpec, ModelCard
-from gateway.core.errors import BadRequest, RevisionRequired, UnknownPrediction
+from gateway.core.errors import BadRequest, PolicyPending, RevisionRequired, UnknownPrediction
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
 from gateway.core.ids import SigningKeys, verify
@@ -28,6 +29,7 @@ from gateway.edge import problems, schemas
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_schemas import (
+    ApprovalRequest,
     CanaryRequest,
     DecisionView,
     DeploymentsView,
@@ -66,6 +68,7 @@ _HOUR_S = 3_600.0
 _GLANCE_HOURS = 24.0
 _GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
+_NO_VIEW = ApprovalRequest()
 _METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
 
@@ -310,6 +313,15 @@ async def remove_shadow(plane: Plane, who: Who, deployment: str, name: Name, rea
     )
 
 
+@_operating.post("/approve")
+async def approve(plane: Plane, who: Who, deployment: str, body: ApprovalRequest = _NO_VIEW) -> DecisionView:
+    """Say, by name, that a candidate's model may rise, or that a model may be started. A policy may ask for it."""
+    await plane.run(lambda: plane.control.read(deployment))
+    card = None if body.model is None else (await plane.prepare(deployment, body.model)).model
+    say = partial(plane.control.approve, deployment, actor=who, reason=_why(who, body.reason))
+    return await _decided(plane, lambda: say(candidate=body.candidate, model=card))
+
+
 @_operating.post("/promote", responses=schemas.problems([409]))
 async def promote(plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
     """Make a candidate stable, on the operator's word."""
@@ -397,6 +409,11 @@ async def _signal(plane: ControlPlane, who: str, deployment: str, signal: Signal
 
 
 async def _decided(plane: ControlPlane, work: Callable[[], Decision]) -> DecisionView:
+    """Decide; where a policy server has to be asked first, once it has answered."""
+    try:
+        return decision_view(await plane.run(work))
+    except PolicyPending as pending:
+        await asyncio.wrap_future(pending.answer)
     return decision_view(await plane.run(work))
 
 

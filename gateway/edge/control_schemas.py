@@ -149,6 +149,18 @@ class SignalRequest(_Request):
     """Left out: the one that is alive."""
 
 
+class ApprovalRequest(_Request):
+    """Somebody's word for a candidate that runs, or for a model that is to be started."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"candidate": "canary", "reason": "checked by risk"}]})
+
+    candidate: Name | None = None
+    """Left out: the one that is alive."""
+    model: ModelUri | None = None
+    """URI of a model that is to be started; then no candidate needs to be there."""
+    reason: Reason = ""
+
+
 class FieldView(_View):
     """One value of a request."""
 

@@ -4,6 +4,7 @@ The agent's watchman also runs the errand to the identity provider; workers only
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -24,7 +25,9 @@ _AGAIN_S = 5.0
 class Watchman:
     """The locks of one process and what keeps them true. Raises SettingsError where a key file is unusable."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, also: Sequence[Callable[[], None]] = ()) -> None:
+        """``also`` is looked at as often as the keys are: files that people change while the process runs."""
+        self._also = tuple(also)
         self._oidc = settings.oidc
         self._path = settings.state_dir / "oidc-keys.json"
         self._keys = KeyFile(settings.keys_path, must_exist=settings.keys_file is not None)
@@ -53,3 +56,5 @@ class Watchman:
         self._keys.refresh()
         if self._key_set is not None:
             self._key_set.refresh()
+        for refresh in self._also:
+            refresh()

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from gateway import compose
 from gateway.adapters.clock import open_clock
+from gateway.adapters.flags import open_flags
 from gateway.adapters.models import PoolRunner
 from gateway.core.deployments import Scalar, Type
 from gateway.core.errors import LogRefused
@@ -49,6 +50,7 @@ class Worker:
         hello = Hello(os.getpid(), index)
         self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
         metrics = WorkerMetrics()
+        self._flags = open_flags(settings.flags)
         self._serving = compose.serving(
             settings,
             routing=self._book,
@@ -56,8 +58,10 @@ class Worker:
             clock=self._clock,
             observer=metrics,
             read_error=metrics.read_error,
+            flags=self._flags,
         )
-        self._watchman = Watchman(settings, self._clock)
+        refreshed = [] if self._flags is None else [self._flags.refresh]
+        self._watchman = Watchman(settings, self._clock, refreshed)
         self._duties = Duties()
         self._leaving = False
         self._moved = asyncio.Event()

@@ -155,6 +155,19 @@ def test_a_token_of_the_identity_provider_opens_too(gateway: Gateway, provider: 
     assert changed.json()["actor"] == "oidc:ann"
 
 
+def test_an_approval_is_by_name_and_the_trail_is_verified_beside_the_running_gateway(gateway: Gateway) -> None:
+    ops, body = bearer(secret_of("ops")), {"model": "models:/churn/1", "reason": "looked at it"}
+    approved = gateway.control.post("/admin/deployments/churn/approve", json=body, headers=ops)
+    assert (approved.status_code, approved.json()["actor"]) == (200, "ops")
+    said = subprocess.run(
+        [sys.executable, "-m", "gateway", "audit", "verify", "--config", str(gateway.folder / "gateway.yaml")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "lines as they were written" in said.stdout
+
+
 def test_a_flood_of_bad_keys_leaves_a_good_caller_alone(gateway: Gateway) -> None:
     """The small form of S7: as many bad keys as one thread can send, beside a good caller, both over TLS."""
     good = bearer(secret_of("shop"))
