@@ -76,7 +76,7 @@ def _name(host: str) -> str:
 
 def _announced(headers: Headers) -> int:
     length = headers.get("content-length", "0")
-    return int(length) if length.isdigit() and len(length) < 20 else 0
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
 
 
 def _has_body(headers: Headers) -> bool:

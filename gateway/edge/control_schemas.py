@@ -19,10 +19,21 @@ Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
 
 
+_MOST_MEMBERS = 100
+
+
 class _Request(BaseModel):
     """What is sent: a member nobody knows is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, body: object) -> object:
+        """Say once that there are too many members, rather than look at each of tens of thousands."""
+        if isinstance(body, dict) and len(body) > _MOST_MEMBERS:
+            raise ValueError(f"Has more than {_MOST_MEMBERS} members.")
+        return body
 
 
 class _View(BaseModel):

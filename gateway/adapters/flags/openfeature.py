@@ -70,7 +70,8 @@ class _Rules:
 
     def __init__(self, path: Path) -> None:
         """Raises SettingsError for a file that cannot be read."""
-        self._path, self._seen = path, self._stamp()
+        self._path = path
+        self._seen = self._stamp()
         memory: Any = importlib.import_module("openfeature.provider.in_memory_provider")
         self._flag = memory.InMemoryFlag
         self.provider = memory.InMemoryProvider({})
