@@ -132,6 +132,10 @@ class PolicyPending(Unserviceable):
         self.answer = answer
 
 
+class LakeUnavailable(Unserviceable):
+    """The place that predictions are exported to cannot be written."""
+
+
 class ModelFailed(GatewayError):
     """A model raised, or answered something that is no answer. ``kind`` is the foreign error's class name."""
 

@@ -50,6 +50,7 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.StoreUnavailable: Row(503, "store-unavailable", "The store cannot be reached"),
     errors.OutboundRefused: Row(503, "outbound-refused", "Another server does not answer as it should"),
     errors.PolicyPending: Row(503, "policy-pending", "The policy has not answered yet"),
+    errors.LakeUnavailable: Row(503, "lake-unavailable", "The export cannot be written"),
     errors.ModelFailed: Row(500, "model-failed", "The model failed"),
     errors.DeadlinePassed: Row(504, "deadline-passed", "The deadline passed"),
     errors.ControlError: Row(409, "control-conflict", "The change cannot be made"),
