@@ -47,20 +47,33 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Provide
 
 @pytest.fixture(scope="session")
 def locked(tmp_path_factory: pytest.TempPathFactory, provider: tuple[Provider, str]) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("locked")
+    """One that bears any number of bad keys: the rows that send them are about something else."""
+    made = start_locked(tmp_path_factory.mktemp("locked"), provider[1], "1000000/minute")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, provider: tuple[Provider, str]) -> Iterator[Gateway]:
+    """One that soon tells whoever guesses 429."""
+    made = start_locked(tmp_path_factory.mktemp("locked"), provider[1], "50/minute")
+    yield made
+    made.close()
+
+
+def start_locked(folder: Path, issuer: str, failures: str) -> Gateway:
     certificate, private = certify(folder)
     train(folder / "models", "1")
-    write_keys(
-        folder / "state" / "api-keys.json", {"shop": ["predict", "feedback"], "ops": ["read", "operate"], "all": ALL}
-    )
+    keys = {"shop": ["predict", "feedback"], "ops": ["read", "operate"], "all": ALL}
+    write_keys(folder / "state" / "api-keys.json", keys)
     config = simple_config(
         folder,
         workers=2,
         control_host="0.0.0.0",
         tls_certificate=str(certificate),
         tls_key=str(private),
-        oidc={"issuer": provider[1], "audience": AUDIENCE},
-        rate_of_failures="50/minute",
+        oidc={"issuer": issuer, "audience": AUDIENCE},
+        rate_of_failures=failures,
         deployment={"default": True},
     )
     config["deployments"]["fuzzed"] = {"stable": "models:/churn/1", "guardrails": ["error_rate"], "allow_forced": True}
@@ -68,9 +81,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory, provider: tuple[Provider, s
     port = made.control.base_url.port
     made.data = httpx.Client(base_url=made.data.base_url, verify=False, timeout=10.0)
     made.control = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False, timeout=10.0)
-    until(made.is_ready, 30.0)
-    yield made
-    made.close()
+    until(made.is_ready, 60.0)
+    return made
 
 
 def certify(folder: Path) -> tuple[Path, Path]:

@@ -15,11 +15,6 @@ from tests.security.house import Provider, bearer, secret_of
 BODY = {"features": {"age": 40.0, "visits": 3.0}}
 
 
-@pytest.fixture
-def gateway(locked: Gateway) -> Gateway:
-    return locked
-
-
 def command(gateway: Gateway, *words: str) -> str:
     said = subprocess.run(
         [sys.executable, "-m", "gateway", "keys", *words, "--config", str(gateway.folder / "gateway.yaml")],

@@ -65,5 +65,5 @@ def test_a_large_body_is_cut_off_early_and_nothing_grows(locked: Gateway, name: 
 
 def test_a_strangers_large_body_is_not_read_at_all(locked: Gateway) -> None:
     answer = locked.data.post("/predict", content=b" " * 900_000, headers={"Content-Type": "application/json"})
-    assert answer.status_code in {401, 429}
+    assert answer.status_code == 401
     assert answer.headers["connection"] == "close"
