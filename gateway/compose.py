@@ -18,6 +18,7 @@ from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.policy import open_policy
+from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
@@ -32,7 +33,7 @@ from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.feedback import Feedback
 from gateway.governance import Governance
-from gateway.ports import AlertSink, Announcer, Flags, ModelStore, Observer, PlanCompiler, Routing
+from gateway.ports import AlertSink, Announcer, Flags, ModelStore, Observer, PlanCompiler, Registry, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
@@ -105,6 +106,7 @@ class Controlling:
     clock: WallClock | ReplayClock
     spool: SpoolReader
     models: ModelStore
+    registry: Registry
     cache: ModelCache
     compiler: PlanCompiler
 
@@ -115,6 +117,7 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
     clock = open_clock(settings.clock)
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
+    models = open_model_store(settings.registry)
     return Controlling(
         control=Control(
             store.control,
@@ -129,7 +132,8 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
         keys=keys(settings),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
-        models=open_model_store(settings.registry),
+        models=models,
+        registry=registry_of(models),
         cache=cache(settings),
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
@@ -179,7 +183,12 @@ class NoCompiler:
 
 def cache(settings: Settings) -> ModelCache:
     """Where this host keeps prepared models."""
-    return ModelCache((settings.state_dir / "models").absolute())  # a child process opens it from elsewhere
+    return ModelCache(models_folder(settings))
+
+
+def models_folder(settings: Settings) -> Path:
+    """The folder of prepared models. A child process opens it from elsewhere."""
+    return (settings.state_dir / "models").absolute()
 
 
 def keys(settings: Settings) -> SigningKeys:

@@ -19,6 +19,8 @@ from gateway.ports import Clock, ControlState, EventLog, PolicyGate
 
 APPROVE, DENY, START = "approve", "deny", "start"
 JUDGE = "judge"
+_TIRELESS = frozenset({JUDGE, "registry"})
+"""Who asks again and again until it is granted: one line says it."""
 _LINES = 1_000
 _ROWS = 2_000
 _PATIENCE_S = 10.0
@@ -132,7 +134,7 @@ def _approvals(timeline: Sequence[Decision], digest: str) -> list[dict[str, Any]
     said = {
         decision.actor: {"by": decision.actor, "at": decision.machine_at, "reason": decision.reason}
         for decision in reversed(timeline)
-        if decision.action == APPROVE and decision.evidence.get("model", {}).get("digest") == digest
+        if decision.action == APPROVE and decision.evidence["model"]["digest"] == digest
     }
     return [said[name] for name in sorted(said)]
 
@@ -155,8 +157,8 @@ def _gist(reason: str) -> str:
 
 
 def _said_already(timeline: Sequence[Decision], wish: Wish, reasons: Sequence[str]) -> bool:
-    """Whether the judge's last word on this generation was the same: a rollout that waits needs no line per look."""
-    if wish.actor != JUDGE:
+    """Whether the last word on this candidate was the same: a rise that waits needs no line per look."""
+    if wish.actor not in _TIRELESS:
         return False
     for decision in timeline:
         if decision.candidate == wish.name and decision.action != APPROVE:

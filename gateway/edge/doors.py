@@ -45,6 +45,7 @@ CONTROL_DOORS: Mapping[str, str] = {
     "GET /admin/ledger": "read",
     f"PUT {_ONE}/traffic": "operate",
     f"POST {_ONE}/canary": "operate",
+    f"POST {_ONE}/validate": "operate",
     f"POST {_ONE}/shadows": "operate",
     f"DELETE {_ONE}/shadows/{{name}}": "operate",
     f"POST {_ONE}/approve": "operate",
