@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
+from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
@@ -30,7 +32,8 @@ from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, Announcer, ModelStore, Observer, PlanCompiler, Registry, Routing
+from gateway.governance import Governance
+from gateway.ports import AlertSink, Announcer, Flags, ModelStore, Observer, PlanCompiler, Registry, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
@@ -66,6 +69,7 @@ def serving(
     clock: WallClock | ReplayClock,
     observer: Observer,
     read_error: Callable[[str, str], None],
+    flags: Flags | None = None,
 ) -> Serving:
     """Put a worker's stories together over its state folder."""
     spool = spool_folder(settings)
@@ -86,6 +90,7 @@ def serving(
         random=os.urandom,
         marks=marks,
         observer=observer,
+        flags=flags,
     )
     feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
@@ -110,6 +115,8 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
     """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
     store = open_store(settings.store_url)
     clock = open_clock(settings.clock)
+    told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
+    gate = open_policy(settings.policy, clock)
     models = open_model_store(settings.registry)
     return Controlling(
         control=Control(
@@ -118,7 +125,8 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
             clock,
             JudgeJson(),
             token=lambda: secrets.token_hex(6),
-            alerts=[LogSink()] if alerts is None else alerts,
+            alerts=told,
+            governance=Governance(gate, store.control, store.events, clock),
         ),
         store=store,
         keys=keys(settings),
@@ -196,6 +204,11 @@ def spool_folder(settings: Settings) -> Path:
 def _segment(most: int) -> int:
     """Size of a segment: a small part of what the log may hold, for its bound is looked at when one is begun."""
     return max(1, min(SEGMENT_BYTES, most // 8))
+
+
+def heads_file(settings: Settings) -> Path:
+    """Where the heads of timelines are noted, outside the store."""
+    return settings.state_dir / "audit-heads.json"
 
 
 def tables_folder(settings: Settings) -> Path:

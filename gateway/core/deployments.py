@@ -210,6 +210,8 @@ class ServingRules:
     """``entities.NAME``: where a sticky deployment takes its key from; None: the body's ``routing_key``."""
     blind: bool = False
     allow_forced: bool = False
+    flag: str | None = None
+    """Name of a flag that may name who answers; None: nobody is asked."""
     durability: Durability = Durability.PROCESS
     when_log_fails: WhenLogFails = WhenLogFails.REFUSE
     deadline_s: float = 5.0

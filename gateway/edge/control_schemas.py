@@ -19,10 +19,21 @@ Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
 
 
+_MOST_MEMBERS = 100
+
+
 class _Request(BaseModel):
     """What is sent: a member nobody knows is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, body: object) -> object:
+        """Say once that there are too many members, rather than look at each of tens of thousands."""
+        if isinstance(body, dict) and len(body) > _MOST_MEMBERS:
+            raise ValueError(f"Has more than {_MOST_MEMBERS} members.")
+        return body
 
 
 class _View(BaseModel):
@@ -185,6 +196,18 @@ class SignalRequest(_Request):
     reason: Reason = ""
     candidate: Name | None = None
     """Left out: the one that is alive."""
+
+
+class ApprovalRequest(_Request):
+    """Somebody's word for a candidate that runs, or for a model that is to be started."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"candidate": "canary", "reason": "checked by risk"}]})
+
+    candidate: Name | None = None
+    """Left out: the one that is alive."""
+    model: ModelUri | None = None
+    """URI of a model that is to be started; then no candidate needs to be there."""
+    reason: Reason = ""
 
 
 class FieldView(_View):
