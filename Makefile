@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check bench-judge format lock clean
+.PHONY: help setup demo serve test check bench-judge docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,16 @@ check: setup  ## format, lint, types, direction of imports
 bench-judge: setup  ## hold the judge and its peers to the acceptance table (about half an hour)
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.looks
+
+docs: requirements/docs.txt  ## build the documentation into site/, strictly (an environment of its own)
+	@test -x .venv-docs/bin/mkdocs || { $(PYTHON) -m venv .venv-docs && .venv-docs/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/docs.txt; }
+	@.venv-docs/bin/mkdocs build --strict --quiet
+
+sbom: setup  ## write the bill of materials of what the image holds to sbom.json (CycloneDX)
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.json requirements/runtime.txt
+
+bench-tell: setup  ## measure what traces and request lines cost (about two minutes)
+	@$(BIN)/python -m benchmarks.telling
 
 format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
