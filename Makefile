@@ -48,7 +48,7 @@ bench-judge: setup  ## hold the judge and its peers to the acceptance table (abo
 
 docs: requirements/docs.txt  ## build the documentation into site/, strictly (an environment of its own)
 	@test -x .venv-docs/bin/mkdocs || { $(PYTHON) -m venv .venv-docs && .venv-docs/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/docs.txt; }
-	@.venv-docs/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 sbom: setup  ## write the bill of materials of what the image holds to sbom.json (CycloneDX)
 	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.json requirements/runtime.txt

@@ -93,6 +93,12 @@ class GuardrailSettings(Section):
     """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
     """Judge and tell, but never act."""
+    low: float | None = Field(default=None, allow_inf_nan=False)
+    """Least a business value (``value:NAME``) can be, in its unit; without both ends its order is compared."""
+    high: float | None = Field(default=None, allow_inf_nan=False)
+    """Most it can be; also of an error without a range of its own (``mae``, ``rmse``), in that metric's unit."""
+    higher_is_better: bool = False
+    """Whether more of a business value is better, as of a revenue; else less is, as of a cost."""
 
 
 class StepSettings(Section):
