@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import warnings
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,20 @@ def test_the_gateways_configuration_is_one_and_finds_the_others_by_name(monkeypa
     store = yaml.safe_load((COMPOSE / "feature_store.yaml").read_text())
     assert store["online_store"]["connection_string"].partition(":")[0] in SERVICES
     assert SERVICES["gateway"]["environment"]["GATEWAY_STORE"].startswith("postgresql://")
+
+
+def test_mlflow_answers_by_the_name_under_which_it_is_asked_and_knows_its_options() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's imports, about SQLAlchemy
+        from mlflow.cli import cli
+
+    program, command, *options = SERVICES["mlflow"]["command"]
+    assert program == "mlflow"
+    known = {name for parameter in cli.commands[command].params for name in parameter.opts}
+    said = dict(option.partition("=")[::2] for option in options)
+    assert said.keys() <= known
+    asked = load_settings(COMPOSE / "gateway.yaml").registry.removeprefix("http://")
+    assert asked in said["--allowed-hosts"].split(",")
 
 
 def test_the_feature_repository_differs_from_the_examples_in_where_things_are_only() -> None:
