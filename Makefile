@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check bench-judge format lock clean
+.PHONY: help setup demo serve test check bench-judge bench-drift format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: setup  ## format, lint, types, direction of imports
 bench-judge: setup  ## hold the judge and its peers to the acceptance table (about half an hour)
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.looks
+
+bench-drift: setup  ## hold the drift alarm to its false-alarm rate and its delay, beside PSI, KS and Evidently (ten minutes)
+	@$(BIN)/python -m benchmarks.drift
 
 format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .

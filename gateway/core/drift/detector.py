@@ -3,15 +3,18 @@
 While the live mean of a score ``s`` is at most ``m`` (the reference's mean plus its allowance), the factor
 ``1 + lambda (s - m)`` has expectation at most 1 whatever the law of ``s`` in [0, 1], for any fixed lambda in
 ``[0, 1 / m)``; so has ``1 - lambda (s - m')`` for "at least ``m'``". Factors multiply over rows, so a tick's growth is
-a product of counts and a table. At every tick each feature stakes ``1 / K`` of fresh wealth over its bets, K ticks to the
-``horizon``; the wealth of all stakes together, less what was staked, is a supermartingale, hence
+a product of counts and a table. At every tick each feature stakes ``1 / K`` of fresh wealth over its bets, K ticks to
+the ``horizon``; the wealth of all stakes together, less what was staked, is a supermartingale, hence
 
     P(wealth ever reaches F / alpha within one horizon, for any of F features) <= alpha
 
-however often anybody looks, and the stake of a tick is there to find what begins at that tick. Where rows of one period
-hang together, a period is one tick and counts are worth ``1 / dispersion`` each (quasi-likelihood: exact in the normal
-limit). Sources: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting" (2024); Shin, Ramdas &
-Rinaldo, "E-detectors" (2022); Ville (1939).
+however often anybody looks, and the stake of a tick is there to find what begins at that tick.
+
+Where the rows of a period hang together, a period is one tick and one observation: the mean of its scores, in standard
+deviations of such means in the reference, at most ``_CAP`` of them. The factor is then ``exp(lambda z - psi(lambda))`` with
+Bennett's ``psi``, whose expectation is at most 1 for every law of that mean and variance. Sources: Waudby-Smith &
+Ramdas, "Estimating means of bounded random variables by betting" (2024); Shin, Ramdas & Rinaldo, "E-detectors" (2022);
+Bennett (1962); Ville (1939).
 """
 
 import math
@@ -31,6 +34,10 @@ REFERENCE_SHARE = 0.2
 """The part of alpha that covers the reference's own error; the rest is the bets'."""
 _STRENGTHS = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 3.2])
 """Excess means bet on, in standard deviations of the score."""
+_PERIOD_STRENGTHS = np.array([0.1, 0.2, 0.35, 0.5, 0.8, 1.2])
+"""The same for periods: the lambdas of standardised means."""
+_CAP = 3.0
+"""No period counts as more than so many standard deviations: means of skewed days are not normal."""
 _MOST = 0.95
 """The greatest part of the wealth that a bet may lose on one row."""
 
@@ -61,6 +68,8 @@ class Detector:
     log_stakes: FloatArray
     """Log of what each bet gets at every tick, shape (bets,)."""
     log_threshold: float
+    by_period: bool = False
+    """Whether a tick is one observation, since its rows hang together."""
 
     @property
     def bets(self) -> int:
@@ -94,12 +103,13 @@ def detector(profile: FeatureProfile, features: int, budget: Budget, tick_s: flo
             (1 - scores.table[score], 1 - scores.means[score]),
         ):
             factors = _factors(value, float(mean + scores.allowances[score]), float(scores.sds[score]))
-            growth.append(factors / scores.dispersion[score])
+            growth.append(factors)
             weights.append(np.full(len(_STRENGTHS), weight / (2 * len(_STRENGTHS))))
     stakes = np.concatenate(weights) / budget.ticks(tick_s)
     with np.errstate(divide="ignore"):
         log_stakes = np.log(stakes)
-    return Detector(scores, np.concatenate(growth), log_stakes, -math.log(alpha * (1.0 - REFERENCE_SHARE)))
+    threshold = -math.log(alpha * (1.0 - REFERENCE_SHARE))
+    return Detector(scores, np.concatenate(growth), log_stakes, threshold, bool(profile.clustering))
 
 
 def _factors(values: FloatArray, most: float, sd: float) -> FloatArray:
@@ -125,7 +135,24 @@ def stepped(found: Detector, log_wealth: FloatArray, counts: npt.NDArray[np.int6
     >>> alarmed(x, calm), alarmed(x, shifted)
     (False, True)
     """
-    return np.asarray(np.logaddexp(log_wealth, found.log_stakes) + counts @ found.growth.T, dtype=np.float64)
+    growth = _period_growth(found.scores, counts) if found.by_period else counts @ found.growth.T
+    return np.asarray(np.logaddexp(log_wealth, found.log_stakes) + growth, dtype=np.float64)
+
+
+def _period_growth(scores: Scores, counts: npt.NDArray[np.int64]) -> FloatArray:
+    """Log factors of one period as one observation, shape (..., bets); 0 for a period without rows."""
+    rows = np.maximum(1, counts.sum(axis=-1, keepdims=True))
+    off = counts @ scores.table.T / rows - scores.means
+    varies = scores.sds > 0.0
+    spread = np.where(varies, scores.sds, np.sqrt(scores.allowances * (1.0 - np.minimum(0.99, scores.allowances))))
+    together = np.where(varies, scores.clustering, 1.0)
+    sd = spread * np.sqrt(together + (1.0 - together) / rows)
+    both = np.stack([off, -off], axis=-1) / sd[..., None]
+    z = np.minimum(both, _CAP) - (scores.allowances / sd)[..., None]
+    psi = np.expm1(_CAP * _PERIOD_STRENGTHS) / _CAP**2 - _PERIOD_STRENGTHS / _CAP
+    growth = z[..., None] * _PERIOD_STRENGTHS - psi
+    growth = np.where((counts.sum(axis=-1) > 0)[..., None, None, None], growth, 0.0)
+    return np.asarray(growth.reshape(*growth.shape[:-3], -1), dtype=np.float64)
 
 
 def total(log_wealth: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ from gateway.core.drift.profiles import (
     feature_profile,
     number_profile,
 )
-from gateway.core.drift.scores import dispersion_of
+from gateway.core.drift.scores import clustering_of
 
 SCORE, LABEL = "prediction.score", "prediction.label"
 LEAST_PERIODS = 10
@@ -37,7 +37,8 @@ def made(
     With ``times`` (data time, seconds, one per row) and ``period_s`` whole periods are compared later, and how much
     they differ here is part of the profile. Raises ValueError for columns that do not fit each other.
 
-    >>> found = made({"x": [1.0, 2.0, 3.0, 4.0, 5.0] * 40, "carrier": ["UA", "AA", "B6", "UA"] * 50}, scores=[0.1, 0.9] * 100)
+    >>> rows = {"x": [1.0, 2.0, 3.0, 4.0, 5.0] * 40, "carrier": ["UA", "AA", "B6", "UA"] * 50}
+    >>> found = made(rows, scores=[0.1, 0.9] * 100)
     >>> [one.name for one in (*found.features, *found.predictions, *found.joint_features)]
     ['x', 'carrier', 'prediction.score', 'joint.residual', 'joint.distance']
     """
@@ -47,12 +48,12 @@ def made(
     if period_s and not times:
         raise ValueError("A profile by periods needs the time of every row.")
     periods = _periods(times, period_s) if period_s else []
-    features = tuple(_dispersed(feature_profile(name, values), values, periods) for name, values in columns.items())
+    features = tuple(_clustered(feature_profile(name, values), values, periods) for name, values in columns.items())
     answers: list[FeatureProfile] = []
     if scores:
-        answers.append(_dispersed(number_profile(SCORE, scores), scores, periods))
+        answers.append(_clustered(number_profile(SCORE, scores), scores, periods))
     if labels:
-        answers.append(_dispersed(feature_profile(LABEL, labels), labels, periods))
+        answers.append(_clustered(feature_profile(LABEL, labels), labels, periods))
     law = _joint(features, columns)
     joint_features = () if law is None else _figured(law, columns, rows, periods)
     return Profile(features, tuple(answers), law, joint_features, period_s, source)
@@ -66,7 +67,7 @@ def _figured(
     for name, values in joint.figures(law, columns, rows).items():
         every = [float(value) for value in values]
         profile = number_profile(name, every[1::2])
-        found.append(_dispersed(profile, every, periods))
+        found.append(_clustered(profile, every, periods))
     return tuple(found)
 
 
@@ -80,11 +81,12 @@ def _periods(times: Sequence[float], period_s: float) -> list[list[int]]:
     return [found[period] for period in sorted(found)]
 
 
-def _dispersed(profile: FeatureProfile, values: Sequence[Scalar], periods: Sequence[Sequence[int]]) -> FeatureProfile:
+def _clustered(profile: FeatureProfile, values: Sequence[Scalar], periods: Sequence[Sequence[int]]) -> FeatureProfile:
     if not periods:
         return profile
     counts = [counted(profile, [_clean(values[row]) for row in members]) for members in periods]
-    return replace(profile, dispersion=dispersion_of(profile, counts))
+    rows = sum(len(members) for members in periods) / len(periods)
+    return replace(profile, clustering=clustering_of(profile, counts), period_rows=rows)
 
 
 def _clean(value: Scalar) -> Scalar:

@@ -56,8 +56,8 @@ class FeatureProfile:
     ``counts`` has one entry per cell: the bins ``(-inf, edges[0]], (edges[0], edges[1]], ..., (edges[-1], inf)`` of a
     number, or the ``categories`` and then ``other``; after them the cells of :data:`LOST`. ``quantiles`` stand at
     :data:`LEVELS`; with ``mean`` and ``sd`` they are of the values that were there, None for a category.
-    ``dispersion`` has one entry per score (:mod:`scores`): how many times more the reference's periods vary than
-    independent rows would; empty where rows are taken as independent.
+    ``clustering`` has one entry per score (:mod:`scores`): how much the rows of one period hang together, 0 to 1, in
+    periods of about ``period_rows`` rows; empty where rows are taken as independent.
     """
 
     name: str
@@ -68,7 +68,8 @@ class FeatureProfile:
     quantiles: tuple[float, ...] = ()
     mean: float | None = None
     sd: float | None = None
-    dispersion: tuple[float, ...] = ()
+    clustering: tuple[float, ...] = ()
+    period_rows: float = 1.0
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -117,7 +118,7 @@ class Profile:
     """What a model was trained on, feature by feature, and what it answered there (``score``, ``label``).
 
     ``period_s`` 0: rows are independent draws. Otherwise whole periods of data time (a day, say) are compared, because
-    what comes within one hangs together, and ``dispersion`` says by how much. ``source`` says where it is from.
+    what comes within one hangs together, and ``clustering`` says by how much. ``source`` says where it is from.
     """
 
     features: tuple[FeatureProfile, ...]

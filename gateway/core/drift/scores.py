@@ -32,7 +32,7 @@ _WEIGHTS = {Kind.NUMBER: (0.4, 0.15, 0.3, 0.15), Kind.CATEGORY: (0.0, 0.0, 0.8, 
 class Scores:
     """The scores of one feature: ``table`` (scores, cells) in [0, 1], and each one's mean, sd, weight and allowance.
 
-    ``dispersion`` is by how much periods vary more than independent rows (at least 1), shape (scores,).
+    ``clustering`` is how much the rows of a period hang together, 0 to 1, shape (scores,).
     """
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class Scores:
     means: FloatArray
     sds: FloatArray
     weights: FloatArray
-    dispersion: FloatArray
+    clustering: FloatArray
     allowances: FloatArray
 
 
@@ -81,12 +81,12 @@ def scores_of(profile: FeatureProfile, tolerance: float = TOLERANCE, unlucky: fl
     means = table @ shares
     variances = np.maximum(0.0, table**2 @ shares - means**2)
     sds = np.sqrt(variances)
-    dispersion = np.maximum(1.0, profile.dispersion) if profile.dispersion else np.ones(len(names))
-    seen = max(1, profile.rows) / dispersion
+    clustering = np.array(profile.clustering) if profile.clustering else np.zeros(len(names))
+    seen = max(1, profile.rows) / effect_of(clustering, profile.period_rows)
     z = -NormalDist().inv_cdf(unlucky / (2.0 * len(names)))
     error = z * np.sqrt(variances / seen) + z * z / (2.0 * seen)
     allowances = error + tolerance * np.maximum(sds, LEAST_SD)
-    return Scores(names, table, means, sds, _weights(profile, len(names)), dispersion, allowances)
+    return Scores(names, table, means, sds, _weights(profile, len(names)), clustering, allowances)
 
 
 def _weights(profile: FeatureProfile, scores: int) -> FloatArray:
@@ -98,25 +98,37 @@ def _weights(profile: FeatureProfile, scores: int) -> FloatArray:
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def dispersion_of(profile: FeatureProfile, periods: Sequence[npt.NDArray[np.int64]]) -> tuple[float, ...]:
-    """How many times more each score's sum varies over whole periods than independent rows would, at least 1.
+def effect_of(clustering: FloatArray, rows: float) -> FloatArray:
+    """Return how many times more the sum of ``rows`` rows of a period varies than independent rows would.
 
-    ``sum_d S_d^2 / (sd^2 sum_d n_d)`` with ``S_d`` the period's sum of deviations: the design effect of cluster
-    samples (Kish, 1965), raised by two of its own standard errors, since few periods say little about it.
+    The design effect ``1 + (n - 1) rho`` of cluster samples. Source: Kish, "Survey Sampling" (1965).
+
+    >>> effect_of(np.array([0.0, 0.1, 1.0]), 11).tolist()
+    [1.0, 2.0, 11.0]
+    """
+    return np.asarray(1.0 + np.maximum(0.0, rows - 1.0) * clustering, dtype=np.float64)
+
+
+def clustering_of(profile: FeatureProfile, periods: Sequence[npt.NDArray[np.int64]]) -> tuple[float, ...]:
+    """How much the rows of one period hang together, by score, from the counts of whole periods.
+
+    The design effect ``sum_d S_d^2 / (sd^2 sum_d n_d)``, with ``S_d`` a period's sum of deviations, is raised by
+    three of its own standard errors, since few periods say little about it, and solved for ``rho``.
 
     >>> from gateway.core.drift.profiles import number_profile
     >>> seen = number_profile("x", [1.0, 2.0], bins=2)
     >>> days = [np.array([9, 0, 0, 0, 0, 0]), np.array([0, 9, 0, 0, 0, 0])] * 20     # all the same within a day
-    >>> dispersion_of(seen, days)[0] > 9.0
-    True
+    >>> clustering_of(seen, days)[0]
+    1.0
     """
-    names, table = table_of(profile)
+    _, table = table_of(profile)
     counts = np.asarray(periods, dtype=np.float64)
-    totals = counts.sum(axis=0)
+    totals, rows = counts.sum(axis=0), counts.sum(axis=1)
     means = table @ (totals / totals.sum())
-    variances = np.maximum(0.0, table**2 @ (totals / totals.sum()) - means**2)
-    sums = counts @ table.T - counts.sum(axis=1, keepdims=True) * means
-    expected = variances * totals.sum()
-    found = np.where(expected > 0.0, (sums**2).sum(axis=0) / np.where(expected > 0.0, expected, 1.0), 1.0)
-    caution = 1.0 + 2.0 * math.sqrt(2.0 / len(periods))
-    return tuple(max(1.0, float(effect) * caution) for effect in found[: len(names)])
+    expected = np.maximum(0.0, table**2 @ (totals / totals.sum()) - means**2) * totals.sum()
+    sums = counts @ table.T - rows[:, None] * means
+    varies = expected > 0.0
+    effect = np.where(varies, (sums**2).sum(axis=0) / np.where(varies, expected, 1.0), 1.0)
+    effect *= 1.0 + 3.0 * math.sqrt(2.0 / len(periods))
+    usual = max(1.0 + 1e-9, float((rows**2).sum() / rows.sum()))
+    return tuple(float(min(1.0, max(0.0, (one - 1.0) / (usual - 1.0)))) for one in effect)
