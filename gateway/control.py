@@ -334,6 +334,10 @@ class Control:
         """Let a shadow go. Raises UnknownVariant."""
         return self._change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
+    def note(self, deployment: str, note: Note) -> Decision:
+        """Leave a line in the timeline that changes nothing else: something was seen that people should know."""
+        return self._change(deployment, lambda state: state, note)
+
     def _signal(self, deployment: str, signal: Signal, note: Note) -> Decision:
         at, name = self._now(deployment), note.candidate or CANDIDATE
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from gateway.core.drift.terms import DriftTerms
+
 Scalar: TypeAlias = bool | int | float | str | None
 
 
@@ -239,5 +241,6 @@ class DeploymentSpec:
     label_values: tuple[int | str, ...] = ()
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
+    drift: DriftTerms = DriftTerms()
     labels_independent: bool = False
     """What the truth turns out to be does not depend on the answer given, so a shadow may be promoted on pairs."""

@@ -197,6 +197,12 @@ class MemoryEventLog:
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
 
+    def judged(self, deployment: str) -> list[tuple[PredictionRecord, dict[str, Scalar]]]:
+        """Every record that counts, with the outcomes that count now."""
+        tag = tag_of(deployment)
+        found = ((request.judged, request) for (of, _), request in self._requests.items() if of == tag)
+        return [(kept.record, request.counting()) for kept, request in found if kept is not None]
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         request = self._requests.get((tag, body))

@@ -11,10 +11,11 @@ the ``horizon``; the wealth of all stakes together, less what was staked, is a s
 however often anybody looks, and the stake of a tick is there to find what begins at that tick.
 
 Where the rows of a period hang together, a period is one tick and one observation: the mean of its scores, in standard
-deviations of such means in the reference, at most ``_CAP`` of them. The factor is then ``exp(lambda z - psi(lambda))`` with
-Bennett's ``psi``, whose expectation is at most 1 for every law of that mean and variance. Sources: Waudby-Smith &
-Ramdas, "Estimating means of bounded random variables by betting" (2024); Shin, Ramdas & Rinaldo, "E-detectors" (2022);
-Bennett (1962); Ville (1939).
+deviations of such means in the reference, at most ``_CAP`` of them. The factor is then ``exp(lambda z - psi(lambda))``
+with Bennett's ``psi``, whose expectation is at most 1 for every law of that mean and variance.
+
+Sources: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting" (2024); Shin, Ramdas &
+Rinaldo, "E-detectors" (2022); Bennett (1962); Ville (1939).
 """
 
 import math
