@@ -29,6 +29,8 @@ from gateway.ports import Artifact, Model, ModelStore
 _CHILD = "gateway.adapters.models.inspect_child"
 _INCOMING = ".incoming-"
 _CARD_FILE = "manifest.json"
+PROFILE_FILE = "profile.json"
+"""What a model's artifact calls its reference profile for drift."""
 _JOB, _VERDICT = "job.json", "verdict.json"
 _LONGEST_VERDICT = 2**20
 _PASSED_ON = (
@@ -88,6 +90,15 @@ class ModelCache:
             return msgspec.json.decode(content, type=ModelCard)
         except (OSError, msgspec.MsgspecError) as error:
             raise ModelUnusable(f"The model {digest[:12]} is not prepared on this host.") from error
+
+    def profile(self, digest: str) -> bytes | None:
+        """Read what lies beside a prepared model as its reference for drift; None where it carries none."""
+        try:
+            return (self._path / digest / "artifact" / PROFILE_FILE).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ModelUnusable(f"The {PROFILE_FILE} of {digest[:12]} cannot be read: {error.strerror}.") from error
 
     def load(self, card: ModelCard) -> Model:
         """Load a prepared model from bytes that are read once and verified. Raises ModelUnusable.
