@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
+from gateway.core.alerts import Kind
 from gateway.core.amounts import parse_duration, parse_share, parse_size
 from gateway.core.drift import terms as drift
 from gateway.core.errors import SettingsError, Unmeasurable
@@ -179,6 +180,21 @@ class DriftSettings(Section):
         )
 
 
+class AlertSettings(Section):
+    """Who is told of demotions, promotions, drift and what else people want to hear of."""
+
+    targets: tuple[str, ...] = ()
+    """URLs as apprise writes them: ``slack://...``, ``pagerduty://...``, ``mailto://...``, ``jsons://...``. Secrets."""
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    """What they are told of; by default everything."""
+    link: str = ""
+    """Put below each message: the address of the control room as people reach it."""
+    group: Seconds = 5.0
+    """Alerts of a deployment within this time of the first go out as one message, a duration in machine time."""
+    quiet: Seconds = 3_600.0
+    """The same alert is not told again for this long, a duration in machine time."""
+
+
 class DeploymentSettings(Section):
     """One deployment as its owner declares it: the first start writes it to control state, which then wins."""
 
@@ -308,6 +324,8 @@ class Settings(BaseSettings):
     """Requests one worker has under way before it answers 503, a count."""
     max_spool: Bytes = 2**30
     """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
+    alerts: AlertSettings = AlertSettings()
+    """Who is told."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}
