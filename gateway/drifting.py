@@ -5,6 +5,7 @@ what the watch knows, and then does what an alarm is declared to do: a line in t
 ramp, a pause for every running plan. Nothing here knows Feast, HTTP or an hour. Everything may block.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,7 @@ from typing import Protocol
 from gateway.control import Control, Note
 from gateway.core.deployments import ModelCard
 from gateway.core.drift.causes import STABLE, Cause, DriftAlarm, DriftEvent, cause_of
-from gateway.core.drift.detector import Budget
+from gateway.core.drift.detector import TICK_S, Budget
 from gateway.core.drift.estimate import Estimate, estimated
 from gateway.core.drift.making import made
 from gateway.core.drift.profiles import Profile, columns_of
@@ -29,7 +30,7 @@ from gateway.core.tables import part_of
 from gateway.ports import DriftLog, DriftSink, Profiles
 
 ACTOR = "drift"
-TICKS_AT_ONCE = 6
+TICKS_AT_ONCE = 3
 """Ticks that one look folds at most, so that nobody waits long for the store's thread."""
 ESTIMATED = 2_000
 """Rows of the window that performance is estimated from."""
@@ -48,6 +49,14 @@ class Remembered:
     untold: tuple[DriftEvent, ...] = ()
     held: tuple[str, ...] = ()
     schema: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look did: whether anything was due, and what people were told."""
+
+    folded: bool
+    told: tuple[DriftEvent, ...]
 
 
 class DriftCodec(Protocol):
@@ -90,20 +99,25 @@ class Drifting:
         self._log, self._control, self._profiles, self._codec = log, control, profiles, codec
         self._sinks = tuple(sinks)
         self._watches: dict[tuple[str, str, str], tuple[DriftTerms, Watch]] = {}
+        self._next: dict[str, float] = {}
 
-    def look(self, deployment: str, watermark: float) -> list[DriftEvent]:
-        """Fold what is complete below ``watermark`` (data time, seconds) and do what follows; returns what was told."""
+    def look(self, deployment: str, watermark: float) -> Looked:
+        """Fold what is complete below ``watermark`` (data time, seconds) and do what follows."""
+        if watermark < self._next.get(deployment, -math.inf):
+            return Looked(folded=False, told=())
         state = self._control.read(deployment)
         told: list[DriftEvent] = []
-        for part in _watched(state):
+        due = dict.fromkeys(_watched(state), watermark + TICK_S)
+        for part in due:
             with suppress(NoReference):
                 kept, watch = self._kept(state, part)
-                self._fold(state, part, watch, kept, watermark)
+                due[part] = self._fold(state, part, watch, kept, watermark)
         if state.spec.drift.effect is not Effect.NONE:
             told = self._tell(state)
         if state.spec.drift.effect is Effect.HOLD:
             self._hold(state)
-        return told
+        self._next[deployment] = min(due.values())
+        return Looked(folded=True, told=tuple(told))
 
     def report(self, deployment: str) -> DriftReport:
         """Everything that is known of a deployment's drift. Raises UnknownDeployment."""
@@ -144,10 +158,11 @@ class Drifting:
 
     # Collect and decide.
 
-    def _fold(self, state: DeploymentState, part: Part, watch: Watch, kept: Remembered, watermark: float) -> None:
+    def _fold(self, state: DeploymentState, part: Part, watch: Watch, kept: Remembered, watermark: float) -> float:
+        """Take in the ticks that are complete, if there are any; return the data time at which there is more."""
         window = watch.due(kept.memory, watermark, TICKS_AT_ONCE)
         if window is None:
-            return
+            return (kept.memory.until or 0.0) + watch.tick_s
         ticks = max(1, round((window[1] - window[0]) / watch.tick_s))
         rows = self._log.logged(state.deployment, *window, state.spec.drift.sample * ticks)
         memory, raised, ended = watch.fold(kept.memory, window, rows, part.generation)
@@ -159,6 +174,7 @@ class Drifting:
         ]
         held = kept.held if alarms else ()
         self._save(state, part, replace(kept, memory=memory, untold=(*kept.untold, *events), held=held))
+        return window[1] + watch.tick_s
 
     # Tell.
 

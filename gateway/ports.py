@@ -414,7 +414,7 @@ class DriftLog(Protocol):
 class Profiles(Protocol):
     """Where the reference profile of a prepared model is found."""
 
-    def __call__(self, digest: str) -> Profile | None:
+    def __call__(self, digest: str, /) -> Profile | None:
         """The profile that lies beside the model, None where it carries none. Raises ModelUnusable."""
 
 

@@ -141,7 +141,7 @@ class DriftSettings(Section):
     """Shift of a mean that is not worth an alarm, in standard deviations (for shares, of the share)."""
     features: tuple[str, ...] = ()
     """Features that are watched, by name; none watches all that the reference knows."""
-    sample: int = Field(default=5_000, ge=1)
+    sample: int = Field(default=2_000, ge=1)
     """Most rows looked at per ten minutes (or per period), a count; drawn at random."""
     reference: drift.Reference = drift.Reference.MODEL
     """``model``: the profile beside the stable model; ``log``: a declared window of this gateway's own log."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gateway.edge.control_drift import EXAMPLE as DRIFT
+
 _STEP = {
     "plan": "careful",
     "number": 2,
@@ -114,6 +116,7 @@ _LINE = {
 }
 
 EXAMPLES: dict[str, Any] = {
+    "DriftView": DRIFT,
     "DeploymentsView": {"deployments": [_DEPLOYMENT]},
     "DeploymentView": _DEPLOYMENT,
     "DecisionView": _DECISION,

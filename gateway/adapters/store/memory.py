@@ -207,11 +207,10 @@ class MemoryEventLog:
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
 
-    def judged(self, deployment: str) -> list[tuple[PredictionRecord, dict[str, Scalar]]]:
-        """Every record that counts, with the outcomes that count now."""
-        tag = tag_of(deployment)
-        found = ((request.judged, request) for (of, _), request in self._requests.items() if of == tag)
-        return [(kept.record, request.counting()) for kept, request in found if kept is not None]
+    def judged(self, deployment: str, after: float, until: float) -> list[tuple[PredictionRecord, dict[str, Scalar]]]:
+        """Every record of a window of data time that counts, with the outcomes that count now."""
+        found = [(request.judged, request) for request in self._of(deployment)]
+        return [(kept.record, one.counting()) for kept, one in found if kept and after < kept.record.at <= until]
 
     def days(self, deployment: str) -> Mapping[int, int]:
         """Count, of every day, its predictions and their outcomes."""

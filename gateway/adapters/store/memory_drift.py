@@ -18,9 +18,8 @@ class MemoryDriftLog:
 
     def logged(self, deployment: str, after: float, until: float, most: int) -> list[LoggedRow]:
         """A sample by id, in order of time."""
-        counted = (_row(record, outcomes) for record, outcomes in self._events.judged(deployment))
-        inside = [row for row in counted if row is not None and after < row.at <= until]
-        sample = sorted(inside, key=lambda row: row.body)[:most]
+        counted = [_row(record, outcomes) for record, outcomes in self._events.judged(deployment, after, until)]
+        sample = sorted((row for row in counted if row is not None), key=lambda row: row.body)[:most]
         return sorted(sample, key=lambda row: (row.at, row.body))
 
     def remembered(self, deployment: str, watch: str) -> bytes | None:

@@ -38,7 +38,7 @@ class DriftTerms:
     horizon_s: float = 365 * 86_400.0
     tolerance: float = 0.02
     features: tuple[str, ...] = ()
-    sample: int = 5_000
+    sample: int = 2_000
     reference: Reference = Reference.MODEL
     since: float = 0.0
     until: float = 0.0
