@@ -14,9 +14,10 @@ import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
-from gateway.adapters.drift import PackedDriftCodec, decode_profile
+from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS

@@ -60,6 +60,16 @@ class InputSettings(Section):
     """Greatest value accepted, in the feature's own unit."""
     example: Scalar = None
     """A value for the documentation's example body."""
+    categories: tuple[Scalar, ...] = ()
+    """The only values it may have; none takes any of its type."""
+    on_invalid: core.OnInvalid = core.OnInvalid.REFUSE
+    """``refuse`` (422) or ``default``, where a value is of a wrong type, out of range or of no declared category."""
+
+    @model_validator(mode="after")
+    def _has_something_to_fall_back_on(self) -> "InputSettings":
+        if self.on_invalid is core.OnInvalid.DEFAULT and self.default is None:
+            raise ValueError("on_invalid: default needs a default")
+        return self
 
 
 class FeatureSettings(Section):
@@ -75,6 +85,14 @@ class FeatureSettings(Section):
     """``default`` or ``error``, where the store did not answer in time."""
     max_age: Seconds | None = None
     """Age limit as a duration; none takes the feature view's TTL."""
+    on_invalid: core.OnUnavailable = core.OnUnavailable.DEFAULT
+    """``default`` or ``error``, where the store's value is of another type, out of range or of no declared category."""
+    minimum: float | None = None
+    """Smallest valid value, in the feature's own unit."""
+    maximum: float | None = None
+    """Greatest valid value, in the feature's own unit."""
+    categories: tuple[Scalar, ...] = ()
+    """The only valid values; none takes any of its type."""
 
 
 class GuardrailSettings(Section):
@@ -452,7 +470,8 @@ def _fields(said: Mapping[str, InputSettings]) -> dict[str, core.Field]:
 
 
 def _policy(said: FeatureSettings) -> core.FeaturePolicy:
-    return core.FeaturePolicy(said.default, said.on_missing, said.on_stale, said.on_unavailable, said.max_age)
+    same = said.model_dump(exclude={"max_age"})
+    return core.FeaturePolicy(max_age_s=said.max_age, **same)
 
 
 def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:

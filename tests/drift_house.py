@@ -24,6 +24,7 @@ from tests.records import prediction
 NAMES = ("delay", "carrier")
 CARRIERS = ("UA", "AA", "B6", "DL")
 TICK_S = 600.0
+WATCHED = DriftTerms()
 
 
 def drift_of(house: House, profiles: Mapping[str, Profile] | None = None, sinks: Sequence[Any] = ()) -> Drifting:
@@ -55,7 +56,7 @@ class Heard:
 class DriftHouse:
     """A deployment under watch; ``tick`` serves one tick of traffic and looks."""
 
-    def __init__(self, terms: DriftTerms = DriftTerms(), second: Profile | None = None) -> None:
+    def __init__(self, terms: DriftTerms = WATCHED, second: Profile | None = None) -> None:
         self.house = House().open(replace(SPEC, drift=terms))
         self.heard = Heard()
         self.profiles = {"digest-1": usual()} | ({} if second is None else {"digest-2": second})

@@ -49,7 +49,7 @@ _VARIANTS = [
         "reason": "step 1 of 4 is done: 214 observations in 3,702 s, and no guardrail failed",
     },
 ]
-_FEATURE = {"type": "integer", "required": True, "default": None, "minimum": None, "maximum": None}
+_FEATURE = {"type": "integer", "required": True, "default": None, "minimum": None, "maximum": None, "categories": []}
 _DEPLOYMENT = {
     "deployment": "flight-delay",
     "revision": 12,

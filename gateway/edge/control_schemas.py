@@ -159,6 +159,7 @@ class FieldView(_View):
     default: Scalar = None
     minimum: float | None = None
     maximum: float | None = None
+    categories: tuple[Scalar, ...] = ()
 
 
 class InputsView(_View):

@@ -118,8 +118,9 @@ class WorkerMetrics:
             self._folding.soon()
 
     def _count_degraded(self, record: PredictionRecord, served: int) -> None:
-        for feature, status in zip(record.names[:served], record.statuses, strict=False):
-            if status not in (Status.PRESENT, Status.REQUEST):
+        for place, (feature, status) in enumerate(zip(record.names, record.statuses, strict=False)):
+            lost = place < served and status not in (Status.PRESENT, Status.REQUEST)
+            if lost or status == Status.INVALID:
                 self._degraded.labels(record.deployment, feature, Status(status).name.lower()).inc()
 
     def _version(self, table: RoutingTable, variant: str) -> str:

@@ -1,15 +1,15 @@
-"""What drift watches remember, as MessagePack (infinities survive), and reference profiles, as readable JSON."""
+"""What drift watches remember, as MessagePack: infinities survive."""
 
 import msgspec
 
+from gateway.adapters.models.profile import decode_profile, encode_profile
 from gateway.core.drift.profiles import Profile
 from gateway.core.drift.report import Skew
-from gateway.core.errors import ModelUnusable, StoreUnavailable
+from gateway.core.errors import StoreUnavailable
 from gateway.drifting import Remembered
 
 _REMEMBERED = msgspec.msgpack.Decoder(Remembered)
 _SKEW = msgspec.msgpack.Decoder(Skew)
-_PROFILE = msgspec.json.Decoder(Profile)
 
 
 class PackedDriftCodec:
@@ -44,16 +44,3 @@ class PackedDriftCodec:
             return _SKEW.decode(raw)
         except msgspec.DecodeError as error:
             raise StoreUnavailable(f"What is known of skew cannot be read: {error}") from error
-
-
-def encode_profile(profile: Profile) -> bytes:
-    """Write a reference profile down, as it lies beside a model."""
-    return msgspec.json.format(msgspec.json.encode(profile), indent=1)
-
-
-def decode_profile(raw: bytes) -> Profile:
-    """Read one. Raises ModelUnusable when it is none."""
-    try:
-        return _PROFILE.decode(raw)
-    except msgspec.DecodeError as error:
-        raise ModelUnusable(f"The reference profile cannot be read: {error}.") from error

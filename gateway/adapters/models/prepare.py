@@ -22,6 +22,7 @@ from gateway.adapters.models.artifacts import digest_of, read_files, verified, w
 from gateway.adapters.models.compiled import COMPILED_FILE, form_digest, open_compiled
 from gateway.adapters.models.flavours import flavour
 from gateway.adapters.models.inspect_child import Job, Verdict, card_of
+from gateway.adapters.models.profile import PROFILE_FILE
 from gateway.core.deployments import ORIGINAL, ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.ports import Artifact, Model, ModelStore
@@ -29,8 +30,6 @@ from gateway.ports import Artifact, Model, ModelStore
 _CHILD = "gateway.adapters.models.inspect_child"
 _INCOMING = ".incoming-"
 _CARD_FILE = "manifest.json"
-PROFILE_FILE = "profile.json"
-"""What a model's artifact calls its reference profile for drift."""
 _JOB, _VERDICT = "job.json", "verdict.json"
 _LONGEST_VERDICT = 2**20
 _PASSED_ON = (

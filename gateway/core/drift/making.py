@@ -42,7 +42,7 @@ def made(
     >>> [one.name for one in (*found.features, *found.predictions, *found.joint_features)]
     ['x', 'carrier', 'prediction.score', 'joint.residual', 'joint.distance']
     """
-    rows = len(next(iter(columns.values()), ()))
+    rows = len(next(iter(columns.values()), scores or labels))
     if any(len(column) != rows for column in columns.values()) or len(times) not in (0, rows):
         raise ValueError("Every column of a profile, and its times, must have one entry per row.")
     if period_s and not times:

@@ -39,6 +39,7 @@ _LOST_BY_STATUS = {
     Status.MISSING: ABSENT,
     Status.STALE: STALE,
     Status.UNAVAILABLE: UNAVAILABLE,
+    Status.INVALID: INVALID,
 }
 
 
@@ -105,9 +106,9 @@ class FeatureProfile:
         if self.kind is Kind.CATEGORY:
             word = word_of(value)
             return self.categories.index(word) if word in self.categories else len(self.categories)
-        if isinstance(value, str) or value is None or not math.isfinite(value):
+        if isinstance(value, str) or value is None or (isinstance(value, float) and not math.isfinite(value)):
             return len(self.counts) - 1
-        return bisect_left(self.edges, float(value))
+        return bisect_left(self.edges, value)  # an integer of any size
 
 
 _KNOWN = frozenset(int(status) for status in Status)

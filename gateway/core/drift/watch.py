@@ -25,7 +25,7 @@ WINDOW_S = 86_400.0
 """Span of the window that distances are shown for, in seconds of data time: at least one tick."""
 BUCKETS = 24
 CALM_S = 86_400.0
-"""An alarm ends when for so long (and ten ticks) it would not have been raised again."""
+"""An alarm ends when for so long (and ten ticks, and twice what it took) it would not have been raised again."""
 SCORE, LABEL = "prediction.score", "prediction.label"
 
 
@@ -174,12 +174,16 @@ class Watch:
         low = at if held <= float(np.logaddexp.reduce(found.log_stakes)) + 3.0 else was.low
         now = replace(was, low=low, buckets=self._buckets(was, counts, at))
         if not alarmed(found, wealth):
-            ended = now.alarm is not None and at - now.confirmed >= max(CALM_S, 10.0 * self.tick_s)
+            ended = now.alarm is not None and at - now.confirmed >= self._calm_s(now.alarm)
             return replace(now, log_wealth=_floats(wealth), alarm=None if ended else now.alarm)
         if now.alarm is None:
             alarm = self._alarm(name, now, wealth, at)
             now = replace(now, alarm=alarm, raised=now.raised + 1)
         return replace(now, log_wealth=_floats(found.opened()), confirmed=at, low=at)
+
+    def _calm_s(self, alarm: DriftAlarm) -> float:
+        """How long it must be calm for an alarm to end: a drift that took weeks to see takes weeks to be seen again."""
+        return max(CALM_S, 10.0 * self.tick_s, 2.0 * (alarm.at - alarm.began))
 
     def _buckets(self, was: Watched, counts: CountArray, at: float) -> tuple[tuple[int, tuple[int, ...]], ...]:
         bucket = self._bucket_of(at)
