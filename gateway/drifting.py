@@ -31,7 +31,9 @@ from gateway.ports import DriftLog, DriftSink, Profiles
 
 ACTOR = "drift"
 TICKS_AT_ONCE = 3
-"""Ticks that one look folds at most, so that nobody waits long for the store's thread."""
+"""Ticks that one look folds, so that nobody waits long for the store's thread; more where they hold few rows."""
+MOST_TICKS = 1_008
+SAMPLES_AT_ONCE = 10
 ESTIMATED = 2_000
 """Rows of the window that performance is estimated from."""
 
@@ -100,6 +102,7 @@ class Drifting:
         self._sinks = tuple(sinks)
         self._watches: dict[tuple[str, str, str], tuple[DriftTerms, Watch]] = {}
         self._next: dict[str, float] = {}
+        self._strides: dict[str, int] = {}
 
     def look(self, deployment: str, watermark: float) -> Looked:
         """Fold what is complete below ``watermark`` (data time, seconds) and do what follows."""
@@ -145,6 +148,8 @@ class Drifting:
         before = self.skew(deployment)
         self._log.remember(deployment, _SKEW, self._codec.encode_skew(skew))
         spec = self._control.read(deployment).spec
+        if spec.drift.effect is Effect.NONE:
+            return
         known = {line.feature for line in before.features if line.share > spec.drift.skew_tolerated}
         for line in skew.features:
             if line.share > spec.drift.skew_tolerated and line.feature not in known:
@@ -160,11 +165,16 @@ class Drifting:
 
     def _fold(self, state: DeploymentState, part: Part, watch: Watch, kept: Remembered, watermark: float) -> float:
         """Take in the ticks that are complete, if there are any; return the data time at which there is more."""
-        window = watch.due(kept.memory, watermark, TICKS_AT_ONCE)
+        stride = self._strides.get(state.deployment, TICKS_AT_ONCE)
+        window = watch.due(kept.memory, watermark, stride)
         if window is None:
-            return (kept.memory.until or 0.0) + watch.tick_s
+            return watermark if kept.memory.until is None else kept.memory.until + watch.tick_s
         ticks = max(1, round((window[1] - window[0]) / watch.tick_s))
-        rows = self._log.logged(state.deployment, *window, state.spec.drift.sample * ticks)
+        sample = state.spec.drift.sample
+        rows = self._log.logged(state.deployment, *window, sample * min(ticks, SAMPLES_AT_ONCE))
+        if kept.memory.until is None and not rows:
+            return watermark  # it begins with the first traffic
+        self._strides[state.deployment] = min(2 * stride, MOST_TICKS) if len(rows) < sample else TICKS_AT_ONCE
         memory, raised, ended = watch.fold(kept.memory, window, rows, part.generation)
         alarms = [one.alarm for one in memory.features.values() if one.alarm is not None]
         others = [alarm for alarm in self.standing(state) if alarm.variant != watch.variant]

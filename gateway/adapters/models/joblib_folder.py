@@ -16,7 +16,7 @@ from gateway.adapters.models.artifacts import Files
 from gateway.adapters.models.foreign import Foreign
 from gateway.adapters.models.profile import PROFILE_FILE, encode_profile
 from gateway.adapters.models.uris import ModelUri
-from gateway.core.deployments import Field, Scalar, Task, Type
+from gateway.core.deployments import Field, OnInvalid, Scalar, Task, Type
 from gateway.core.drift.profiles import Profile
 from gateway.core.errors import ModelUnusable
 from gateway.ports import Artifact
@@ -36,6 +36,8 @@ class ManifestInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum: float | None = None
     maximum: float | None = None
     example: Scalar = None
+    categories: tuple[Scalar, ...] = ()
+    on_invalid: OnInvalid = OnInvalid.REFUSE
 
     def as_field(self) -> Field:
         """The same as a core value."""

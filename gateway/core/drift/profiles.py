@@ -31,6 +31,7 @@ ABSENT, STALE, UNAVAILABLE, INVALID = "absent", "stale", "unavailable", "invalid
 LOST = (ABSENT, STALE, UNAVAILABLE, INVALID)
 """The cells of values that are not there: null or never stored, too old, not read in time, of a wrong kind."""
 OTHER = "other"
+_ROUNDING = 1e-6
 LEVELS = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 """The quantiles a profile keeps, for people and for effect sizes."""
 
@@ -156,8 +157,7 @@ def number_profile(name: str, values: Sequence[float | None], bins: int = BINS) 
     lost = (len(values) - len(there), 0, 0, 0)
     if not len(there):
         return FeatureProfile(name, Kind.NUMBER, (0, *lost))
-    cuts = np.unique(np.quantile(there, np.arange(1, bins) / bins))
-    edges = tuple(float(cut) for cut in cuts if cut < there.max())
+    edges = _apart(np.quantile(there, np.arange(1, bins) / bins), there)
     counts = np.bincount(np.searchsorted(edges, there, side="left"), minlength=len(edges) + 1)
     return FeatureProfile(
         name=name,
@@ -168,6 +168,20 @@ def number_profile(name: str, values: Sequence[float | None], bins: int = BINS) 
         mean=float(there.mean()),
         sd=float(there.std()),
     )
+
+
+def _apart(cuts: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Keep cuts that are apart by more than rounding, a little above where they fell.
+
+    A compiled model's scores differ by as much; no value may change its bin for that.
+    """
+    low, high = np.quantile(values, (0.05, 0.95))
+    least = float(_ROUNDING * (high - low))
+    kept: list[float] = []
+    for cut in cuts:
+        if cut + least < values.max() and (not kept or cut > kept[-1]):
+            kept.append(float(cut) + least)
+    return tuple(kept)
 
 
 def category_profile(name: str, values: Sequence[Scalar], most: int = CATEGORIES) -> FeatureProfile:

@@ -95,8 +95,10 @@ class Watch:
     def due(self, memory: Memory, watermark: float, most: int) -> tuple[float, float] | None:
         """The ticks to fold next, as data time (after, until], at most ``most`` of them; None where none is complete.
 
-        A watch begins at the tick in which it is first asked.
+        A watch begins with the last tick that is complete when it is first asked.
         """
+        if not math.isfinite(watermark):
+            return None
         if memory.until is None:
             start = math.floor(watermark / self.tick_s) * self.tick_s
             return start - self.tick_s, start
