@@ -18,6 +18,7 @@ from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.models.profile import decode_profile
+from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
@@ -33,7 +34,7 @@ from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.drifting import Drifting
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, Announcer, DriftSink, ModelStore, Observer, PlanCompiler, Routing
+from gateway.ports import AlertSink, Announcer, DriftSink, ModelStore, Observer, PlanCompiler, Registry, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
@@ -105,6 +106,7 @@ class Controlling:
     clock: WallClock | ReplayClock
     spool: SpoolReader
     models: ModelStore
+    registry: Registry
     cache: ModelCache
     compiler: PlanCompiler
 
@@ -123,16 +125,18 @@ def controlling(
         token=lambda: secrets.token_hex(6),
         alerts=[LogSink()] if alerts is None else alerts,
     )
-    models = cache(settings)
+    prepared = cache(settings)
+    models = open_model_store(settings.registry)
     return Controlling(
         control=control,
-        drifting=Drifting(store.drift, control, partial(_profile, models), PackedDriftCodec(), drift),
+        drifting=Drifting(store.drift, control, partial(_profile, prepared), PackedDriftCodec(), drift),
         store=store,
         keys=keys(settings),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
-        models=open_model_store(settings.registry),
-        cache=models,
+        models=models,
+        registry=registry_of(models),
+        cache=prepared,
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
 
@@ -186,7 +190,12 @@ class NoCompiler:
 
 def cache(settings: Settings) -> ModelCache:
     """Where this host keeps prepared models."""
-    return ModelCache((settings.state_dir / "models").absolute())  # a child process opens it from elsewhere
+    return ModelCache(models_folder(settings))
+
+
+def models_folder(settings: Settings) -> Path:
+    """The folder of prepared models. A child process opens it from elsewhere."""
+    return (settings.state_dir / "models").absolute()
 
 
 def keys(settings: Settings) -> SigningKeys:

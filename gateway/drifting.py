@@ -155,7 +155,7 @@ class Drifting:
             if line.share > spec.drift.skew_tolerated and line.feature not in known:
                 reason = f"{line.feature}: {line.share:.1%} of {skew.rows} served values are not what the offline store"
                 note = Note("skew", ACTOR, f"{reason} says they were", evidence=asdict(line))
-                self._control.note(deployment, note)
+                self._control.change(deployment, _as_it_is, note)
 
     def sample(self, deployment: str, after: float, until: float, most: int) -> list[LoggedRow]:
         """Some logged requests, for whoever compares them with something else."""
@@ -195,7 +195,7 @@ class Drifting:
             with suppress(NoReference):
                 kept, _ = self._kept(state, part)
                 for event in kept.untold:
-                    self._control.note(state.deployment, _note(event))
+                    self._control.change(state.deployment, _as_it_is, _note(event))
                     for sink in self._sinks:
                         sink.drifted(event)
                     told.append(event)
@@ -292,6 +292,13 @@ class Drifting:
 
 
 _SKEW = "skew"
+
+
+def _as_it_is(state: DeploymentState) -> DeploymentState:
+    """A line in the timeline that changes nothing else."""
+    return state
+
+
 _REFERENCE_ROWS = 200_000
 _LEAST_ROWS = 500
 

@@ -11,38 +11,24 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
 from gateway.core.alerts import Kind
-from gateway.core.amounts import parse_duration, parse_share, parse_size
-from gateway.core.drift import terms as drift
 from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
 from gateway.core.metrics import known as judged
+from gateway.settings_drift import DriftSettings
+from gateway.settings_rules import GateSettings, StartSettings
+from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
-
-
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
-Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Share = Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1)]
-Level = Annotated[float, BeforeValidator(parse_share), Field(gt=0, lt=1)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Scalar = bool | int | float | str | None
-
-
-class Section(BaseModel):
-    """A part of the file: frozen, knows its words, and takes its descriptions from the sentences below."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class InputSettings(Section):
@@ -144,58 +130,16 @@ class PlanSettings(Section):
     """How long, in data time, the former stable watches its successor as a shadow and may still be brought back."""
     watch_rate: Share = 1.0
     """Share of requests that it scores meanwhile, as 100% or 1.0."""
-
-
-class DriftSettings(Section):
-    """What live traffic is compared with, how sure an alarm has to be, and what follows from one."""
-
-    effect: drift.Effect = drift.Effect.ALERT
-    """``hold`` pauses every running plan once, ``alert`` leaves a line in the timeline, ``none`` only shows figures."""
-    alpha: Level = 0.05
-    """Chance of any false alarm of a model's watch within ``horizon``, over all features and however often looked."""
-    horizon: Seconds = Field(default=365 * 86_400.0, gt=0)
-    """What ``alpha`` is for, a duration in data time."""
-    tolerance: float = Field(default=0.02, ge=0, le=10)
-    """Shift of a mean that is not worth an alarm, in standard deviations (for shares, of the share)."""
-    features: tuple[str, ...] = ()
-    """Features that are watched, by name; none watches all that the reference knows."""
-    sample: int = Field(default=2_000, ge=1)
-    """Most rows looked at per ten minutes (or per period), a count; drawn at random."""
-    reference: drift.Reference = drift.Reference.MODEL
-    """``model``: the profile beside the stable model; ``log``: a declared window of this gateway's own log."""
-    since: datetime | None = None
-    """Beginning of that window (data time, ISO 8601 with its offset from UTC)."""
-    until: datetime | None = None
-    """End of that window."""
-    period: Seconds = 0.0
-    """Rows that come within one period of so long (``1d``) hang together, in a reference from the log; 0: none do."""
-    skew_every: Seconds = 0.0
-    """How often served features are compared with the offline store, a duration in data time; 0: never."""
-    skew_sample: int = Field(default=100, ge=1, le=10_000)
-    """How many served vectors are compared each time, a count."""
-    skew_tolerated: Share = 0.01
-    """Share of a feature's values that may differ before it is told, as 1% or 0.01."""
+    dry_run: bool = False
+    """Only watch and report what would be done; every step is a shadow."""
 
     @model_validator(mode="after")
-    def _window_is_whole(self) -> "DriftSettings":
-        window = (self.since, self.until)
-        if self.reference is drift.Reference.LOG and (None in window or self.terms().since >= self.terms().until):
-            raise ValueError("reference: log needs a window: since, and a later until")
-        if any(end is not None and end.tzinfo is None for end in window):
-            raise ValueError("since and until need their offset from UTC, as in 2013-03-01T00:00:00Z")
+    def _a_dry_run_only_watches(self) -> "PlanSettings":
+        if self.dry_run and any(step.weight > 0.0 for step in self.steps):
+            raise ValueError("a dry_run plan only watches: its steps take shadow, not weight")
+        if self.dry_run and self.watch > 0.0:
+            raise ValueError("a dry_run plan promotes nobody, so nobody is there to watch: leave out watch")
         return self
-
-    def terms(self) -> drift.DriftTerms:
-        """Translate into the core's value."""
-        same = ("effect", "alpha", "tolerance", "features", "sample", "reference", "skew_sample", "skew_tolerated")
-        return drift.DriftTerms(
-            horizon_s=self.horizon,
-            since=self.since.timestamp() if self.since else 0.0,
-            until=self.until.timestamp() if self.until else 0.0,
-            period_s=self.period,
-            skew_every_s=self.skew_every,
-            **{field: getattr(self, field) for field in same},
-        )
 
 
 class AlertSettings(Section):
@@ -266,10 +210,34 @@ class DeploymentSettings(Section):
     """How live traffic is watched for drift, and what follows."""
     labels_independent: bool = False
     """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
+    follow_aliases: bool = False
+    """Let the registry's ``challenger`` alias start rollouts, and write decisions back: ``champion`` and tags."""
+    default_plan: str | None = None
+    """The plan an alias move follows; none takes the first one declared."""
+    starts: StartSettings = StartSettings()
+    """When a candidate may start: quarantine, cool-down, freezes."""
+    gate: GateSettings = GateSettings()
+    """What a model has to show before it gets traffic."""
+
+    @model_validator(mode="after")
+    def _the_default_plan_is_declared(self) -> "DeploymentSettings":
+        known = [*self.plans] or [CAREFUL.name]
+        if self.default_plan is not None and self.default_plan not in known:
+            raise ValueError(f"default_plan must name one of the plans: {', '.join(known)}")
+        return self
 
     def spec(self, name: str) -> core.DeploymentSpec:
         """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
-        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous", "labels_independent")
+        same = (
+            "stable",
+            "alpha",
+            "alpha_promote",
+            "label_values",
+            "keep_previous",
+            "labels_independent",
+            "follow_aliases",
+            "default_plan",
+        )
         return core.DeploymentSpec(
             name=name,
             model=self.model or name,
@@ -281,6 +249,8 @@ class DeploymentSettings(Section):
             plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
             drift=self.drift.terms(),
+            starts=self.starts.rules(),
+            gate=self.gate.rules(),
             **{field: getattr(self, field) for field in same},
         )
 
@@ -330,6 +300,8 @@ class Settings(BaseSettings):
     """Longest time to finish requests and to empty the spool on the way out, a duration."""
     look_every: Seconds = Field(default=0.5, gt=0)
     """Shortest time between two looks at a rollout, a duration in machine time."""
+    registry_every: Seconds = Field(default=10.0, gt=0)
+    """Time between two looks at the registry's aliases, a duration in machine time."""
     live_window: Seconds = 86_400.0
     """Span of the live accuracy in ``/metrics``, a duration in data time."""
     outcome_ttl: Seconds = 30 * 86_400.0
@@ -488,7 +460,8 @@ def plan_of(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Pl
     """Translate one plan."""
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
     steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
-    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, plan.watch, plan.watch_rate)
+    watching = plan.watch, plan.watch_rate
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, *watching, plan.dry_run)
 
 
 def explain(error: ValidationError, source: str, root: type[BaseModel]) -> str:

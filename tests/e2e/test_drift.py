@@ -9,14 +9,14 @@ from sklearn.linear_model import LogisticRegression
 
 from gateway.adapters.models.joblib_folder import save
 from gateway.core.drift.making import made
-from tests.e2e.harness import DEPLOYMENT, INPUTS, Gateway, _people, simple_config, until
+from tests.e2e.harness import DEPLOYMENT, INPUTS, Gateway, people, simple_config, until
 
 MARCH_S = 1_362_132_000.0
 TICK_S = 600.0
 
 
 def watched_model(folder: Path) -> None:
-    rows, truth = _people(1)
+    rows, truth = people(1)
     model = LogisticRegression(max_iter=1_000).fit(rows, truth)
     random = Random(5)
     ages = [random.uniform(0.0, 60.0) for _ in range(20_000)]
@@ -35,7 +35,7 @@ def serve(gateway: Gateway, random: Random, tick: int, lowest: float) -> None:
     assert gateway.data.post("/predict", json=body, headers=header).status_code == 200
 
 
-def test_people_who_are_older_than_in_training_are_told_as_the_datas_drift(tmp_path: Path) -> None:
+def testpeople_who_are_older_than_in_training_are_told_as_the_datas_drift(tmp_path: Path) -> None:
     watched_model(tmp_path / "models")
     gateway = Gateway(tmp_path, simple_config(tmp_path, clock="replay"))
     try:
