@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -37,6 +38,9 @@ from gateway.ports import AlertSink, Announcer, Flags, ModelStore, Observer, Pla
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+
+if TYPE_CHECKING:
+    from gateway.adapters.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,9 @@ def serving(
     observer: Observer,
     read_error: Callable[[str, str], None],
     flags: Flags | None = None,
+    tracing: "Tracing | None" = None,
 ) -> Serving:
-    """Put a worker's stories together over its state folder."""
+    """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced."""
     spool = spool_folder(settings)
     signing = keys(settings)
     lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
@@ -80,10 +85,10 @@ def serving(
     features = FeatureReader(read_error)
     shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer, together=runner.together)
     predict = Predict(
-        routing=routing,
-        features=features,
-        runner=runner,
-        spool=predictions,
+        routing=routing if tracing is None else tracing.routing(routing),
+        features=features if tracing is None else tracing.features(features),
+        runner=runner if tracing is None else tracing.runner(runner),
+        spool=predictions if tracing is None else tracing.spool(predictions),
         shadows=shadows,
         clock=clock,
         keys=lambda: signing,
@@ -92,7 +97,8 @@ def serving(
         observer=observer,
         flags=flags,
     )
-    feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
+    told = outcomes if tracing is None else tracing.spool(outcomes)
+    feedback = Feedback(told, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
 
 
@@ -137,6 +143,15 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
         cache=cache(settings),
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
+
+
+def open_traces(settings: Settings, worker: int) -> "Tracing | None":
+    """Open a worker's way to the collector, where the settings name one."""
+    if not settings.traces:
+        return None
+    from gateway.adapters.tracing import open_tracing  # an extra, which nobody pays for who does not ask for it
+
+    return open_tracing(settings.traces, settings.trace_share, worker)
 
 
 def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announcer:

@@ -6,6 +6,7 @@ it is never a silent default. Deployments become core values here; the rest of t
 """
 
 import difflib
+import importlib.util
 import ipaddress
 import os
 import re
@@ -321,6 +322,14 @@ class Settings(BaseSettings):
     """Who is told."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
+    log_requests: Literal["none", "failed", "all"] = "failed"
+    """Which requests leave a line: ``failed`` (5xx, or the variant drawn failed) or ``all``, outcomes too; ids only."""
+    log_fields: tuple[str, ...] = ()
+    """Features and entities whose values such a line may carry, by name; none, so nothing personal, by default."""
+    traces: str = ""
+    """Where spans go: an OTLP/HTTP address such as ``http://collector:4318/v1/traces``; empty traces nothing."""
+    trace_share: Share = 1.0
+    """Share of requests traced, as 1% or 0.01, where the caller has not decided."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}
     """What is served, by name."""
 
@@ -364,6 +373,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _traces_with_the_extra(self) -> "Settings":
+        if self.traces and not self.traces.startswith(("http://", "https://")):
+            raise ValueError("traces must be an http:// or https:// address of an OTLP collector")
+        if self.traces and not _is_installed("opentelemetry.exporter"):
+            raise ValueError("traces need the extra: pip install 'gateway[tracing]'")
+        return self
+
+    @model_validator(mode="after")
     def _stays_home_without_keys(self) -> "Settings":
         if not _is_loopback(self.control_host) and not self.locked:
             raise ValueError(
@@ -378,6 +395,13 @@ class Settings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together")
         return self
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package it would be in
+        return False
 
 
 CAREFUL = core.Plan(
