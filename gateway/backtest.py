@@ -141,7 +141,7 @@ def _held_to(opening: Opening, policy: Policy) -> Opening:
     }
     changed = replace(terms, **{name: value for name, value in said.items() if value is not None})
     plan = policy.plan or was.plan
-    looking.check_terms(changed, was.model, plan.steps)
+    looking.check_terms(changed, [was.model], plan.steps)
     fresh = begin(was.name, was.generation, was.model, plan, was.salt, changed, was.opened_at)
     return replace(opening, rollout=send(fresh, Signal.READY, opening.opened_at))
 
@@ -158,7 +158,7 @@ def _lived(opening: Opening, known: Iterator[JudgeState]) -> list[Act]:
         samples = _samples(verdict)
         act = Act(move.signal.value, "policy", move.reason, at, at - opening.opened_at, samples, case.n_pairs)
         life.acts.append(act)
-        if life.rollout.phase is Phase.WAITING:
+        if life.rollout.phase is Phase.WAITING and not life.rollout.on_last_step:
             life.rollout = send(life.rollout, Signal.RESUME, at, "approved", seen_by_then(life.rollout, case))
         if life.rollout.phase in ENDED:
             break

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
+from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.policy import open_policy
+from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
@@ -30,7 +33,8 @@ from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, Announcer, ModelStore, Observer, PlanCompiler, Routing
+from gateway.governance import Governance
+from gateway.ports import AlertSink, Announcer, Flags, ModelStore, Observer, PlanCompiler, Registry, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
@@ -70,6 +74,7 @@ def serving(
     observer: Observer,
     read_error: Callable[[str, str], None],
     tracing: "Tracing | None" = None,
+    flags: Flags | None = None,
 ) -> Serving:
     """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced."""
     spool = spool_folder(settings)
@@ -90,6 +95,7 @@ def serving(
         random=os.urandom,
         marks=marks,
         observer=observer,
+        flags=flags,
     )
     told = outcomes if tracing is None else tracing.spool(outcomes)
     feedback = Feedback(told, routing, clock, lambda: signing, observer)
@@ -106,6 +112,7 @@ class Controlling:
     clock: WallClock | ReplayClock
     spool: SpoolReader
     models: ModelStore
+    registry: Registry
     cache: ModelCache
     compiler: PlanCompiler
 
@@ -114,6 +121,9 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
     """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
     store = open_store(settings.store_url)
     clock = open_clock(settings.clock)
+    told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
+    gate = open_policy(settings.policy, clock)
+    models = open_model_store(settings.registry)
     return Controlling(
         control=Control(
             store.control,
@@ -121,13 +131,15 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
             clock,
             JudgeJson(),
             token=lambda: secrets.token_hex(6),
-            alerts=[LogSink()] if alerts is None else alerts,
+            alerts=told,
+            governance=Governance(gate, store.control, store.events, clock),
         ),
         store=store,
         keys=keys(settings),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
-        models=open_model_store(settings.registry),
+        models=models,
+        registry=registry_of(models),
         cache=cache(settings),
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
@@ -186,7 +198,12 @@ class NoCompiler:
 
 def cache(settings: Settings) -> ModelCache:
     """Where this host keeps prepared models."""
-    return ModelCache((settings.state_dir / "models").absolute())  # a child process opens it from elsewhere
+    return ModelCache(models_folder(settings))
+
+
+def models_folder(settings: Settings) -> Path:
+    """The folder of prepared models. A child process opens it from elsewhere."""
+    return (settings.state_dir / "models").absolute()
 
 
 def keys(settings: Settings) -> SigningKeys:
@@ -202,6 +219,11 @@ def spool_folder(settings: Settings) -> Path:
 def _segment(most: int) -> int:
     """Size of a segment: a small part of what the log may hold, for its bound is looked at when one is begun."""
     return max(1, min(SEGMENT_BYTES, most // 8))
+
+
+def heads_file(settings: Settings) -> Path:
+    """Where the heads of timelines are noted, outside the store."""
+    return settings.state_dir / "audit-heads.json"
 
 
 def tables_folder(settings: Settings) -> Path:

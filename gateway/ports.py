@@ -6,10 +6,11 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from gateway.core.alerts import Alert
+from gateway.core.audit import Head, Trail
 from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.events import (
     Decision,
@@ -24,7 +25,9 @@ from gateway.core.events import (
     ShadowRecord,
 )
 from gateway.core.features import FeatureBatch, FeaturePlan
+from gateway.core.gates import Replayable
 from gateway.core.looks import Look, Opening
+from gateway.core.policy import Ruling
 from gateway.core.routing import Part, RoutingTable
 from gateway.core.state import DeploymentState as DeploymentState  # the document that ControlState keeps
 
@@ -98,6 +101,13 @@ class Routing(Protocol):
         """Names of candidates that may take traffic: lease in force, model loaded, not refused on this worker."""
 
 
+class Flags(Protocol):
+    """Flags that may name who answers, evaluated in this process."""
+
+    def variant(self, flag: str, key: str, attributes: Mapping[str, Scalar]) -> str | None:
+        """The variant that a flag names for a routing key, or None. Never raises and never waits."""
+
+
 class Runner(Protocol):
     """Runs loaded models in bounded pools, one per variant, so that none can hurt another or the event loop."""
 
@@ -120,6 +130,39 @@ class ModelStore(Protocol):
 
     def fetch(self, pinned: str, into: str) -> "Artifact":
         """Download the artifact into the folder ``into`` and say what it is. Raises ModelUnusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version of a registered model, as people see it. ``created_at`` is wall time in seconds, where known."""
+
+    version: str
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: float | None = None
+
+
+class Registry(Protocol):
+    """A registry's pointers and notes, apart from its artifacts; used by the agent and by commands only.
+
+    Everything may block, raises RegistryUnavailable when the registry cannot be reached and ModelUnusable when it has
+    no such model. Every change may be made again without harm.
+    """
+
+    def aliases(self, model: str) -> Mapping[str, str]:
+        """The aliases of a registered model: which version each points at."""
+
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Point an alias at a version."""
+
+    def clear_alias(self, model: str, alias: str) -> None:
+        """Take an alias away; one that is not there is fine."""
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Write tags to a version, over those of the same names."""
+
+    def versions(self, model: str) -> list[RegisteredVersion]:
+        """Every version of a registered model, the latest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +337,12 @@ class EventLog(Protocol):
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
         """
 
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest ``limit`` randomised requests with whole features, oldest first; ``labelled``: with a label only.
+
+        Their values are those that were read then, their label is the one that counts now.
+        """
+
     def latest(self, deployment: str) -> float | None:
         """The greatest data time (seconds) of any prediction stored, None before the first."""
 
@@ -370,8 +419,21 @@ class ControlState(Protocol):
     def openings(self, deployment: str) -> list[Opening]:
         """The openings of every generation, oldest first."""
 
+    def trail(self) -> Trail:
+        """Every timeline with its seals (``core.audit``), which :meth:`write` makes, and the documents' digests."""
+
+    def head(self, deployment: str) -> Head:
+        """How long a timeline is, and its last seal."""
+
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """Every look of a generation, in order."""
+
+
+class PolicyGate(Protocol):
+    """A policy that is asked before a rollout or a promotion."""
+
+    def rule(self, question: Mapping[str, Any]) -> Ruling:
+        """What it says of plain data. Raises PolicyPending rather than wait, OutboundRefused without an answer."""
 
 
 class AlertSink(Protocol):

@@ -16,32 +16,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
 from gateway.core.alerts import Kind
-from gateway.core.amounts import parse_duration, parse_share, parse_size
 from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
 from gateway.core.metrics import known as judged
+from gateway.settings_access import OidcSettings
+from gateway.settings_rules import GateSettings, StartSettings
+from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
-
-
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
-Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Share = Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1)]
-Level = Annotated[float, BeforeValidator(parse_share), Field(gt=0, lt=1)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Scalar = bool | int | float | str | None
-
-
-class Section(BaseModel):
-    """A part of the file: frozen, knows its words, and takes its descriptions from the sentences below."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class InputSettings(Section):
@@ -131,6 +119,16 @@ class PlanSettings(Section):
     """How long, in data time, the former stable watches its successor as a shadow and may still be brought back."""
     watch_rate: Share = 1.0
     """Share of requests that it scores meanwhile, as 100% or 1.0."""
+    dry_run: bool = False
+    """Only watch and report what would be done; every step is a shadow."""
+
+    @model_validator(mode="after")
+    def _a_dry_run_only_watches(self) -> "PlanSettings":
+        if self.dry_run and any(step.weight > 0.0 for step in self.steps):
+            raise ValueError("a dry_run plan only watches: its steps take shadow, not weight")
+        if self.dry_run and self.watch > 0.0:
+            raise ValueError("a dry_run plan promotes nobody, so nobody is there to watch: leave out watch")
+        return self
 
 
 class AlertSettings(Section):
@@ -165,6 +163,8 @@ class DeploymentSettings(Section):
     """Withhold the variant from callers, for label sources that must not learn the arm."""
     allow_forced: bool = False
     """Accept ``X-Variant``; such requests are never evidence."""
+    flag: str | None = None
+    """Name of a flag (``flags``) that may name who answers a request, which then is no evidence; none asks nobody."""
     durability: core.Durability = core.Durability.PROCESS
     """``process`` (survives any kill) or ``disk`` (survives power loss, costs an fsync)."""
     when_log_fails: core.WhenLogFails = core.WhenLogFails.REFUSE
@@ -199,10 +199,34 @@ class DeploymentSettings(Section):
     """How many former stable models stay warm for a rollback, a count."""
     labels_independent: bool = False
     """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
+    follow_aliases: bool = False
+    """Let the registry's ``challenger`` alias start rollouts, and write decisions back: ``champion`` and tags."""
+    default_plan: str | None = None
+    """The plan an alias move follows; none takes the first one declared."""
+    starts: StartSettings = StartSettings()
+    """When a candidate may start: quarantine, cool-down, freezes."""
+    gate: GateSettings = GateSettings()
+    """What a model has to show before it gets traffic."""
+
+    @model_validator(mode="after")
+    def _the_default_plan_is_declared(self) -> "DeploymentSettings":
+        known = [*self.plans] or [CAREFUL.name]
+        if self.default_plan is not None and self.default_plan not in known:
+            raise ValueError(f"default_plan must name one of the plans: {', '.join(known)}")
+        return self
 
     def spec(self, name: str) -> core.DeploymentSpec:
         """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
-        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous", "labels_independent")
+        same = (
+            "stable",
+            "alpha",
+            "alpha_promote",
+            "label_values",
+            "keep_previous",
+            "labels_independent",
+            "follow_aliases",
+            "default_plan",
+        )
         return core.DeploymentSpec(
             name=name,
             model=self.model or name,
@@ -213,11 +237,13 @@ class DeploymentSettings(Section):
             guardrails=tuple(guardrail_of(said, f"deployments.{name}.guardrails") for said in self.guardrails),
             plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
+            starts=self.starts.rules(),
+            gate=self.gate.rules(),
             **{field: getattr(self, field) for field in same},
         )
 
     def _rules(self) -> core.ServingRules:
-        same = ("default", "sticky", "routing_key", "blind", "allow_forced", "durability", "when_log_fails")
+        same = ("default", "sticky", "routing_key", "blind", "allow_forced", "flag", "durability", "when_log_fails")
         return core.ServingRules(
             deadline_s=self.deadline,
             canary_deadline_s=self.canary_deadline,
@@ -262,6 +288,8 @@ class Settings(BaseSettings):
     """Longest time to finish requests and to empty the spool on the way out, a duration."""
     look_every: Seconds = Field(default=0.5, gt=0)
     """Shortest time between two looks at a rollout, a duration in machine time."""
+    registry_every: Seconds = Field(default=10.0, gt=0)
+    """Time between two looks at the registry's aliases, a duration in machine time."""
     live_window: Seconds = 86_400.0
     """Span of the live accuracy in ``/metrics``, a duration in data time."""
     outcome_ttl: Seconds = 30 * 86_400.0
@@ -274,6 +302,22 @@ class Settings(BaseSettings):
     """Requests one worker has under way before it answers 503, a count."""
     max_spool: Bytes = 2**30
     """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
+    keys_file: Path | None = None
+    """File of API keys, made by ``gateway keys new``; none looks for ``api-keys.json`` in the state folder."""
+    oidc: OidcSettings | None = None
+    """An identity provider whose tokens are taken beside keys; none takes keys only."""
+    rate: str | None = None
+    """What a key without a rate of its own may ask of each worker, such as ``100/second``; none sets no bound."""
+    rate_of_failures: str = "20/minute"
+    """How many requests without a good key an address may send each worker before it is told 429."""
+    flags: str | None = None
+    """OpenFeature flags: a YAML file of rules, or ``MODULE:FACTORY`` of a provider that evaluates in memory."""
+    policy: str | None = None
+    """Rego that a rollout or promotion has to pass: a folder, or an OPA server's URL; none lets every one pass."""
+    tls_certificate: Path | None = None
+    """Certificate chain (PEM) of both planes; none serves plain HTTP, for a proxy that ends TLS."""
+    tls_key: Path | None = None
+    """Private key (PEM) of that certificate."""
     alerts: AlertSettings = AlertSettings()
     """Who is told."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -306,6 +350,16 @@ class Settings(BaseSettings):
         """The store's URL, the default filled in."""
         return self.store or f"sqlite:{self.state_dir / 'store.db'}"
 
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys are, the default filled in."""
+        return self.keys_file or self.state_dir / "api-keys.json"
+
+    @property
+    def locked(self) -> bool:
+        """Whether callers need a key or a token."""
+        return self.oidc is not None or self.keys_file is not None or self.keys_path.exists()
+
     def specs(self) -> dict[str, core.DeploymentSpec]:
         """Every deployment as the core knows it."""
         return {name: said.spec(name) for name, said in self.deployments.items()}
@@ -328,10 +382,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _stays_home_without_keys(self) -> "Settings":
-        if not _is_loopback(self.control_host):
-            raise ValueError("control_host must be a loopback address: there are no operator keys")
+        if not _is_loopback(self.control_host) and not self.locked:
+            raise ValueError(
+                "control_host must be a loopback address until there are keys (`gateway keys new`) or oidc"
+            )
         if self.clock == "replay" and not _is_loopback(self.data_host):
             raise ValueError("clock: replay lets callers set the time, so data_host must be a loopback address")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_whole_certificate(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together")
         return self
 
 
@@ -442,7 +504,8 @@ def plan_of(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Pl
     """Translate one plan."""
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
     steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
-    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, plan.watch, plan.watch_rate)
+    watching = plan.watch, plan.watch_rate
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, *watching, plan.dry_run)
 
 
 def explain(error: ValidationError, source: str, root: type[BaseModel]) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from gateway.core.rules import GateRules, StartRules
+
 Scalar: TypeAlias = bool | int | float | str | None
 
 
@@ -82,7 +84,8 @@ class ModelCard:
     """A prepared model: what it is, pinned by digest, and what it takes and gives.
 
     ``inputs`` is the model's input row, in column order. ``path`` is relative to the content-addressed cache.
-    ``feature_service`` names the Feast service that delivers part of the row, if any.
+    ``feature_service`` names the Feast service that delivers part of the row, if any. ``scored`` says of a classifier
+    whether its answers carry probabilities.
     """
 
     name: str
@@ -97,6 +100,7 @@ class ModelCard:
     feature_service: str | None = None
     schema: int = 1
     form: Form = ORIGINAL
+    scored: bool = True
 
 
 class Role(StrEnum):
@@ -157,6 +161,8 @@ class Plan:
     """For so much data time after a promotion the former stable scores a share ``watch_rate`` of what its successor
     answers; labels of that time may still bring it back."""
     watch_rate: float = 1.0
+    dry_run: bool = False
+    """Only watch and report: what the judge would do is written down, and only steps are taken."""
 
 
 class Durability(StrEnum):
@@ -204,6 +210,8 @@ class ServingRules:
     """``entities.NAME``: where a sticky deployment takes its key from; None: the body's ``routing_key``."""
     blind: bool = False
     allow_forced: bool = False
+    flag: str | None = None
+    """Name of a flag that may name who answers; None: nobody is asked."""
     durability: Durability = Durability.PROCESS
     when_log_fails: WhenLogFails = WhenLogFails.REFUSE
     deadline_s: float = 5.0
@@ -241,3 +249,9 @@ class DeploymentSpec:
     """How many former stable models stay warm, to go back to in one call."""
     labels_independent: bool = False
     """What the truth turns out to be does not depend on the answer given, so a shadow may be promoted on pairs."""
+    follow_aliases: bool = False
+    """Whether the registry's ``challenger`` alias starts rollouts, and decisions are written back to the registry."""
+    default_plan: str | None = None
+    """The plan that an alias move follows; None: the first one declared."""
+    starts: StartRules = StartRules()
+    gate: GateRules = GateRules()

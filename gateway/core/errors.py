@@ -12,7 +12,9 @@ GatewayError
 │   ├── FeaturesUnavailable  required features could not be read within their budget
 │   ├── LogRefused           the spool did not take the record
 │   ├── Overloaded           more work than this worker takes on
-│   └── StoreUnavailable     the store cannot be reached
+│   ├── StoreUnavailable     the store cannot be reached
+│   ├── OutboundRefused      another server was not called, or its answer was not taken
+│   └── PolicyPending        the policy was asked and has not answered yet
 ├── ModelFailed              a model raised, or answered something that is no answer
 ├── DeadlinePassed           the time given to the request or to a part of it is over
 ├── ControlError             an operator's change that cannot be made
@@ -22,15 +24,23 @@ GatewayError
 │   ├── CandidateRunning     a candidate of that name is already running
 │   ├── CandidateLatched     the candidate was demoted; only a new generation may take traffic
 │   ├── Unmeasurable         a guardrail cannot be measured on this deployment
-│   └── NotReplayable        a recorded decision cannot be computed again
+│   ├── PolicyDenied         the policy has something against a rollout or a promotion
+│   ├── NotReplayable        a recorded decision cannot be computed again
+│   ├── Quarantined          the model was demoted and has to stay out for a while yet
+│   └── Postponed            nothing may start now: a freeze, a watch, or the time after a demotion
 ├── ModelUnusable            an artifact cannot be fetched, verified, loaded or served here
+│   ├── GateRefused          the model did not pass the validation gate (the message says which, and by how much)
+│   └── RegistryUnavailable  the registry cannot be reached; trying again may help
 ├── PlanImpossible           the features a model asks for cannot be read from this repository
 └── SettingsError            the configuration does not make sense
 
 Nothing here knows HTTP; :mod:`gateway.edge.problems` turns each class into a status code.
 """
 
+from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 
 class GatewayError(Exception):
@@ -115,6 +125,18 @@ class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
 
 
+class OutboundRefused(Unserviceable):
+    """Another server (identity provider, policy server) was not called, or its answer was not taken."""
+
+
+class PolicyPending(Unserviceable):
+    """The policy was asked and has not answered yet; ``answer`` is done when it has."""
+
+    def __init__(self, answer: "Future[Any]") -> None:
+        super().__init__("The policy has not answered yet.")
+        self.answer = answer
+
+
 class LakeUnavailable(Unserviceable):
     """The place that predictions are exported to cannot be written."""
 
@@ -189,12 +211,48 @@ class Unmeasurable(ControlError):
         self.metric = metric
 
 
+class PolicyDenied(ControlError):
+    """The policy has something against it: ``reasons`` are its own sentences."""
+
+    def __init__(self, action: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(f"The policy does not let this {action} happen: {'; '.join(reasons)}.")
+        self.reasons = reasons
+
+
 class NotReplayable(ControlError):
     """A recorded decision cannot be computed again; the message says why."""
 
 
+class Quarantined(ControlError):
+    """The model was demoted and has to stay out until data time ``until`` (seconds)."""
+
+    def __init__(self, digest: str, times: int, until: float) -> None:
+        super().__init__(
+            f"The model {digest[:12]} was demoted {times} time{'s' if times > 1 else ''} and stays out until "
+            f"{_moment(until)}. An operator may override it."
+        )
+        self.digest = digest
+        self.until = until
+
+
+class Postponed(ControlError):
+    """Nothing may start now: a freeze, or the time after a demotion."""
+
+
 class ModelUnusable(GatewayError):
     """An artifact cannot be fetched, verified, loaded or served here."""
+
+
+class GateRefused(ModelUnusable):
+    """The model did not pass the validation gate. ``evidence`` holds every gate's result, for the timeline."""
+
+    def __init__(self, sentences: tuple[str, ...], evidence: dict[str, object]) -> None:
+        super().__init__(" ".join(sentences))
+        self.evidence = evidence
+
+
+class RegistryUnavailable(ModelUnusable):
+    """The registry cannot be reached. What serves goes on serving."""
 
 
 class PlanImpossible(GatewayError):
@@ -203,3 +261,7 @@ class PlanImpossible(GatewayError):
 
 class SettingsError(GatewayError):
     """The configuration does not make sense; the message says which words would."""
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,12 @@ def test_both_arms_are_evidence_in_order_of_data_time_and_place(log: EventLog) -
         (False, False, 1),
     ]
     assert {(row.propensity, row.score, row.latency_s) for row in rows} == {(0.1, 0.75, 0.002)}
+
+
+def test_latency_is_evidence_only_where_one_prediction_was_asked_for(log: EventLog) -> None:
+    append(log, prediction("b1", instances=1), prediction("b2", instances=3), prediction("b3", instances=3))
+    rows = log.evidence(DEPLOYMENT, "g-canary", everything(log))
+    assert [row.latency_s for row in rows] == [0.002, None, None]
 
 
 def test_a_window_takes_what_lies_after_its_beginning_and_up_to_its_end(log: EventLog) -> None:
@@ -282,6 +289,16 @@ def test_a_pair_stands_where_its_prediction_stands_whichever_came_first(log: Eve
     assert [row.outcomes for row in rows] == [{"label": 1}, {}]
 
 
+def test_a_pair_carries_the_probabilities_of_every_class_that_both_models_gave(log: EventLog) -> None:
+    append(log, prediction(label="a", score=None, scores={"a": 0.7, "b": 0.3}), prediction("b2"))
+    append(log, shadow(label="b", scores={"a": 0.4, "b": 0.6}), shadow("b2", error="ValueError", label=None))
+    rows = log.pairs(DEPLOYMENT, "g-v9", "g-stable", everything(log))
+    assert [(row.stable_scores, row.shadow_scores) for row in rows] == [
+        ({"a": 0.7, "b": 0.3}, {"a": 0.4, "b": 0.6}),
+        (None, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("record", "score"),
     [
@@ -423,3 +440,19 @@ def test_the_newest_requests_are_served_oldest_first_with_their_labels_and_keys(
 def test_what_is_no_evidence_is_nothing_to_plan_with(log: EventLog, record: Event) -> None:
     append(log, record)
     assert log.served(DEPLOYMENT, 10) == []
+
+
+# What can be replayed
+
+
+def test_the_latest_labelled_requests_can_be_replayed_with_what_was_read_then(log: EventLog) -> None:
+    known: dict[str, Any] = {"names": ("hour", "late"), "values": (7, 0.5)}
+    append(log, *(prediction(f"b{n}", T0 + n, **known) for n in range(4)))
+    append(log, outcome("b0", 0), outcome("b2", 0, observed_at=T0 + 5), outcome("b2", 1, observed_at=T0 + 9))
+    append(log, prediction("b9", T0 + 9, degraded=True, **known), outcome("b9", 1))
+    [first, last] = log.replayable(DEPLOYMENT, 10, labelled=True)
+    assert (first.at, first.values, first.label) == (T0, {"hour": 7, "late": 0.5}, 0)
+    assert (last.at, last.label) == (T0 + 2, 1)
+    assert [one.at - T0 for one in log.replayable(DEPLOYMENT, 2, labelled=False)] == [2, 3]
+    assert [one.at - T0 for one in log.replayable(DEPLOYMENT, 1, labelled=True)] == [2]
+    assert log.replayable("churn", 10, labelled=False) == []

@@ -36,6 +36,7 @@ from gateway.core.events import (
     ServedRow,
     ShadowRecord,
 )
+from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -131,6 +132,19 @@ class SqliteEventLog:
             counted = rows(connection, queries.COUNTED, about)
             labels = _counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
         return performance(_counted(row, labels.get(row[0], {})) for row in counted)
+
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest requests."""
+        about = (tag_of(deployment), int(labelled), limit)
+        with self._database.reading() as connection:
+            records = rows(connection, queries.LATEST, about)
+            labels = _counting(rows(connection, queries.LABELS_OF_LATEST, about), None)
+        found = []
+        for body, packed in reversed(records):
+            record = _unpack_prediction(packed)
+            values = dict(zip(record.names, record.values, strict=False))
+            found.append(Replayable(record.at, values, labels.get(body, {}).get(LABEL)))
+        return found
 
     def latest(self, deployment: str) -> float | None:
         """The last entry of the index by time."""
@@ -251,8 +265,8 @@ def _evidence_row(bet: Row, outcomes: dict[str, Scalar]) -> EvidenceRow:
 
 def _pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar]) -> PairRow:
     at, spool_id, offset, _, answer = side
-    stable_label, stable_score, _, _ = _unpack_answer(answer)
-    shadow_label, shadow_score, _, _ = _unpack_answer(packed)
+    stable_label, stable_score, stable_scores, _ = _unpack_answer(answer)
+    shadow_label, shadow_score, shadow_scores, _ = _unpack_answer(packed)
     return PairRow(
         Position(at, spool_id, offset),
         stable_label,
@@ -261,6 +275,8 @@ def _pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar
         shadow_score,
         shadow_failed=bool(failed),
         outcomes=outcomes,
+        stable_scores=stable_scores,
+        shadow_scores=shadow_scores,
     )
 
 
