@@ -73,8 +73,8 @@ def serving(
     clock: WallClock | ReplayClock,
     observer: Observer,
     read_error: Callable[[str, str], None],
-    tracing: "Tracing | None" = None,
     flags: Flags | None = None,
+    tracing: "Tracing | None" = None,
 ) -> Serving:
     """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced."""
     spool = spool_folder(settings)

@@ -52,9 +52,9 @@ class Worker:
         hello = Hello(os.getpid(), index)
         self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
         metrics = WorkerMetrics()
+        self._flags = open_flags(settings.flags)
         self._tracing = compose.open_traces(settings, index)
         self._log = self._request_log(metrics)
-        self._flags = open_flags(settings.flags)
         self._serving = compose.serving(
             settings,
             routing=self._book,
@@ -62,8 +62,8 @@ class Worker:
             clock=self._clock,
             observer=self._log or metrics,
             read_error=metrics.read_error,
-            tracing=self._tracing,
             flags=self._flags,
+            tracing=self._tracing,
         )
         refreshed = [] if self._flags is None else [self._flags.refresh]
         self._watchman = Watchman(settings, self._clock, refreshed)
