@@ -3,8 +3,10 @@
 :func:`serving` puts a worker's stories together, :func:`controlling` the agent's. Neither starts anything.
 """
 
+import contextlib
 import os
 import secrets
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,18 +22,20 @@ from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
 from gateway.adapters.spool.segment import SEGMENT_BYTES, SegmentSpool
-from gateway.adapters.store import Store, open_store
-from gateway.adapters.store.keys import load_or_create_keys
+from gateway.adapters.store import SHARED, Store, open_store
+from gateway.adapters.store.keys import await_keys, load_or_create_keys, share_keys
 from gateway.control import Control
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, ModelStore, Observer, PlanCompiler, Routing
+from gateway.ports import AlertSink, ControlState, ModelStore, Observer, PlanCompiler, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+
+_KEYS_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,10 @@ class Controlling:
     """What the agent does: the story of a look, and what it stands on."""
 
     control: Control
+    judge: Control
+    """The same story as the leader tells it: what it writes holds only while this host leads."""
     store: Store
+    host: str
     keys: SigningKeys
     clock: WallClock | ReplayClock
     spool: SpoolReader
@@ -105,19 +112,26 @@ class Controlling:
 
 def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -> Controlling:
     """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
-    store = open_store(settings.store_url)
+    host = host_name(settings)
+    store = open_store(settings.store_url, host)
     clock = open_clock(settings.clock)
-    return Controlling(
-        control=Control(
-            store.control,
+
+    def story(state: ControlState) -> Control:
+        return Control(
+            state,
             store.events,
             clock,
             JudgeJson(),
             token=lambda: secrets.token_hex(6),
             alerts=[LogSink()] if alerts is None else alerts,
-        ),
+        )
+
+    return Controlling(
+        control=story(store.control),
+        judge=story(store.leading),
         store=store,
-        keys=keys(settings),
+        host=host,
+        keys=keys(settings) if store.keys is None else share_keys(_keys_file(settings), store.keys),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
         models=open_model_store(settings.registry),
@@ -158,8 +172,23 @@ def cache(settings: Settings) -> ModelCache:
 
 
 def keys(settings: Settings) -> SigningKeys:
-    """The keys that sign prediction ids, made by whoever comes first."""
-    return load_or_create_keys(settings.state_dir / "keys.json")
+    """The keys that sign prediction ids: made by whoever comes first, or brought by the agent from a shared store."""
+    if settings.store_url.partition(":")[0] in SHARED:
+        return await_keys(_keys_file(settings), _KEYS_WITHIN_S)
+    return load_or_create_keys(_keys_file(settings))
+
+
+def host_name(settings: Settings) -> str:
+    """What this host is called among those that share its store: it goes with the state folder, not the machine."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.state_dir / "host"
+    with contextlib.suppress(FileExistsError), path.open("x") as file:
+        file.write(f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    return path.read_text()
+
+
+def _keys_file(settings: Settings) -> Path:
+    return settings.state_dir / "keys.json"
 
 
 def spool_folder(settings: Settings) -> Path:

@@ -218,7 +218,8 @@ class Settings(BaseSettings):
     state_dir: Path = Path("state")
     """Folder of everything this host must not forget: spool, store, keys, prepared models."""
     store: str = ""
-    """Events and control state: ``sqlite:PATH``; empty puts ``store.db`` into the state folder."""
+    """Events and control state: ``sqlite:PATH``, or ``postgresql://HOST/DATABASE`` for many hosts; empty puts a
+    ``store.db`` into the state folder."""
     features: Path | None = None
     """Folder of the Feast repository; none serves models that read no feature service."""
     registry: str = "models"

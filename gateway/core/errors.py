@@ -12,7 +12,8 @@ GatewayError
 │   ├── FeaturesUnavailable  required features could not be read within their budget
 │   ├── LogRefused           the spool did not take the record
 │   ├── Overloaded           more work than this worker takes on
-│   └── StoreUnavailable     the store cannot be reached
+│   ├── StoreUnavailable     the store cannot be reached
+│   └── NotLeading           another host leads now, so what this one decided does not hold
 ├── ModelFailed              a model raised, or answered something that is no answer
 ├── DeadlinePassed           the time given to the request or to a part of it is over
 ├── ControlError             an operator's change that cannot be made
@@ -113,6 +114,13 @@ class Overloaded(Unserviceable):
 
 class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
+
+
+class NotLeading(Unserviceable):
+    """Another host leads now, so what this one decided does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__("Another host leads now.")
 
 
 class ModelFailed(GatewayError):
