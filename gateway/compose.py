@@ -68,8 +68,9 @@ def serving(
     clock: WallClock | ReplayClock,
     observer: Observer,
     read_error: Callable[[str, str], None],
+    crowded: Callable[[], bool] = lambda: False,
 ) -> Serving:
-    """Put a worker's stories together over its state folder."""
+    """Put a worker's stories together over its state folder. While it is ``crowded``, shadows are dropped."""
     spool = spool_folder(settings)
     signing = keys(settings)
     lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
@@ -88,6 +89,7 @@ def serving(
         random=os.urandom,
         marks=marks,
         observer=observer,
+        crowded=crowded,
     )
     feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.core.audit import Audit
 from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.events import (
     Decision,
@@ -324,6 +325,9 @@ class ControlState(Protocol):
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
+
+    def audit(self, deployment: str) -> Audit:
+        """Check the chain of seals over a deployment's decisions."""
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge of this generation remembered at its last look."""

@@ -249,7 +249,7 @@ class Settings(BaseSettings):
     max_feedback_body: Bytes = 8 * 2**20
     """Largest feedback body accepted, in bytes (``8MiB``)."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Requests one worker has under way before it answers 503, a count."""
+    """Most requests one worker has under way, a count; it lets in fewer while they would only wait (503)."""
     max_spool: Bytes = 2**30
     """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

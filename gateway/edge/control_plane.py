@@ -27,6 +27,7 @@ from gateway.edge import problems, schemas
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_schemas import (
+    AuditView,
     CanaryRequest,
     DecisionView,
     DeploymentsView,
@@ -110,6 +111,8 @@ class ControlPlane:
     declared: Mapping[str, DeploymentSpec] = field(default_factory=dict)
     """What the configuration of this host says, to compare with what is in force."""
     hosts: frozenset[str] = frozenset()
+    preparing: Callable[[str], Sequence[str]] = lambda _: ()
+    """The models being prepared for a deployment on this host."""
 
 
 def create_app(plane: ControlPlane) -> FastAPI:
@@ -183,6 +186,18 @@ async def timeline(plane: Plane, deployment: str, limit: Annotated[int, Query(ge
     def work() -> TimelineView:
         plane.control.read(deployment)
         return TimelineView(decisions=tuple(map(decision_view, plane.state.timeline(deployment, limit))))
+
+    return await plane.run(work)
+
+
+@_reading.get("/deployments/{deployment}/audit", responses=schemas.problems([404]))
+async def audit(plane: Plane, deployment: str) -> AuditView:
+    """Whether the timeline is as it was written, and the seal that stands for all of it."""
+
+    def work() -> AuditView:
+        plane.control.read(deployment)
+        found = plane.state.audit(deployment)
+        return AuditView(lines=found.lines, head=found.head, intact=found.broken is None, broken=found.broken)
 
     return await plane.run(work)
 
@@ -390,7 +405,7 @@ def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     name, declared = state.deployment, plane.declared.get(state.deployment)
     verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
     drift = declared is not None and declared != state.spec
-    return deployment_view(state, plane.features(name), verdicts, drift=drift)
+    return deployment_view(state, plane.features(name), verdicts, drift=drift, preparing=plane.preparing(name))
 
 
 def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:

@@ -227,6 +227,8 @@ class DeploymentView(_View):
     default: bool
     config_drift: bool
     """The file on this host declares something else; ``gateway apply`` would let it hold."""
+    preparing: tuple[str, ...]
+    """Models that this host is preparing for it: fetched, verified, opened in a process of their own."""
     variants: tuple[VariantView, ...]
     previous: tuple[ModelView, ...]
     plans: tuple[str, ...]
@@ -259,6 +261,19 @@ class TimelineView(_View):
     """Decisions, newest first."""
 
     decisions: tuple[DecisionView, ...]
+
+
+class AuditView(_View):
+    """Whether a timeline is as it was written: each line is sealed behind the one before it.
+
+    ``head`` is the last seal. Kept elsewhere it tells later whether anything before it was changed. ``broken`` is the
+    first line, from 1, that does not fit, or the one that is missing.
+    """
+
+    lines: int
+    head: str
+    intact: bool
+    broken: int | None
 
 
 class GuardrailView(_View):

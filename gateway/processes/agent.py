@@ -101,6 +101,7 @@ class Agent:
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
             unready=self._unready,
             declared=self._settings.specs(),
+            preparing=lambda name: tuple(self._provider.preparing.get(name, ())),
         )
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan

@@ -19,6 +19,7 @@ from gateway.core.deployments import Scalar, Type
 from gateway.core.errors import LogRefused
 from gateway.core.events import Punctuation
 from gateway.edge.data_plane import DataPlane, create_app
+from gateway.edge.lanes import AdaptiveLane, Pulse
 from gateway.edge.metrics import WorkerMetrics, instrument
 from gateway.processes.channel import Hello, Lease, Status, Tables, ToWorker, WorkerEnd, socket_path
 from gateway.processes.child import beat, begin, serve
@@ -48,6 +49,8 @@ class Worker:
         hello = Hello(os.getpid(), index)
         self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
         metrics = WorkerMetrics()
+        self._pulse = Pulse()
+        self._lane = AdaptiveLane(settings.max_concurrency, self._pulse)
         self._serving = compose.serving(
             settings,
             routing=self._book,
@@ -55,6 +58,7 @@ class Worker:
             clock=self._clock,
             observer=metrics,
             read_error=metrics.read_error,
+            crowded=lambda: self._lane.crowded,
         )
         self._duties = Duties()
         self._leaving = False
@@ -72,6 +76,7 @@ class Worker:
             max_body=settings.max_body,
             max_feedback_body=settings.max_feedback_body,
             max_concurrency=settings.max_concurrency,
+            lane=self._lane,
         )
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan
@@ -83,6 +88,7 @@ class Worker:
         self._book.adopt(find_on_disk(compose.tables_folder(self._settings)))
         self._changed()
         self._duties.start(beat(self._beat_fd, lambda: not self._book.stable_refused()), "beat")
+        self._duties.start(self._pulse.run(), "pulse")
         self._duties.start(self._loader.run(), "load")
         self._duties.start(self._line.run(), "line")
         self._duties.start(self._punctuate(), "punctuate")

@@ -31,6 +31,7 @@ from gateway.adapters.store.joins import (
     stable_generation,
     visible,
 )
+from gateway.core.audit import BEGINNING, Audit, check
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
     CrashRecord,
@@ -395,7 +396,8 @@ class MemoryControlState:
 
     def __init__(self) -> None:
         self._documents: dict[str, str] = {}
-        self._timelines: defaultdict[str, list[str]] = defaultdict(list)
+        self._timelines: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._heads: dict[str, tuple[int, str]] = {}
         self._judges: dict[tuple[str, str], bytes] = {}
         self._openings: dict[tuple[str, str], str] = {}
         self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
@@ -413,14 +415,20 @@ class MemoryControlState:
         """Compare and set. Raises RevisionConflict."""
         now = self.read(state.deployment)
         documents.check_revision(state, expected, now.revision if now else 0)
-        text, lines = documents.encode(state), [(d.deployment, documents.encode(d)) for d in decisions]
+        text = documents.encode(state)
+        sealed, lines, head = documents.seal_lines(decisions, *self._heads.get(state.deployment, (0, BEGINNING)))
         self._documents[state.deployment] = text
-        for deployment, line in lines:
-            self._timelines[deployment].append(line)
+        self._heads[state.deployment] = (lines, head)
+        for deployment, line, seal in sealed:
+            self._timelines[deployment].append((line, seal))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
-        return [documents.decode_decision(line) for line in self._timelines[deployment][::-1][:limit]]
+        return [documents.decode_decision(line) for line, _ in self._timelines[deployment][::-1][:limit]]
+
+    def audit(self, deployment: str) -> Audit:
+        """Check every line."""
+        return check(self._timelines[deployment], *self._heads.get(deployment, (0, BEGINNING)))
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""

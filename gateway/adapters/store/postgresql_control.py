@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.adapters.store import documents
 from gateway.adapters.store.postgresql import CONTROL_S, Connection, Parameters, PostgresDatabase, Row, row, rows
+from gateway.core.audit import BEGINNING, Audit, check
 from gateway.core.errors import NotLeading
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
@@ -29,15 +30,18 @@ _LEAD: LiteralString = """
 """
 _CREATE: LiteralString = f"""
     {_LEAD}
-    INSERT INTO documents (deployment, revision, document)
-    SELECT %(deployment)s, %(revision)s, %(document)s WHERE EXISTS (SELECT FROM lead)
+    INSERT INTO documents (deployment, revision, document, lines, head)
+    SELECT %(deployment)s, %(revision)s, %(document)s, %(lines)s, %(head)s WHERE EXISTS (SELECT FROM lead)
     ON CONFLICT DO NOTHING
 """
 _REPLACE: LiteralString = f"""
     {_LEAD}
-    UPDATE documents SET revision = %(revision)s, document = %(document)s
+    UPDATE documents SET revision = %(revision)s, document = %(document)s, lines = %(lines)s, head = %(head)s
     WHERE deployment = %(deployment)s AND revision = %(expected)s AND EXISTS (SELECT FROM lead)
 """
+_HEAD: LiteralString = "SELECT lines, head FROM documents WHERE deployment = %s FOR UPDATE"
+_DECIDED: LiteralString = "INSERT INTO decisions (deployment, line, seal) VALUES (%s, %s, %s)"
+_SEALED: LiteralString = "SELECT line, seal FROM decisions WHERE deployment = %s ORDER BY decision"
 _REMEMBER: LiteralString = f"""
     {_LEAD}
     INSERT INTO judges (deployment, generation, state)
@@ -96,11 +100,13 @@ class PostgresControlState:
             "expected": expected,
         }
         with self._database.writing(CONTROL_S) as connection:
+            head = row(connection, _HEAD, (state.deployment,)) or (0, BEGINNING)
+            sealed, lines, last = documents.seal_lines(decisions, *head)
             put = _CREATE if expected == 0 else _REPLACE
-            if state.revision <= expected or not connection.execute(put, values).rowcount:
+            chained = values | {"lines": lines, "head": last}
+            if state.revision <= expected or not connection.execute(put, chained).rowcount:
                 self._explain(connection, state, expected)
-            lines = [(decision.deployment, documents.encode(decision)) for decision in decisions]
-            connection.cursor().executemany("INSERT INTO decisions (deployment, line) VALUES (%s, %s)", lines)
+            connection.cursor().executemany(_DECIDED, sealed)
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, state.deployment))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
@@ -112,6 +118,13 @@ class PostgresControlState:
                 (deployment, limit),
             )
         return [documents.decode_decision(line) for (line,) in found]
+
+    def audit(self, deployment: str) -> Audit:
+        """Check every line."""
+        with self._database.reading() as connection:
+            head = row(connection, "SELECT lines, head FROM documents WHERE deployment = %s", (deployment,))
+            found = rows(connection, _SEALED, (deployment,))
+        return check(((line, seal or "") for line, seal in found), *(head or (0, BEGINNING)))
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""

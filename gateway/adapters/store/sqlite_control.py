@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.adapters.store import documents
 from gateway.adapters.store.database import Database, rows, value
+from gateway.core.audit import BEGINNING, Audit, check
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
@@ -36,16 +37,17 @@ class SqliteControlState:
     def write(self, state: DeploymentState, expected: int, decisions: Sequence[Decision]) -> None:
         """Compare and set. Raises RevisionConflict."""
         with self._database.writing() as connection:
-            found = value(connection, "SELECT revision FROM documents WHERE deployment = ?", (state.deployment,))
-            documents.check_revision(state, expected, found or 0)
+            found = value(
+                connection, "SELECT revision, lines, head FROM documents WHERE deployment = ?", (state.deployment,)
+            )
+            revision, *head = found or (0, 0, BEGINNING)
+            documents.check_revision(state, expected, revision)
+            sealed, lines, last = documents.seal_lines(decisions, *head)
             connection.execute(
-                "INSERT OR REPLACE INTO documents (deployment, revision, document) VALUES (?, ?, ?)",
-                (state.deployment, state.revision, documents.encode(state)),
+                "INSERT OR REPLACE INTO documents (deployment, revision, document, lines, head) VALUES (?, ?, ?, ?, ?)",
+                (state.deployment, state.revision, documents.encode(state), lines, last),
             )
-            connection.executemany(
-                "INSERT INTO decisions (deployment, line) VALUES (?, ?)",
-                [(decision.deployment, documents.encode(decision)) for decision in decisions],
-            )
+            connection.executemany("INSERT INTO decisions (deployment, line, seal) VALUES (?, ?, ?)", sealed)
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
@@ -56,6 +58,17 @@ class SqliteControlState:
                 (deployment, limit),
             )
         return [documents.decode_decision(line) for (line,) in found]
+
+    def audit(self, deployment: str) -> Audit:
+        """Check every line that was sealed."""
+        with self._database.reading() as connection:
+            head = value(connection, "SELECT lines, head FROM documents WHERE deployment = ?", (deployment,))
+            found = rows(
+                connection,
+                "SELECT line, seal FROM decisions WHERE deployment = ? AND seal IS NOT NULL ORDER BY decision",
+                (deployment,),
+            )
+        return check(found, *(head or (0, BEGINNING)))
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""

@@ -3,13 +3,16 @@
 CREATE TABLE documents (
     deployment TEXT PRIMARY KEY,
     revision   BIGINT NOT NULL,
-    document   TEXT NOT NULL
+    document   TEXT NOT NULL,
+    lines      BIGINT NOT NULL,  -- of its timeline
+    head       TEXT NOT NULL     -- the last one's seal
 );
 
 CREATE TABLE decisions (
     decision   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     deployment TEXT NOT NULL,
-    line       TEXT NOT NULL
+    line       TEXT NOT NULL,
+    seal       TEXT              -- over this line and the seal before it
 );
 CREATE INDEX decisions_by_deployment ON decisions (deployment, decision);
 
