@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gateway import looking
 from gateway.core import judging
-from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
+from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan, Role
 from gateway.core.errors import (
     CandidateRunning,
     InvalidBody,
@@ -398,7 +398,10 @@ def _check(spec: DeploymentSpec, model: ModelCard) -> None:
 
 
 def _check_plan(plan: Plan, terms: Terms, model: ModelCard) -> None:
-    """Raise Unmeasurable, or InvalidBody for a watch period in which nothing could be seen."""
+    """Raise Unmeasurable, or InvalidBody where nothing could send the candidate back, or be seen under watch."""
+    if not any(one.role is Role.GUARDRAIL and not one.dry_run for one in terms.guardrails):
+        said = "Must name one that acts: with none, nothing could send the candidate back."
+        raise InvalidBody(Problem("/guardrails", said))
     looking.check_terms(terms, model, plan.steps)
     looking.check_watch(plan.watch_s, terms.guardrails)
 

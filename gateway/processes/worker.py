@@ -48,7 +48,7 @@ class Worker:
         self._loader = Loader(self._book, compose.cache(settings), self._runner, self._clock, self._changed)
         hello = Hello(os.getpid(), index)
         self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
-        metrics = WorkerMetrics()
+        self._metrics = metrics = WorkerMetrics()
         self._pulse = Pulse()
         self._lane = AdaptiveLane(settings.max_concurrency, self._pulse)
         self._serving = compose.serving(
@@ -147,6 +147,7 @@ class Worker:
         while True:
             with contextlib.suppress(LogRefused):  # a full spool is told to callers; the watermark waits
                 self._serving.predictions.append(self._word())
+            self._metrics.crowd(self._lane.under_way, self._lane.places)
             await asyncio.sleep(_PUNCTUATE_EVERY_S)
 
     def _word(self) -> Punctuation:

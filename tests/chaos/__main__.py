@@ -15,10 +15,33 @@ from random import Random
 import apsw
 import psycopg
 
-from tests.chaos import rows_fleet, rows_one_host, rows_store
+from tests.chaos import (
+    rows_books,
+    rows_control,
+    rows_disk,
+    rows_features,
+    rows_fleet,
+    rows_models,
+    rows_one_host,
+    rows_overload,
+    rows_proxy,
+    rows_store,
+)
 from tests.chaos.report import Line, NotRun, Outcome, Row, Setting, Status
 
-ROWS = (*rows_store.ROWS, *rows_one_host.ROWS, *rows_fleet.ROWS)
+_HOUSES = (
+    rows_store,
+    rows_control,
+    rows_disk,
+    rows_one_host,
+    rows_models,
+    rows_overload,
+    rows_features,
+    rows_proxy,
+    rows_fleet,
+    rows_books,
+)
+ROWS = tuple(row for house in _HOUSES for row in house.ROWS)
 
 
 def main() -> int:
@@ -30,12 +53,16 @@ def main() -> int:
         f"SQLite {apsw.sqlite_lib_version()}, psycopg {psycopg.__version__}, {len(chosen)} rows",
         flush=True,
     )
-    lines = []
-    for row in chosen:
-        lines.append(_line(row, Random(f"{said.seed}{row.id}"), quick=said.quick))
-        print(lines[-1].show(), flush=True)
+    began, lines = time.monotonic(), []
+    try:
+        for row in chosen:
+            lines.append(_line(row, Random(f"{said.seed}{row.id}"), quick=said.quick))
+            print(lines[-1].show(), flush=True)
+    finally:
+        rows_fleet.let_go()
     found = {status: sum(line.status is status for line in lines) for status in Status}
-    print(", ".join(f"{count} {status.value}" for status, count in found.items()))
+    figures = ", ".join(f"{count} {status.value}" for status, count in found.items())
+    print(f"{figures}, in {time.monotonic() - began:.0f} s")
     if found[Status.FAIL]:
         return 1
     return 3 if found[Status.NOT_RUN] else 0

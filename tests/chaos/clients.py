@@ -28,6 +28,8 @@ from tests.e2e.harness import DEPLOYMENT, Gateway, until
 ARMS = {"stable": 1_000_000_000.0, "canary": 2_000_000_000.0}
 _LONGEST = aiohttp.ClientTimeout(total=10.0)
 _AUDITORS = 8
+AUDITS: list[int] = []
+"""By how much the books and the callers' list differed, each time that they were held against each other."""
 
 
 def train_coded(models: Path) -> None:
@@ -188,8 +190,10 @@ def audit(gateways: Sequence[Gateway], seen: Seen, outcome: Outcome) -> None:
     outcome.exactly("duplicates", predictions["duplicates"] + outcomes["duplicate"] + outcomes["corrected"], 0)
     unacknowledged = len(seen.failed) + len(seen.refused) + seen.unlogged
     outcome.at_most("records never acknowledged", abs(extra) if extra < 0 else max(0, extra), unacknowledged)
+    AUDITS.append(abs(min(0, extra)) + len(lost) + len(untold) + len(differing))
     balance = outcomes["accepted"] - sum(count for name, count in outcomes.items() if name != "accepted")
     outcome.exactly("books out of balance by", abs(balance) + abs(_shadows(books)) + len(ledgers) - len(gateways), 0)
+    AUDITS[-1] += abs(balance) + abs(_shadows(books))
 
 
 def _shadows(books: dict[str, Any]) -> int:

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 LEAD_S = 3.0
 """How long a lead lasts without being renewed, seconds of the server's time."""
-_AGAIN_S = 0.5
+_LONGEST_PAUSE_S = 0.5
 _LISTEN_S = 1.0
 _WORDS = msgspec.json.Decoder(HostWord)
 
@@ -142,6 +142,7 @@ class PostgresNotices:
         self._database = database
         self._changed = changed
         self._ended = threading.Event()
+        self._pause_s = 0.0
         self._thread = threading.Thread(target=self._listen, name="notices", daemon=True)
         self._thread.start()
 
@@ -157,10 +158,12 @@ class PostgresNotices:
                     self._hear(connection)
             except StoreUnavailable as error:
                 log.debug("not_listening", reason=str(error))
-                self._ended.wait(_AGAIN_S)
+                self._ended.wait(self._pause_s)  # at once the first time: a line that was cut is missed least then
+                self._pause_s = min(_LONGEST_PAUSE_S, 2.0 * self._pause_s + 0.02)
 
     def _hear(self, connection: Connection) -> None:
         connection.execute(f"LISTEN {CHANNEL}")
+        self._pause_s = 0.0
         self._changed()  # whatever was said before the connection stood
         while not self._ended.is_set():
             for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1):
