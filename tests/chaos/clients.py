@@ -28,6 +28,7 @@ from tests.e2e.harness import DEPLOYMENT, Gateway, until
 ARMS = {"stable": 1_000_000_000.0, "canary": 2_000_000_000.0}
 _LONGEST = aiohttp.ClientTimeout(total=10.0)
 _AUDITORS = 8
+_AGAIN_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 AUDITS: list[int] = []
 """By how much the books and the callers' list differed, each time that they were held against each other."""
 
@@ -100,10 +101,10 @@ async def _ask(session: aiohttp.ClientSession, address: str, entity: float, due:
     seen.under_way += 1
     try:
         async with session.post(f"{address}/predict", json={"features": {"entity": entity}}) as answer:
-            body = await answer.json(content_type=None)
             if answer.status != 200:
                 seen.refused.append((time.time(), answer.status))
                 return
+            body = await answer.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError):
         seen.failed.append(time.time())
         return
@@ -210,8 +211,12 @@ async def _records(addresses: Sequence[str], ids: Sequence[str]) -> dict[str, di
         while queue:
             one = queue.pop()
             address = addresses[number % len(addresses)]
-            async with session.get(f"{address}/admin/predictions/{one}") as answer:
-                found[one] = await answer.json() if answer.status == 200 else None
+            for patience_s in _AGAIN_S:
+                async with session.get(f"{address}/admin/predictions/{one}") as answer:
+                    found[one] = await answer.json() if answer.status == 200 else None
+                    if answer.status != 503:  # a store that has just come back is asked again
+                        break
+                await asyncio.sleep(patience_s)
 
     async with aiohttp.ClientSession(timeout=_LONGEST) as session, asyncio.TaskGroup() as group:
         for number in range(_AUDITORS):

@@ -63,7 +63,13 @@ async def _send(
         while queue:
             line = queue.pop()
             ident, value, observed_at = line
-            body = json.dumps({"prediction_id": ident, "outcome": value, "observed_at": observed_at}).encode()
+            body = json.dumps(
+                {
+                    "prediction_id": ident,
+                    "outcome": value,
+                    "observed_at": f"2026-11-24T0{int(observed_at / 1_000.0)}:00:00Z",
+                }
+            ).encode()
             head = "POST /feedback HTTP/1.1\r\nHost: g\r\nContent-Type: application/json\r\nConnection: close\r\n"
             reader, writer = await asyncio.open_connection(*place)
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)

@@ -213,9 +213,9 @@ def _one_stop(setting: Setting, both: Fleet, seen: Seen, outcome: Outcome) -> No
         unavailable += answer.status_code == 503
         slowest = max(slowest, time.monotonic() - asked)
     time.sleep(setting.pick(8, 120))
+    back = time.time()  # what is stopped has to be woken to be killed, and may answer once more
     both.store.stop()
     outcome.faults += 1
-    back = time.time()
     both.store.start()
     up = time.time()
     last = max((at for at, _ in seen.canary if at < back), default=stopped)

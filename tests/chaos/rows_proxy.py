@@ -20,11 +20,15 @@ from tests.postgres_house import Postgres
 _CONFIG = """
 global
   maxconn 4096
+  log stdout format raw local0
 defaults
   mode http
+  log global
+  option httplog
   timeout connect 2s
   timeout client 20s
   timeout server 20s
+  timeout check 2s
   option redispatch
   retries 3
   retry-on conn-failure
@@ -79,9 +83,8 @@ def _balanced(setting: Setting) -> Iterator[tuple[tuple[Gateway, Gateway], str]]
             gateway.start(ready=False)
         for gateway in gateways:
             until(gateway.is_ready, 60.0)
-        proxy = subprocess.Popen(
-            [program, "-f", str(config), "-db"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with (setting.folder / "haproxy.log").open("wb") as log:
+            proxy = subprocess.Popen([program, "-f", str(config), "-db"], stdout=log, stderr=log)
         until(lambda: _listens(ports[2]), 10.0)
         time.sleep(0.5)
         yield (gateways[0], gateways[1]), f"http://127.0.0.1:{ports[2]}"
