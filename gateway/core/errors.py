@@ -123,6 +123,10 @@ class NotLeading(Unserviceable):
         super().__init__("Another host leads now.")
 
 
+class LakeUnavailable(Unserviceable):
+    """The place that predictions are exported to cannot be written."""
+
+
 class ModelFailed(GatewayError):
     """A model raised, or answered something that is no answer. ``kind`` is the foreign error's class name."""
 

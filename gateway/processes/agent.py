@@ -18,12 +18,19 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from gateway import compose
-from gateway.adapters.alerts import LogSink
+from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
 from gateway.edge.control_plane import ControlPlane, Spooled, create_app
-from gateway.edge.metrics import CONTENT_TYPE, ControlCollector, Exposition, instrument, multiprocess_folder
+from gateway.edge.metrics import (
+    CONTENT_TYPE,
+    AgentMetrics,
+    ControlCollector,
+    Exposition,
+    instrument,
+    multiprocess_folder,
+)
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
@@ -63,7 +70,8 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
-        self._parts = parts = compose.controlling(settings, [LogSink(), self])
+        self._announcer = compose.announcer(settings, AgentMetrics().alert)
+        self._parts = parts = compose.controlling(settings, [LogSink(), DecisionSink(self._announcer), self])
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
         self._fleet = Fleet(parts.store, parts.host, self._drainer, parts.clock)
@@ -169,6 +177,7 @@ class Agent:
             thread.shutdown(wait=True)
         await self._run(self._parts.store.close)
         self._thread.shutdown(wait=True)
+        await asyncio.to_thread(self._announcer.close)
 
     async def _run(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -18,6 +18,7 @@ from gateway.adapters.store.joins import (
     arm_latency,
     assigned_arm,
     bets,
+    day_of,
     draws,
     dropped_for,
     pairable,
@@ -92,6 +93,7 @@ class Drain:
         self._added = Added()
         self._counts = Counts()
         self._owed: Counter[str] = Counter()
+        self._days: Counter[tuple[str, int]] = Counter()
         self._take_turn()
         self._learn()
 
@@ -126,6 +128,8 @@ class Drain:
         writer = writer_of(self._spool_id)
         if owed := [(writer, tag, n) for tag, n in sorted(self._owed.items()) if n]:
             connection.execute(queries.ADD_OWED, columns(owed, 3))
+        if days := [(*key, n) for key, n in sorted(self._days.items())]:
+            connection.execute(queries.ADD_CHANGES, columns(days, 3))
         connection.execute(queries.MOVE_CURSOR, (end, self._spool))
 
     def _take_turn(self) -> None:
@@ -142,6 +146,9 @@ class Drain:
         for tag, body, metric in self._ask(queries.WAITING, ids):
             self._known[tag, body].waiting.add(metric)
         metrics = {(e.tag, e.body, e.metric) for _, e in self._fresh if isinstance(e, OutcomeRecord)}
+        self._days_of: defaultdict[_Id, set[int]] = defaultdict(set)
+        for tag, body, at in self._ask(queries.TIMES, sorted({key[:2] for key in metrics})):
+            self._days_of[tag, body].add(day_of(at))
         self._histories: defaultdict[_Metric, list[tuple[Rank, Scalar]]] = defaultdict(list)
         for tag, body, metric, *ranked, value in self._ask(queries.HISTORIES, sorted(metrics), 3):
             self._histories[tag, body, metric].append((Rank(*ranked), unpack_scalar(value)))
@@ -173,6 +180,8 @@ class Drain:
         self._counts.add(record.tag, "predictions", "late", int(late))
         self._counts.add(record.tag, "shadows", "eligible", len(record.shadows))
         self._owed[record.tag] += len(record.shadows)
+        self._days[record.tag, day_of(record.at)] += 1
+        self._days_of[record.tag, record.body].add(day_of(record.at))
         known.predictions += 1
         if known.waiting:
             self._join_waiting(record, known)
@@ -233,6 +242,7 @@ class Drain:
         source = None if record.source is None else record.source.encode()
         self._added.outcomes.append((*place, pack(record.value), source))
         self._counts.add(tag, "outcomes", "accepted")
+        self._days.update((tag, day) for day in self._days_of[tag, body])
         known = self._known[tag, body]
         if not known.predictions:
             known.waiting.add(metric)

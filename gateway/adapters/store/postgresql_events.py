@@ -1,9 +1,11 @@
 """The event log in PostgreSQL: what the drains of many hosts stored, as a look, a person and the books ask for it."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from gateway.adapters.store import postgresql_queries as queries
 from gateway.adapters.store.joins import (
+    DAY_S,
     OUTCOME_BOOKS,
     PREDICTION_BOOKS,
     SHADOW_BOOKS,
@@ -18,6 +20,7 @@ from gateway.adapters.store.rows import (
     CRASHED,
     counted,
     counting,
+    counting_records,
     evidence_row,
     labelled_first,
     pair_row,
@@ -26,7 +29,7 @@ from gateway.adapters.store.rows import (
     unpack_scalar,
     unpack_shadow,
 )
-from gateway.core.events import Event, EvidenceRow, OutcomeRecord, PairRow, Punctuation, ServedRow
+from gateway.core.events import Event, EvidenceRow, JoinedRow, OutcomeRecord, PairRow, Position, Punctuation, ServedRow
 from gateway.core.ids import tag_of
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -126,6 +129,25 @@ class PostgresEventLog:
             outcomes = rows(connection, queries.OUTCOMES_OF_NEWEST, about)
         counts, labelled_at = counting(outcomes, None), labelled_first(outcomes)
         return [served_row(row, counts.get(row[3], {}), labelled_at.get(row[3])) for row in reversed(newest)]
+
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """Read what the drains counted."""
+        with self._database.asking(EVENTS_S) as connection:
+            return dict(rows(connection, queries.DAYS, (tag_of(deployment),)))
+
+    def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
+        """A page of the index by time, and the outcomes of its bodies."""
+        tag, start = tag_of(deployment), Position(-inf, "", 0) if after is None else after
+        place = {"at": start.at, "spool_id": start.spool_id, "place": start.offset}
+        about = {"tag": tag, "begins": day * DAY_S, "ends": (day + 1) * DAY_S, "limit": limit}
+        with self._database.reading() as connection:
+            found = rows(connection, queries.JOINED, about | place)
+            told = rows(connection, queries.OUTCOMES_OF_BODIES, (tag, [row[4] for row in found]))
+        outcomes = counting_records(tag, ((*line, _text(source)) for *line, source in told))
+        return [
+            JoinedRow(Position(*place), attempt, unpack_prediction(record), outcomes.get(body, {}))
+            for *place, attempt, body, record in found
+        ]
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""

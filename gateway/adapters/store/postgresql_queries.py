@@ -29,6 +29,9 @@ HISTORIES: LiteralString = """
     FROM unnest(%s::text[], %s::text[], %s::text[]) AS told (tag, body, metric)
     JOIN outcomes USING (tag, body, metric) JOIN spools USING (spool)
 """
+TIMES: LiteralString = """
+    SELECT tag, body, at FROM predictions JOIN unnest(%s::text[], %s::text[]) AS id (tag, body) USING (tag, body)
+"""
 SHADOWS_BEFORE: LiteralString = """
     SELECT tag, body, generation, count(*)
     FROM unnest(%s::text[], %s::text[], %s::text[]) AS scored (tag, body, generation)
@@ -85,6 +88,10 @@ BEGIN_WAITS: LiteralString = """
 ADD_COUNTS: LiteralString = """
     INSERT INTO counts SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])
     ON CONFLICT (tag, book, name) DO UPDATE SET n = counts.n + excluded.n
+"""
+ADD_CHANGES: LiteralString = """
+    INSERT INTO days SELECT * FROM unnest(%s::text[], %s::bigint[], %s::bigint[])
+    ON CONFLICT (tag, day) DO UPDATE SET changes = days.changes + excluded.changes
 """
 ADD_OWED: LiteralString = """
     INSERT INTO owed SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[])
@@ -182,6 +189,19 @@ OUTCOMES_OF_NEWEST: LiteralString = f"""
     FROM (SELECT p.body {_NEWEST}) AS newest
     JOIN outcomes AS o ON o.tag = %(tag)s AND o.body = newest.body
     JOIN spools ON spools.spool = o.spool
+"""
+DAYS: LiteralString = "SELECT day, changes FROM days WHERE tag = %s"
+JOINED: LiteralString = """
+    SELECT p.at, spool_id, p.place, p.attempt, p.body, p.record
+    FROM predictions AS p JOIN spools USING (spool)
+    WHERE p.tag = %(tag)s AND p.at >= %(begins)s AND p.at < %(ends)s
+      AND (p.at, spool_id COLLATE "C", p.place) > (%(at)s::float8, %(spool_id)s, %(place)s::bigint)
+    ORDER BY p.at, spool_id COLLATE "C", p.place LIMIT %(limit)s
+"""
+OUTCOMES_OF_BODIES: LiteralString = """
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.place, o.source
+    FROM outcomes AS o JOIN spools ON spools.spool = o.spool
+    WHERE o.tag = %s AND o.body = ANY(%s)
 """
 LATEST: LiteralString = "SELECT max(at) FROM predictions WHERE tag = %s"
 RECORDS: LiteralString = "SELECT record FROM predictions WHERE tag = %s AND body = %s ORDER BY attempt"

@@ -8,7 +8,15 @@ import msgspec
 
 from gateway.adapters.store.joins import LABEL, Answer, Rank, visible
 from gateway.core.deployments import Scalar
-from gateway.core.events import EvidenceRow, PairRow, Position, PredictionRecord, ServedRow, ShadowRecord
+from gateway.core.events import (
+    EvidenceRow,
+    OutcomeRecord,
+    PairRow,
+    Position,
+    PredictionRecord,
+    ServedRow,
+    ShadowRecord,
+)
 
 Row = tuple[Any, ...]
 PackedAnswer = tuple[Scalar, float | None, dict[str, float] | None, float]
@@ -47,6 +55,20 @@ def counting(outcomes: Iterable[Row], seen: Mapping[str, int] | None) -> dict[st
     by_body: defaultdict[str, dict[str, Scalar]] = defaultdict(dict)
     for (body, metric), (_, value) in best.items():
         by_body[body][metric] = unpack_scalar(value)
+    return by_body
+
+
+def counting_records(tag: str, told: Iterable[Row]) -> dict[str, dict[str, OutcomeRecord]]:
+    """Pick, by body and metric, the outcome that counts now."""
+    best: dict[tuple[str, str], tuple[Rank, OutcomeRecord]] = {}
+    for body, metric, value, observed_at, received_at, spool_id, offset, source in told:
+        found = Rank(observed_at, received_at, spool_id, offset)
+        if (body, metric) not in best or best[body, metric][0] < found:
+            record = OutcomeRecord(tag, body, metric, unpack_scalar(value), observed_at, received_at, source)
+            best[body, metric] = (found, record)
+    by_body: defaultdict[str, dict[str, OutcomeRecord]] = defaultdict(dict)
+    for (body, metric), (_, record) in best.items():
+        by_body[body][metric] = record
     return by_body
 
 

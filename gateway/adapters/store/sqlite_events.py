@@ -1,10 +1,13 @@
 """The event log in SQLite: what a drain stored, as a look, a person and the books ask for it."""
 
+import json
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from gateway.adapters.store import sqlite_queries as queries
 from gateway.adapters.store.database import Database, rows
 from gateway.adapters.store.joins import (
+    DAY_S,
     OUTCOME_BOOKS,
     PREDICTION_BOOKS,
     SHADOW_BOOKS,
@@ -17,6 +20,7 @@ from gateway.adapters.store.rows import (
     CRASHED,
     counted,
     counting,
+    counting_records,
     evidence_row,
     labelled_first,
     pair_row,
@@ -26,7 +30,7 @@ from gateway.adapters.store.rows import (
     unpack_shadow,
 )
 from gateway.adapters.store.sqlite_drain import Counts, Drain
-from gateway.core.events import Event, EvidenceRow, OutcomeRecord, PairRow, ServedRow
+from gateway.core.events import Event, EvidenceRow, JoinedRow, OutcomeRecord, PairRow, Position, ServedRow
 from gateway.core.ids import tag_of
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -119,6 +123,23 @@ class SqliteEventLog:
             outcomes = rows(connection, queries.OUTCOMES_OF_NEWEST, about)
         counts, labelled_at = counting(outcomes, None), labelled_first(outcomes)
         return [served_row(row, counts.get(row[3], {}), labelled_at.get(row[3])) for row in reversed(newest)]
+
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """Read what the drains counted."""
+        with self._database.reading() as connection:
+            return dict(rows(connection, queries.DAYS, (tag_of(deployment),)))
+
+    def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
+        """A page of the index by time, and the outcomes of its bodies."""
+        tag, start = tag_of(deployment), (-inf, "", 0) if after is None else (after.at, after.spool_id, after.offset)
+        with self._database.reading() as connection:
+            found = rows(connection, queries.JOINED, (tag, day * DAY_S, (day + 1) * DAY_S, *start, limit))
+            told = rows(connection, queries.OUTCOMES_OF_BODIES, (tag, json.dumps([row[4] for row in found])))
+        outcomes = counting_records(tag, told)
+        return [
+            JoinedRow(Position(*place), attempt, unpack_prediction(record), outcomes.get(body, {}))
+            for *place, attempt, body, record in found
+        ]
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""

@@ -139,6 +139,14 @@ CREATE TABLE counts (
     PRIMARY KEY (tag, book, name)
 );
 
+-- How often each day of data time has changed: an export writes again what is not as it was, and nothing else.
+CREATE TABLE days (
+    tag     TEXT NOT NULL,
+    day     BIGINT NOT NULL,  -- days since the Unix epoch, UTC
+    changes BIGINT NOT NULL,
+    PRIMARY KEY (tag, day)
+);
+
 -- Shadow scores that each living writer still owes.
 CREATE TABLE owed (
     writer TEXT NOT NULL,
