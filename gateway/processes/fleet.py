@@ -5,8 +5,10 @@ leaves that set; what it delivers below the watermark later is reported and neve
 is alone here, and leads.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gateway.adapters.store import Store
 from gateway.core import watermark
@@ -30,6 +32,7 @@ class Fleet:
         self._drainer = drainer
         self._clock = clock
         self._leads = False
+        self._lead, self._lost = asyncio.Event(), asyncio.Event()
         self._looking_in: int | None = None
         self._mark = Watermark()
 
@@ -37,6 +40,30 @@ class Fleet:
     def leads(self) -> bool:
         """Whether this host looks at rollouts, as far as it knows. What it writes is checked in the store again."""
         return self._leads
+
+    async def while_leading(self, duty: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do what only one host around the store may do: ``duty`` runs while this one leads, and begins anew each time.
+
+        It is cancelled within a heartbeat of losing the lead; until then two hosts may be at it, so what it writes has
+        to go through the leader's own story (``Controlling.judge``), which checks the lead again.
+        """
+        while True:
+            await self._lead.wait()
+            task = asyncio.create_task(duty())
+            lost = asyncio.create_task(self._lost.wait())
+            try:
+                await asyncio.wait((task, lost), return_when=asyncio.FIRST_COMPLETED)
+                if task.done():
+                    return task.result()
+            finally:
+                for one in (task, lost):
+                    one.cancel()
+                await asyncio.gather(task, lost, return_exceptions=True)
+
+    def _note(self, leads: bool) -> None:
+        self._leads = leads
+        self._lead.set() if leads else self._lead.clear()
+        self._lost.clear() if leads else self._lost.set()
 
     def others(self) -> list[HostWord]:
         """Every live host but this one."""
@@ -58,10 +85,11 @@ class Fleet:
         """
         word = _word(self._host, peers, self._drainer, self._clock.wall())
         try:
-            self._leads, self.live = await run(lambda: self._meet(word))
+            leads, self.live = await run(lambda: self._meet(word))
         except StoreUnavailable:
-            self._leads = False
+            self._note(leads=False)
             raise
+        self._note(leads)
 
     def watermark(self) -> float | None:
         """Data time up to which every live host has drained; None before the first word. The leader's store thread.

@@ -1,7 +1,9 @@
 """Hosts around one store: who looks, up to where, and whom nobody waits for."""
 
+import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +13,7 @@ from gateway.adapters.clock import ManualClock
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.segment import SegmentSpool
 from gateway.adapters.store import open_store
+from gateway.adapters.store.solo import SoloLeadership
 from gateway.core.events import Punctuation
 from gateway.ports import HostWord
 from gateway.processes.drainer import Drainer
@@ -23,12 +26,21 @@ async def run(work: Callable[[], _Result]) -> _Result:
     return work()
 
 
+class Shaky(SoloLeadership):
+    """Leads until it is told that it does not."""
+
+    lost = False
+
+    def acquire(self) -> int | None:
+        return None if self.lost else super().acquire()
+
+
 class House:
     """One host with a spool of its own; other hosts are what they say."""
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(machine=50.0)
-        self.store = open_store("memory:")
+        self.store = replace(open_store("memory:"), leadership=Shaky())
         self.spool = SegmentSpool(folder / "spool", writer="host-boot-1-1")
         self.drainer = Drainer(SpoolReader(folder / "spool"), self.store.events, self.clock)
         self.fleet = Fleet(self.store, "here", self.drainer, self.clock)
@@ -54,6 +66,33 @@ async def test_alone_a_host_leads_and_looks_up_to_where_it_has_drained(house: Ho
     assert house.fleet.leads
     assert [word.host for word in house.fleet.live] == ["here"]
     assert house.fleet.others() == []
+
+
+async def test_what_only_one_host_may_do_is_done_while_it_leads(house: House) -> None:
+    told: list[str] = []
+
+    async def duty() -> None:
+        told.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("ended")
+
+    doing = asyncio.create_task(house.fleet.while_leading(duty))
+    await asyncio.sleep(0.01)
+    assert told == []
+    await house.come_to(None, 1.0)
+    await asyncio.sleep(0.01)
+    assert told == ["begun"]
+    house.store.leadership.lost = True  # type: ignore[attr-defined]
+    await house.fleet.beat([], run)
+    await asyncio.sleep(0.01)
+    assert told == ["begun", "ended"]
+    house.store.leadership.lost = False  # type: ignore[attr-defined]
+    await house.fleet.beat([], run)
+    await asyncio.sleep(0.01)
+    assert told == ["begun", "ended", "begun"]
+    doing.cancel()
 
 
 async def test_a_host_says_nothing_before_it_has_drained_what_was_left_behind(house: House) -> None:
