@@ -17,7 +17,7 @@ def told_again(setting: Setting) -> Outcome:
     """D6: each label is sent one to five times, and one connection in five is cut once it is sent."""
     outcome, n, dice = (
         Outcome(what="connections cut after a label was sent"),
-        setting.pick(1_000, 100_000),
+        setting.pick(500, 100_000),
         setting.dice,
     )
     with house(setting.folder) as gateway:

@@ -48,7 +48,7 @@ class Behaviour:
 
 def harmful(setting: Setting) -> Outcome:
     """C9: candidates that fail or are slow at 20 requests a second, in virtual time; one that always fails, really."""
-    outcome, runs = Outcome(what="harmful candidates, and harmless ones that must stay"), setting.pick(10, 100)
+    outcome, runs = Outcome(what="harmful candidates, and harmless ones that must stay"), setting.pick(5, 100)
     cases = {
         "all errors": Behaviour(errors=1.0),
         "5 % errors": Behaviour(errors=0.05),
@@ -61,7 +61,7 @@ def harmful(setting: Setting) -> Outcome:
     outcome.at_most("5 % errors against 0.5 %, median", float(np.median(gone["5 % errors"])), 10.0, " s")
     outcome.at_most("5 % errors against 0.5 %, 95 %", float(np.quantile(gone["5 % errors"], 0.95)), 30.0, " s")
     outcome.at_most("three times as slow, slowest", max(gone["three times as slow"]), 10.0, " s")
-    lives = setting.pick(40, 1_000)
+    lives = setting.pick(20, 1_000)
     false = sum(_demoted_in_a_day(Random(setting.dice.random())) for _ in range(lives))
     outcome.at_most(f"harmless candidates demoted, of {lives} days", false / lives, 0.05)
     outcome.faults = 3 * runs
@@ -171,7 +171,7 @@ def unmeasurable(setting: Setting) -> Outcome:
 
 def written_down(setting: Setting) -> Outcome:
     """C12: every change leaves a line, also when the agent is killed beside it; a changed or missing line shows."""
-    outcome, kills = Outcome(what="kill -9 beside a change, and lines changed or taken away"), setting.pick(4, 200)
+    outcome, kills = Outcome(what="kill -9 beside a change, and lines changed or taken away"), setting.pick(2, 200)
     with house(setting.folder) as gateway:
         start_canary((gateway,), "half", Seen())
         both_or_neither = 0
@@ -190,7 +190,7 @@ def written_down(setting: Setting) -> Outcome:
             outcome.faults += 1
         gateway.stop()
     outcome.exactly("kills after which state and timeline agree", both_or_neither, kills)
-    tampered = setting.pick(200, 1_000)
+    tampered = setting.pick(100, 1_000)
     outcome.exactly("changes of the timeline that show", _tampered(setting, tampered), tampered)
     outcome.faults += tampered
     return outcome
@@ -250,7 +250,7 @@ def _tampered(setting: Setting, times: int) -> int:
 
 def agreement(setting: Setting) -> Outcome:
     """C13: eight processes draw the same for every id; a larger share takes nobody back to stable."""
-    outcome, n = Outcome(what="ids drawn in each of 8 processes, at 5 weights"), setting.pick(20_000, 1_000_000)
+    outcome, n = Outcome(what="ids drawn in each of 8 processes, at 5 weights"), setting.pick(10_000, 1_000_000)
     weights = (0.01, 0.1, 0.2, 0.5, 0.9)
     with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
         drawn = list(pool.map(_draw, [(weights, n)] * 8))

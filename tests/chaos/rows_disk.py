@@ -122,7 +122,7 @@ def full_disk(setting: Setting) -> Outcome:
             gateway.start()
             with load([gateway], 40.0, seen, Random(setting.dice.random())):
                 until(lambda: len(seen.told) > 20, 30.0)
-                for _ in range(setting.pick(3, 20)):
+                for _ in range(setting.pick(2, 20)):
                     _fill(disk / "filler")
                     time.sleep(setting.pick(2, 5))
                     result.faults += 1
@@ -172,7 +172,7 @@ def refused_shapes(setting: Setting) -> Outcome:
         result.faults += 1
     first.close()
     result.exactly("refused", result.faults, 2)
-    seconds = setting.pick(5, 60)
+    seconds = setting.pick(3, 60)
     with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
         times = [
             took
@@ -210,11 +210,11 @@ def sink_away(setting: Setting) -> Outcome:
     from tests.chaos.rows_fleet import fleet
 
     result, started = Outcome(what="the store away, and a spool at its cap"), time.time()
-    rate, away_s = setting.pick(60, 200), setting.pick(8, 1_800)
+    rate, away_s = setting.pick(60, 200), setting.pick(5, 1_800)
     with fleet(setting) as both:
         seen = both.seen
         with load(both.gateways, rate, seen, Random(setting.dice.random()), tell=0.3):
-            time.sleep(setting.pick(6, 60))
+            time.sleep(setting.pick(3, 60))
             stopped = time.time()
             both.store.stop()
             result.faults += 1

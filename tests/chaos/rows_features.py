@@ -106,7 +106,7 @@ async def _slow(setting: Setting, server: ValkeyServer, plan: FeaturePlan, outco
     async with wire((host, port)) as between:
         breaker = Breaker()
         source = RedisFeatureSource(plan.location.replace(f":{port}", f":{between.port}"), breaker=breaker)
-        dice, lasts = setting.dice, setting.pick(5, 300)
+        dice, lasts = setting.dice, setting.pick(3, 300)
         for _ in range(50):
             await source.read(plan, [{"user_id": dice.choice(_USERS)}], 1.0)
 
@@ -171,7 +171,7 @@ async def _back(source: RedisFeatureSource, plan: FeaturePlan) -> None:
 
 def asked_in_vain(setting: Setting) -> Outcome:
     """O7: the store is gone for good; it is asked no more often than callers asked, and far less."""
-    outcome, n = Outcome(what="reads of a store that was gone"), setting.pick(2_000, 20_000)
+    outcome, n = Outcome(what="reads of a store that was gone"), setting.pick(1_000, 20_000)
     with redis(setting.folder / "repo") as (server, plan):
         asyncio.run(_in_vain(server, plan, n, outcome))
     return outcome

@@ -40,15 +40,15 @@ def two_workers(folder: Path, model: Coded) -> Iterator[Gateway]:
 def hangs(setting: Setting) -> Outcome:
     """A5: stable itself sleeps, holds the interpreter's lock in numpy, or for good."""
     outcome, numbers, times = Outcome(what="calls that slept, sorted objects, or never returned"), itertools.count(), 0
-    repeats, replaced, slowest = setting.pick(2, 20), 0, 0.0
+    repeats, replaced, slowest = setting.pick(1, 20), 0, 0.0
     with two_workers(setting.folder, Moody(ARMS["stable"])) as gateway:
         calm, meanwhile, probes = Answers(), Answers(), list[float]()
         with calling(gateway, _RATE, lambda _: entity(next(numbers) % 1_000), calm):
-            time.sleep(setting.pick(5, 20))
+            time.sleep(setting.pick(3, 20))
         with calling(gateway, _RATE, lambda _: entity(next(numbers) % 1_000), meanwhile):
             for _ in range(repeats):
                 _send_and_forget(gateway, SLEEPS)
-                until_s = time.monotonic() + setting.pick(4, 11)
+                until_s = time.monotonic() + setting.pick(3, 11)
                 while time.monotonic() < until_s:
                     asked = time.monotonic()
                     assert httpx.get(f"{gateway.data.base_url}/livez").status_code == 200
@@ -124,11 +124,11 @@ def _lay(models: Path, version: str, trap: OnLoad) -> None:
 def shadows(setting: Setting) -> Outcome:
     """A10: a shadow that raises, sleeps, or answers a hundred megabytes. The caller never notices."""
     outcome, numbers, cases = Outcome(what="shadow runs that went wrong"), itertools.count(), (Raises, Sleepy, Huge)
-    lasts = setting.pick(8, 300)
+    lasts = setting.pick(4, 300)
     with two_workers(setting.folder, Coded(ARMS["stable"])) as gateway:
         calm = Answers()
         with calling(gateway, _RATE, lambda _: entity(2 + next(numbers) % 1_000), calm):
-            time.sleep(setting.pick(8, 60))
+            time.sleep(setting.pick(4, 60))
         base = quantile(calm.of(200), 0.99)
         memory = {pid: resident(pid) for pid in gateway.children("worker")}
         for version, case in enumerate(cases, 3):
@@ -136,7 +136,7 @@ def shadows(setting: Setting) -> Outcome:
             put(setting.folder / "models", str(version), case(ARMS["canary"]))
             body = {"model": f"models:/{DEPLOYMENT}/{version}", "name": name, "rate": 1.0}
             assert gateway.control.post(f"{_ADMIN}/shadows", json=body, timeout=60.0).status_code == 201
-            time.sleep(3.0)
+            time.sleep(2.0)
             watched = Answers()
             with calling(gateway, _RATE, lambda _: entity(2 + next(numbers) % 1_000), watched):
                 time.sleep(lasts)
@@ -157,7 +157,7 @@ def shadows(setting: Setting) -> Outcome:
 
 def cancelled(setting: Setting) -> Outcome:
     """A12: three in ten callers walk away at a random moment."""
-    outcome, seen, n = Outcome(what="callers who walked away"), _Walked(), setting.pick(3_000, 100_000)
+    outcome, seen, n = Outcome(what="callers who walked away"), _Walked(), setting.pick(1_500, 100_000)
     with two_workers(setting.folder, Coded(ARMS["stable"], each_s=0.002)) as gateway:
         time.sleep(1.0)
         idle = _sockets(gateway)

@@ -42,7 +42,7 @@ def kill_loop(setting: Setting) -> Outcome:
     slowest, slowest_start = 0.0, 0.0
     with house(setting.folder) as gateway:
         normal_s = _clean_start_s(gateway, seen)
-        for _ in range(setting.pick(8, 1_000)):
+        for _ in range(setting.pick(4, 1_000)):
             until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 60.0)
             told, whole = len(seen.told), dice.random() < 0.25
             with load([gateway], _RATE, seen, Random(dice.random())):
@@ -95,7 +95,7 @@ def killed_workers(setting: Setting) -> Outcome:
         start_canary((gateway,), "tenth", seen)
         with load([gateway], _RATE, seen, Random(setting.dice.random())):
             until(lambda: len(seen.told) > 20, 30.0)
-            for _ in range(setting.pick(8, 200)):
+            for _ in range(setting.pick(3, 200)):
                 victim = setting.dice.choice(gateway.children("worker"))
                 in_flight += seen.under_way
                 os.kill(victim, signal.SIGKILL)
@@ -141,7 +141,7 @@ def everything_outside_down(setting: Setting) -> Outcome:
         for place in ("store.db-wal", "store.db-shm"):
             (setting.folder / "state" / place).unlink(missing_ok=True)
         outcome.faults += 2
-        until_s = time.monotonic() + setting.pick(8, 120)
+        until_s = time.monotonic() + setting.pick(5, 120)
         probes = 0
         while time.monotonic() < until_s:
             probes += 1

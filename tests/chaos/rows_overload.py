@@ -62,10 +62,10 @@ def ten_times(setting: Setting) -> Outcome:
         [worker] = gateway.children("worker")
         calm, peak, storm, after = Answers(), Answers(), Answers(), Answers()
         with calling(gateway, _CAPACITY / 2, lambda _: entity(next(numbers)), calm):
-            time.sleep(setting.pick(4, 20))
+            time.sleep(setting.pick(3, 20))
         with calling(gateway, _CAPACITY * 1.2, lambda _: entity(next(numbers)), peak):
-            time.sleep(setting.pick(4, 20))
-        memory, probes, lasts = resident(worker), list[bool](), setting.pick(10, 120)
+            time.sleep(setting.pick(3, 20))
+        memory, probes, lasts = resident(worker), list[bool](), setting.pick(6, 120)
         with calling(gateway, _CAPACITY * 10.0, lambda _: entity(next(numbers)), storm):
             until_s = time.monotonic() + lasts
             while time.monotonic() < until_s:
@@ -74,10 +74,10 @@ def ten_times(setting: Setting) -> Outcome:
                 time.sleep(0.2)
         ended = time.time()
         with calling(gateway, _CAPACITY / 2, lambda _: entity(next(numbers)), after):
-            time.sleep(8.0)
+            time.sleep(7.0)
         refused = storm.of(429, 503)
         outcome.faults = len(refused)
-        best = len(peak.of(200)) / setting.pick(4, 20)
+        best = len(peak.of(200)) / setting.pick(3, 20)
         outcome.at_least("goodput over the peak's", len(storm.of(200)) / lasts / best, 0.9)
         outcome.at_most("p99 of what was accepted", quantile(storm.of(200), 0.99), 2.0 * _SLO_S, " s")
         outcome.at_most("p99 of a refusal", quantile(refused, 0.99), 0.02, " s")
@@ -111,7 +111,7 @@ def labels_meanwhile(setting: Setting) -> Outcome:
             calling(gateway, 20.0, label, labels),
             calling(gateway, _CAPACITY * 5.0, lambda _: entity(next(numbers)), storm),
         ):
-            time.sleep(setting.pick(10, 300))
+            time.sleep(setting.pick(6, 300))
         refused = storm.of(429, 503)
         outcome.faults = len(refused)
         accepted = len(labels.of(202)) / len(labels.said)
@@ -137,7 +137,7 @@ def slow_callers(setting: Setting) -> Outcome:
     with small_house(setting.folder, Coded(ARMS["stable"])) as gateway:
         calm, attacked = Answers(), Answers()
         with calling(gateway, 40.0, lambda _: entity(next(numbers)), calm):
-            time.sleep(setting.pick(5, 20))
+            time.sleep(setting.pick(3, 20))
         with calling(gateway, 40.0, lambda _: entity(next(numbers)), attacked):
             lived = asyncio.run(_drip(gateway, n, setting.pick(17, 60)))
         outcome.faults = len(lived)
@@ -176,7 +176,7 @@ def too_late(setting: Setting) -> Outcome:
     """O6: requests whose deadline passes while they wait are not run."""
     path = setting.folder / "calls"
     outcome, dice = Outcome(what="requests whose deadline had passed"), setting.dice
-    rate, n = _CAPACITY * 3.0, setting.pick(1_500, 20_000)
+    rate, n = _CAPACITY * 3.0, setting.pick(800, 20_000)
     with small_house(
         setting.folder, Noted(ARMS["stable"], _EACH_S, str(path)), deployment={"deadline": "5s"}
     ) as gateway:
