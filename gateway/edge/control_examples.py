@@ -119,6 +119,7 @@ EXAMPLES: dict[str, Any] = {
     "DeploymentView": _DEPLOYMENT,
     "DecisionView": _DECISION,
     "TimelineView": {"decisions": [_DECISION]},
+    "AuditView": {"lines": 7, "head": "5e" * 32, "intact": True, "broken": None},
     "VerdictView": {
         "deployment": "flight-delay",
         "candidate": "canary",

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.clock import ManualClock
 from gateway.adapters.store import open_store
-from gateway.adapters.store.memory import MemoryControlState
+from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.core.deployments import Guardrail, Plan, Step, Task
 from gateway.core.errors import (
     CandidateLatched,

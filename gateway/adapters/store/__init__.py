@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.adapters.store.database import Database
-from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.adapters.store.memory import MemoryEventLog
+from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.adapters.store.solo import SoloHosts, SoloLeadership
 from gateway.adapters.store.sqlite_control import SqliteControlState
 from gateway.adapters.store.sqlite_events import SqliteEventLog
