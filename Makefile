@@ -6,10 +6,10 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check chaos chaos-quick bench-judge format lock clean
+.PHONY: help setup demo serve test check chaos chaos-quick chaos-rollouts bench-judge format lock clean
 
 help:  ## say what there is to run
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make the environment (about a minute, 2 GB)
 
@@ -35,6 +35,9 @@ serve: setup  ## serve again what the demo prepared (ports 8000 and 8001)
 
 test: setup  ## pass the whole test suite (under ten minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+chaos-rollouts: setup  ## swap 500 models under load, race operators, load artifacts that are traps (about 40 minutes)
+	@$(BIN)/python -m tests.chaos.rollouts $(ARGS)
 
 check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check -q . || { echo "Run 'make format'."; exit 1; }

@@ -24,12 +24,14 @@ from gateway.adapters.store.rows import (
     evidence_row,
     labelled_first,
     pair_row,
+    replayable_row,
     served_row,
     unpack_prediction,
     unpack_scalar,
     unpack_shadow,
 )
 from gateway.core.events import Event, EvidenceRow, JoinedRow, OutcomeRecord, PairRow, Position, Punctuation, ServedRow
+from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -114,6 +116,14 @@ class PostgresEventLog:
             answers = rows(connection, queries.COUNTED, about)
             labels = counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
         return performance(counted(row, labels.get(row[0], {})) for row in answers)
+
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest requests."""
+        about = {"tag": tag_of(deployment), "labelled": labelled, "limit": limit}
+        with self._database.reading() as connection:
+            records = rows(connection, queries.REPLAYABLE, about)
+            labels = counting(rows(connection, queries.LABELS_OF_REPLAYABLE, about), None)
+        return [replayable_row(body, packed, labels) for body, packed in reversed(records)]
 
     def latest(self, deployment: str) -> float | None:
         """The last entry of the index by time."""

@@ -190,6 +190,21 @@ OUTCOMES_OF_NEWEST: LiteralString = f"""
     JOIN outcomes AS o ON o.tag = %(tag)s AND o.body = newest.body
     JOIN spools ON spools.spool = o.spool
 """
+_REPLAYABLE: LiteralString = """
+    FROM predictions AS p
+    WHERE p.tag = %(tag)s AND p.attempt = 1 AND p.counted AND NOT p.degraded
+    AND (NOT %(labelled)s OR EXISTS (
+        SELECT FROM outcomes AS o WHERE o.tag = p.tag AND o.body = p.body AND o.metric = 'label'
+    ))
+    ORDER BY p.at DESC LIMIT %(limit)s
+"""
+REPLAYABLE: LiteralString = f"SELECT p.body, p.record {_REPLAYABLE}"
+LABELS_OF_REPLAYABLE: LiteralString = f"""
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.place
+    FROM (SELECT p.tag, p.body {_REPLAYABLE}) AS p
+    JOIN outcomes AS o ON o.tag = p.tag AND o.body = p.body AND o.metric = 'label'
+    JOIN spools ON spools.spool = o.spool
+"""
 DAYS: LiteralString = "SELECT day, changes FROM days WHERE tag = %s"
 JOINED: LiteralString = """
     SELECT p.at, spool_id, p.place, p.attempt, p.body, p.record

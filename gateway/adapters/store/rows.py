@@ -17,6 +17,7 @@ from gateway.core.events import (
     ServedRow,
     ShadowRecord,
 )
+from gateway.core.gates import Replayable
 
 Row = tuple[Any, ...]
 PackedAnswer = tuple[Scalar, float | None, dict[str, float] | None, float]
@@ -121,6 +122,13 @@ def labelled_first(outcomes: Iterable[Row]) -> dict[str, float]:
         if metric == LABEL:
             labelled_at[body] = min(observed_at, labelled_at.get(body, observed_at))
     return labelled_at
+
+
+def replayable_row(body: str, packed: bytes, labels: Mapping[str, dict[str, Scalar]]) -> Replayable:
+    """A request's values as they were read then, and the label that counts now."""
+    record = unpack_prediction(packed)
+    values = dict(zip(record.names, record.values, strict=False))
+    return Replayable(record.at, values, labels.get(body, {}).get(LABEL))
 
 
 def served_row(row: Row, outcomes: dict[str, Scalar], labelled_at: float | None) -> ServedRow:

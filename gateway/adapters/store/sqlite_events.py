@@ -24,6 +24,7 @@ from gateway.adapters.store.rows import (
     evidence_row,
     labelled_first,
     pair_row,
+    replayable_row,
     served_row,
     unpack_prediction,
     unpack_scalar,
@@ -31,6 +32,7 @@ from gateway.adapters.store.rows import (
 )
 from gateway.adapters.store.sqlite_drain import Counts, Drain
 from gateway.core.events import Event, EvidenceRow, JoinedRow, OutcomeRecord, PairRow, Position, ServedRow
+from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -108,6 +110,14 @@ class SqliteEventLog:
             answers = rows(connection, queries.COUNTED, about)
             labels = counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
         return performance(counted(row, labels.get(row[0], {})) for row in answers)
+
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest requests."""
+        about = (tag_of(deployment), int(labelled), limit)
+        with self._database.reading() as connection:
+            records = rows(connection, queries.LATEST, about)
+            labels = counting(rows(connection, queries.LABELS_OF_LATEST, about), None)
+        return [replayable_row(body, packed, labels) for body, packed in reversed(records)]
 
     def latest(self, deployment: str) -> float | None:
         """The last entry of the index by time."""
