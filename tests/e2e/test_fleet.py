@@ -33,7 +33,7 @@ class Fleet:
         return self.one, self.other
 
     def start_canary(self, version: str, plan: str, name: str = "canary") -> None:
-        body = {"model": f"models:/{DEPLOYMENT}/{version}", "plan": plan, "name": name}
+        body = {"model": f"models:/{DEPLOYMENT}/{version}", "plan": plan, "name": name, "override": True}
         answer = self.one.control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=20.0)
         assert answer.status_code == 201, answer.text
         until(lambda: all("canary" in served(gateway) for gateway in self.gateways), 20.0)
