@@ -51,7 +51,7 @@ chaos: setup  ## break everything on purpose, row by row, in full (hours)
 chaos-quick: setup  ## the same in its small form (at most eight minutes)
 	@$(BIN)/python -m tests.chaos --quick
 
-bench-judge: setup  ## hold the judge and its peers to the acceptance table (about half an hour)
+bench-judge: setup  ## hold the judge and its peers to the acceptance table (about ten minutes)
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.looks
 

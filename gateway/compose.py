@@ -15,9 +15,11 @@ from pathlib import Path
 import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
+from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
@@ -32,7 +34,18 @@ from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, Announcer, ControlState, ModelStore, Observer, PlanCompiler, Registry, Routing
+from gateway.governance import Governance
+from gateway.ports import (
+    AlertSink,
+    Announcer,
+    ControlState,
+    Flags,
+    ModelStore,
+    Observer,
+    PlanCompiler,
+    Registry,
+    Routing,
+)
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
@@ -71,6 +84,7 @@ def serving(
     observer: Observer,
     read_error: Callable[[str, str], None],
     crowded: Callable[[], bool] = lambda: False,
+    flags: Flags | None = None,
 ) -> Serving:
     """Put a worker's stories together over its state folder. While it is ``crowded``, shadows are dropped."""
     spool = spool_folder(settings)
@@ -92,6 +106,7 @@ def serving(
         marks=marks,
         observer=observer,
         crowded=crowded,
+        flags=flags,
     )
     feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
@@ -120,6 +135,8 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
     host = host_name(settings)
     store = open_store(settings.store_url, host)
     clock = open_clock(settings.clock)
+    told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
+    gate = open_policy(settings.policy, clock)
     models = open_model_store(settings.registry)
 
     def story(state: ControlState) -> Control:
@@ -129,7 +146,8 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
             clock,
             JudgeJson(),
             token=lambda: secrets.token_hex(6),
-            alerts=[LogSink()] if alerts is None else alerts,
+            alerts=told,
+            governance=Governance(gate, state, store.events, clock),
         )
 
     return Controlling(
@@ -227,6 +245,11 @@ def spool_folder(settings: Settings) -> Path:
 def _segment(most: int) -> int:
     """Size of a segment: a small part of what the log may hold, for its bound is looked at when one is begun."""
     return max(1, min(SEGMENT_BYTES, most // 8))
+
+
+def heads_file(settings: Settings) -> Path:
+    """Where the heads of timelines are noted, outside the store."""
+    return settings.state_dir / "audit-heads.json"
 
 
 def tables_folder(settings: Settings) -> Path:

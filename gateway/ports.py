@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.core.alerts import Alert
-from gateway.core.audit import Audit
+from gateway.core.audit import Head, Trail
 from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.events import (
     Decision,
@@ -27,6 +27,7 @@ from gateway.core.events import (
 from gateway.core.features import FeatureBatch, FeaturePlan
 from gateway.core.gates import Replayable
 from gateway.core.looks import Look, Opening
+from gateway.core.policy import Ruling
 from gateway.core.routing import Part, RoutingTable
 from gateway.core.state import DeploymentState as DeploymentState  # the document that ControlState keeps
 
@@ -98,6 +99,13 @@ class Routing(Protocol):
 
     def able(self, table: RoutingTable) -> frozenset[str]:
         """Names of candidates that may take traffic: lease in force, model loaded, not refused on this worker."""
+
+
+class Flags(Protocol):
+    """Flags that may name who answers, evaluated in this process."""
+
+    def variant(self, flag: str, key: str, attributes: Mapping[str, Scalar]) -> str | None:
+        """The variant that a flag names for a routing key, or None. Never raises and never waits."""
 
 
 class Runner(Protocol):
@@ -390,9 +398,6 @@ class ControlState(Protocol):
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
 
-    def audit(self, deployment: str) -> Audit:
-        """Check the chain of seals over a deployment's decisions."""
-
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge of this generation remembered at its last look."""
 
@@ -413,6 +418,12 @@ class ControlState(Protocol):
 
     def openings(self, deployment: str) -> list[Opening]:
         """The openings of every generation, oldest first."""
+
+    def trail(self) -> Trail:
+        """Every timeline with its seals (``core.audit``), which :meth:`write` makes, and the documents' digests."""
+
+    def head(self, deployment: str) -> Head:
+        """How long a timeline is, and its last seal."""
 
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """Every look of a generation, in order."""
@@ -468,6 +479,13 @@ class Leadership(Protocol):
 
     def resign(self) -> None:
         """Let another host lead at once. Raises StoreUnavailable."""
+
+
+class PolicyGate(Protocol):
+    """A policy that is asked before a rollout or a promotion."""
+
+    def rule(self, question: Mapping[str, Any]) -> Ruling:
+        """What it says of plain data. Raises PolicyPending rather than wait, OutboundRefused without an answer."""
 
 
 class AlertSink(Protocol):

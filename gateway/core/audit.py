@@ -1,51 +1,114 @@
-"""A chain of seals over a deployment's decisions, so that a line that was changed or taken away shows.
+"""The timeline as a chain: each line carries a digest of itself and of everything before it.
 
-Each line's seal is a hash of the seal before it and of the line as it is stored. The last one stands beside the control
-document too, with the number of lines: taking away the end of a timeline shows as well. A chain without a key does not
-stop somebody who rewrites all of it; whoever keeps a seal elsewhere - every decision is logged with its own - can tell.
+A link is SHA-256 over the link before it, the deployment, the digest of the control document written with the line, and
+the line as it is stored. So a line that was changed, taken out, put in or moved breaks the chain where it happened, and
+a document that was changed by hand is none that the last line accounts for. Whoever can rewrite the whole store can
+rewrite the whole chain: that is what heads kept elsewhere are for.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 BEGINNING = ""
-"""The seal before the first line."""
+"""The link before a deployment's first line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
-    """What came of checking a timeline: its lines, the last seal, and the first line (from 1) that does not fit.
+class Link:
+    """One line of a timeline as it is stored, the digest of the document written with it, and its seal."""
 
-    ``broken`` is one more than ``lines`` when lines are missing at the end; None when everything fits.
+    line: str
+    document: str
+    seal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How long a timeline was, and its last seal: noted elsewhere, it pins everything up to there."""
+
+    count: int
+    seal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Every deployment's chain in order, and the digest of each control document as it stands."""
+
+    links: Mapping[str, tuple[Link, ...]]
+    documents: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it was written. ``line`` counts from 1; 0 is the deployment as a whole."""
+
+    deployment: str
+    line: int
+    says: str
+
+
+def digest(text: str) -> str:
+    """The digest of a document as it is stored."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seal(before: str, deployment: str, document: str, line: str) -> str:
+    """The seal of a line that follows ``before``.
+
+    >>> seal(BEGINNING, "d", "", "{}") == seal("x", "d", "", "{}")
+    False
     """
-
-    lines: int
-    head: str
-    broken: int | None = None
-
-
-def seal(before: str, line: str) -> str:
-    """Seal one line behind the seal before it.
-
-    >>> seal(BEGINNING, "{}")[:12], seal(seal(BEGINNING, "{}"), "{}")[:12]
-    ('a062dd4952b9', '6ef3ac45693f')
-    """
-    return sha256(f"{before}\n{line}".encode()).hexdigest()
+    parts = (before, deployment, document, line)
+    framed = "".join(f"{len(part.encode())}:{part}" for part in parts)  # so that no two lists read alike
+    return hashlib.sha256(framed.encode()).hexdigest()
 
 
-def check(sealed: Iterable[tuple[str, str]], lines: int, head: str) -> Audit:
-    """Check (line, seal) pairs, oldest first, against the number of lines and the last seal that are kept beside.
+def chained(before: str, deployment: str, document: str, lines: Sequence[str]) -> tuple[Link, ...]:
+    """Seal lines that are written with one document, after a line whose seal is ``before``."""
+    links, last, said = list[Link](), before, digest(document)
+    for line in lines:
+        last = seal(last, deployment, said, line)
+        links.append(Link(line, said, last))
+    return tuple(links)
 
-    >>> first = seal(BEGINNING, "a")
-    >>> check([("a", first)], 1, first).broken, check([("b", first)], 1, first).broken, check([], 1, first).broken
-    (None, 1, 1)
-    """
-    found, number = BEGINNING, 0
-    for number, (line, said) in enumerate(sealed, 1):
-        found = seal(found, line)
-        if found != said:
-            return Audit(lines, head, number)
-    if number != lines or found != head:
-        return Audit(lines, head, min(number, lines) + 1)
-    return Audit(lines, head)
+
+def faults(trail: Trail, heads: Mapping[str, Head]) -> list[Fault]:
+    """Everything in a trail that is not as it was written, also as far as ``heads`` noted elsewhere can tell."""
+    found = list[Fault]()
+    for deployment in sorted({*trail.links, *trail.documents, *heads}):
+        links = trail.links.get(deployment, ())
+        found += _broken(deployment, links)
+        found += _unaccounted(deployment, links, trail.documents.get(deployment))
+        head = heads.get(deployment)
+        if head is not None:
+            found += _beheaded(deployment, links, head)
+    return found
+
+
+def _broken(deployment: str, links: Sequence[Link]) -> list[Fault]:
+    found, before = list[Fault](), BEGINNING
+    for number, link in enumerate(links, 1):
+        if link.seal != seal(before, deployment, link.document, link.line):
+            says = "it or a line before it is not as it was written"
+            found.append(Fault(deployment, number, says))
+        before = link.seal
+    return found
+
+
+def _unaccounted(deployment: str, links: Sequence[Link], document: str | None) -> list[Fault]:
+    if document is None:
+        return [Fault(deployment, 0, "its control document is gone")]
+    if not links:
+        return [Fault(deployment, 0, "its timeline is gone")]
+    if links[-1].document != document:
+        return [Fault(deployment, 0, "its control document is none that the last line was written with")]
+    return []
+
+
+def _beheaded(deployment: str, links: Sequence[Link], head: Head) -> list[Fault]:
+    if len(links) < head.count:
+        return [Fault(deployment, 0, f"it has {len(links)} lines, and had {head.count} when its head was noted")]
+    if head.count and links[head.count - 1].seal != head.seal:
+        return [Fault(deployment, head.count, "it is another line than the one that was noted as the head")]
+    return []

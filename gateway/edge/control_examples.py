@@ -100,6 +100,8 @@ _GUARDRAIL = {
     "bad_stable": 113,
     "bad_candidate": 6,
     "sentence": _SENTENCE,
+    "amount": False,
+    "needed": 640,
 }
 _LINE = {
     "variant": "stable",
@@ -119,7 +121,6 @@ EXAMPLES: dict[str, Any] = {
     "DeploymentView": _DEPLOYMENT,
     "DecisionView": _DECISION,
     "TimelineView": {"decisions": [_DECISION]},
-    "AuditView": {"lines": 7, "head": "5e" * 32, "intact": True, "broken": None},
     "VerdictView": {
         "deployment": "flight-delay",
         "candidate": "canary",

@@ -64,6 +64,8 @@ def serve(app: FastAPI, inherited: Inherited, leaving: Callable[[], None] = lamb
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_certfile=inherited.settings.tls_certificate,
+        ssl_keyfile=inherited.settings.tls_key,
         timeout_graceful_shutdown=max(1, int(inherited.settings.drain_timeout)),
     )
     server = _Server(config, leaving)

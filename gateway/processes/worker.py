@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from gateway import compose
 from gateway.adapters.clock import open_clock
+from gateway.adapters.flags import open_flags
 from gateway.adapters.models import PoolRunner
 from gateway.core.deployments import Scalar, Type
 from gateway.core.errors import LogRefused
@@ -26,6 +27,7 @@ from gateway.processes.child import beat, begin, serve
 from gateway.processes.duties import Duties
 from gateway.processes.loader import Loader
 from gateway.processes.tables import TableBook, find_on_disk
+from gateway.processes.watchman import Watchman
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,7 @@ class Worker:
         self._metrics = metrics = WorkerMetrics()
         self._pulse = Pulse()
         self._lane = AdaptiveLane(settings.max_concurrency, self._pulse)
+        self._flags = open_flags(settings.flags)
         self._serving = compose.serving(
             settings,
             routing=self._book,
@@ -59,7 +62,10 @@ class Worker:
             observer=metrics,
             read_error=metrics.read_error,
             crowded=lambda: self._lane.crowded,
+            flags=self._flags,
         )
+        refreshed = [] if self._flags is None else [self._flags.refresh]
+        self._watchman = Watchman(settings, self._clock, refreshed)
         self._duties = Duties()
         self._leaving = False
         self._moved = asyncio.Event()
@@ -77,6 +83,7 @@ class Worker:
             max_feedback_body=settings.max_feedback_body,
             max_concurrency=settings.max_concurrency,
             lane=self._lane,
+            locks=self._watchman.locks,
         )
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan
@@ -92,6 +99,7 @@ class Worker:
         self._duties.start(self._loader.run(), "load")
         self._duties.start(self._line.run(), "line")
         self._duties.start(self._punctuate(), "punctuate")
+        self._duties.start(self._watchman.watch(), "watch")
         await self._until_ready()
         await self._warm_features()
         yield

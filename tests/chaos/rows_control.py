@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 
 from gateway.adapters.store import open_store
+from gateway.core.audit import faults
 from gateway.core.deployments import Guardrail, Plan, Step
 from gateway.core.events import ArmRecord, PredictionRecord
 from gateway.core.features import NO_FEATURES
@@ -184,9 +185,8 @@ def written_down(setting: Setting) -> Outcome:
             os.kill(agent, signal.SIGKILL)
             stop.set()
             changing.join()
-            until(lambda: _audited(gateway), 30.0)
-            lines, intact = _audited(gateway) or (0, False)
-            both_or_neither += intact and lines == gateway.deployment()["revision"]
+            until(lambda: _agree(gateway) is not None, 30.0)
+            both_or_neither += _agree(gateway) is True
             outcome.faults += 1
         gateway.stop()
     outcome.exactly("kills after which state and timeline agree", both_or_neither, kills)
@@ -208,25 +208,30 @@ def _change(gateway: Gateway, stop: threading.Event, dice: Random) -> None:
             return
 
 
-def _audited(gateway: Gateway) -> tuple[int, bool] | None:
+def _agree(gateway: Gateway) -> bool | None:
+    """Whether the newest line is of the revision in force; None while nobody answers."""
     try:
-        answer = gateway.control.get(f"{_ADMIN}/audit")
-    except httpx.HTTPError:
+        lines = gateway.control.get(f"{_ADMIN}/timeline?limit=1").json()["decisions"]
+        return bool(lines[0]["revision"] == gateway.deployment()["revision"])
+    except (httpx.HTTPError, KeyError):
         return None
-    return (answer.json()["lines"], answer.json()["intact"]) if answer.status_code == 200 else None
 
 
 def _tampered(setting: Setting, times: int) -> int:
     """Flip a byte, or take a line away, in a copy of the store; how often the audit says so."""
     path, shown = setting.folder / "state" / "store.db", 0
     store = open_store(f"sqlite:{path}")
-    assert store.control.audit(DEPLOYMENT).broken is None
+    heads = {DEPLOYMENT: store.control.head(DEPLOYMENT)}
+    assert faults(store.control.trail(), heads) == []
+    state = store.control.read(DEPLOYMENT)
+    assert state is not None
+    assert state.revision == heads[DEPLOYMENT].count, "a line for every revision"
     store.close()
     for _ in range(times):
         with sqlite3.connect(path) as shell:
             shell.execute("PRAGMA synchronous=OFF")
-            saved = shell.execute("SELECT decision, deployment, line, seal FROM decisions").fetchall()
-            number, deployment, line, seal = setting.dice.choice(saved)
+            saved = shell.execute("SELECT decision, deployment, line, document, seal FROM decisions").fetchall()
+            number, deployment, line, document, seal = setting.dice.choice(saved)
             if setting.dice.random() < 0.5:
                 shell.execute("DELETE FROM decisions WHERE decision = ?", (number,))
             else:
@@ -237,12 +242,13 @@ def _tampered(setting: Setting, times: int) -> int:
                 shell.execute(f"UPDATE decisions SET {column} = ? WHERE decision = ?", (raw.decode(), number))
         shell.close()
         store = open_store(f"sqlite:{path}", read_only=True)
-        shown += store.control.audit(DEPLOYMENT).broken is not None
+        shown += bool(faults(store.control.trail(), heads))
         store.close()
         with sqlite3.connect(path) as shell:
-            values = (number, deployment, line, seal)
+            values = (number, deployment, line, document, seal)
             shell.execute(
-                "INSERT OR REPLACE INTO decisions (decision, deployment, line, seal) VALUES (?, ?, ?, ?)", values
+                "INSERT OR REPLACE INTO decisions (decision, deployment, line, document, seal) VALUES (?, ?, ?, ?, ?)",
+                values,
             )
         shell.close()
     return shown

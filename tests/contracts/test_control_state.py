@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from gateway.adapters.store import open_store
-from gateway.core.audit import BEGINNING, Audit
 from gateway.core.deployments import (
     DeploymentSpec,
     Durability,
@@ -112,18 +111,6 @@ def test_a_timeline_is_newest_first_and_keeps_its_evidence(control: ControlState
     assert [line.reason for line in control.timeline("flight-delay", limit=2)] == ["third", "second"]
     assert control.timeline("flight-delay")[-1].evidence == {"e": 2.5, "cursor": {"w-p000000": 12}}
     assert control.timeline("unheard of") == []
-
-
-def test_a_timeline_is_sealed_line_by_line(control: ControlState) -> None:
-    assert control.audit("flight-delay") == Audit(0, BEGINNING)
-    control.write(STATE, 0, [decision(1, "first"), decision(1, "second")])
-    two = control.audit("flight-delay")
-    control.write(replace(STATE, revision=2), 1, [decision(2, "third")])
-    three = control.audit("flight-delay")
-    assert (two.lines, two.broken, three.lines, three.broken) == (2, None, 3, None)
-    assert len({two.head, three.head, BEGINNING}) == 3
-    control.write(replace(STATE, deployment="churn"), 0, [replace(decision(1), deployment="churn")])
-    assert control.audit("flight-delay") == three
 
 
 def test_what_a_judge_remembers_belongs_to_its_generation_and_moves_no_revision(control: ControlState) -> None:

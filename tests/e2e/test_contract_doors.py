@@ -32,7 +32,6 @@ CONTROL_ROUTES = {
     *(f"POST {ADMIN}/{verb}" for verb in ("promote", "demote", "pause", "resume", "rollback")),
     f"GET {ADMIN}/verdict",
     f"GET {ADMIN}/timeline",
-    f"GET {ADMIN}/audit",
     f"GET {ADMIN}/performance",
     "GET /admin/predictions/{prediction_id}",
     "GET /admin/ledger",

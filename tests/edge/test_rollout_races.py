@@ -15,7 +15,7 @@ import pytest
 from gateway.adapters.store import open_store
 from gateway.adapters.store.memory import MemoryEventLog
 from gateway.adapters.store.memory_control import MemoryControlState
-from gateway.core.audit import Audit
+from gateway.core.audit import Head, Trail
 from gateway.core.errors import (
     CandidateLatched,
     GatewayError,
@@ -64,9 +64,13 @@ class Interrupted:
         """As it is."""
         return self.inner.timeline(deployment, limit)
 
-    def audit(self, deployment: str) -> Audit:
+    def trail(self) -> Trail:
         """As it is."""
-        return self.inner.audit(deployment)
+        return self.inner.trail()
+
+    def head(self, deployment: str) -> Head:
+        """As it is."""
+        return self.inner.head(deployment)
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """As it is."""

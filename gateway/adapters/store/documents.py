@@ -1,10 +1,7 @@
 """Control documents and decisions as JSON: strict about what it knows, blind to what a later version added."""
 
-from collections.abc import Sequence
-
 import msgspec
 
-from gateway.core.audit import seal
 from gateway.core.errors import RevisionConflict, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.looks import Opening
@@ -43,16 +40,6 @@ def decode_opening(text: str) -> Opening:
         return _OPENINGS.decode(text)
     except msgspec.DecodeError as error:
         raise StoreUnavailable(f"The opening of a generation in the store cannot be read: {error}") from error
-
-
-def seal_lines(decisions: Sequence[Decision], lines: int, head: str) -> tuple[list[tuple[str, str, str]], int, str]:
-    """Write decisions as (deployment, line, seal) behind line ``lines``, whose seal is ``head``; both then."""
-    sealed = []
-    for decision in decisions:
-        line = encode(decision)
-        head = seal(head, line)
-        sealed.append((decision.deployment, line, head))
-    return sealed, lines + len(sealed), head
 
 
 def check_revision(state: DeploymentState, expected: int, found: int) -> None:

@@ -333,6 +333,8 @@ def _pair(request: _Request, generation: str, stable: str, window: Window) -> Pa
         shadow.score if shadow else None,
         shadow_failed=shadow is None or shadow.error is not None,
         outcomes=request.counting(seen),
+        stable_scores=record.scores,
+        shadow_scores=shadow.scores if shadow else None,
     )
 
 

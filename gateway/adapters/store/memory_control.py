@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.adapters.store import documents
-from gateway.core.audit import BEGINNING, Audit, check
+from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
@@ -17,8 +17,7 @@ class MemoryControlState:
 
     def __init__(self) -> None:
         self._documents: dict[str, str] = {}
-        self._timelines: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        self._heads: dict[str, tuple[int, str]] = {}
+        self._timelines: defaultdict[str, list[Link]] = defaultdict(list)
         self._judges: dict[tuple[str, str], bytes] = {}
         self._openings: dict[tuple[str, str], str] = {}
         self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
@@ -36,20 +35,24 @@ class MemoryControlState:
         """Compare and set. Raises RevisionConflict."""
         now = self.read(state.deployment)
         documents.check_revision(state, expected, now.revision if now else 0)
-        text = documents.encode(state)
-        sealed, lines, head = documents.seal_lines(decisions, *self._heads.get(state.deployment, (0, BEGINNING)))
+        text, lines = documents.encode(state), [documents.encode(decision) for decision in decisions]
+        before = self.head(state.deployment).seal
         self._documents[state.deployment] = text
-        self._heads[state.deployment] = (lines, head)
-        for deployment, line, seal in sealed:
-            self._timelines[deployment].append((line, seal))
+        self._timelines[state.deployment].extend(chained(before, state.deployment, text, lines))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
-        return [documents.decode_decision(line) for line, _ in self._timelines[deployment][::-1][:limit]]
+        return [documents.decode_decision(link.line) for link in self._timelines[deployment][::-1][:limit]]
 
-    def audit(self, deployment: str) -> Audit:
-        """Check every line."""
-        return check(self._timelines[deployment], *self._heads.get(deployment, (0, BEGINNING)))
+    def trail(self) -> Trail:
+        """Every timeline with its seals."""
+        links = {name: tuple(found) for name, found in self._timelines.items() if found}
+        return Trail(links, {name: digest(text) for name, text in self._documents.items()})
+
+    def head(self, deployment: str) -> Head:
+        """The last seal."""
+        links = self._timelines[deployment]
+        return Head(len(links), links[-1].seal if links else BEGINNING)
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""

@@ -5,6 +5,7 @@ committed: a leader that was slow cannot write over what its successor has decid
 keeps nobody from renewing the lease beside it.)
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
@@ -13,7 +14,7 @@ import msgspec
 
 from gateway.adapters.store import documents
 from gateway.adapters.store.postgresql import CONTROL_S, Connection, Parameters, PostgresDatabase, Row, row, rows
-from gateway.core.audit import BEGINNING, Audit, check
+from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
 from gateway.core.errors import NotLeading
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
@@ -30,18 +31,18 @@ _LEAD: LiteralString = """
 """
 _CREATE: LiteralString = f"""
     {_LEAD}
-    INSERT INTO documents (deployment, revision, document, lines, head)
-    SELECT %(deployment)s, %(revision)s, %(document)s, %(lines)s, %(head)s WHERE EXISTS (SELECT FROM lead)
+    INSERT INTO documents (deployment, revision, document)
+    SELECT %(deployment)s, %(revision)s, %(document)s WHERE EXISTS (SELECT FROM lead)
     ON CONFLICT DO NOTHING
 """
 _REPLACE: LiteralString = f"""
     {_LEAD}
-    UPDATE documents SET revision = %(revision)s, document = %(document)s, lines = %(lines)s, head = %(head)s
+    UPDATE documents SET revision = %(revision)s, document = %(document)s
     WHERE deployment = %(deployment)s AND revision = %(expected)s AND EXISTS (SELECT FROM lead)
 """
-_HEAD: LiteralString = "SELECT lines, head FROM documents WHERE deployment = %s FOR UPDATE"
-_DECIDED: LiteralString = "INSERT INTO decisions (deployment, line, seal) VALUES (%s, %s, %s)"
-_SEALED: LiteralString = "SELECT line, seal FROM decisions WHERE deployment = %s ORDER BY decision"
+_DECIDED: LiteralString = "INSERT INTO decisions (deployment, line, document, seal) VALUES (%s, %s, %s, %s)"
+_SEALED: LiteralString = "SELECT deployment, line, document, seal FROM decisions ORDER BY decision"
+_LAST_SEAL: LiteralString = "SELECT seal FROM decisions WHERE deployment = %s ORDER BY decision DESC LIMIT 1"
 _REMEMBER: LiteralString = f"""
     {_LEAD}
     INSERT INTO judges (deployment, generation, state)
@@ -92,21 +93,24 @@ class PostgresControlState:
 
     def write(self, state: DeploymentState, expected: int, decisions: Sequence[Decision]) -> None:
         """Compare and set, and tell whoever listens. Raises RevisionConflict; NotLeading as the leader of old."""
+        text = documents.encode(state)
         values = {
             "epoch": None if self._epoch is None else self._epoch(),
             "deployment": state.deployment,
             "revision": state.revision,
-            "document": documents.encode(state),
+            "document": text,
             "expected": expected,
         }
         with self._database.writing(CONTROL_S) as connection:
-            head = row(connection, _HEAD, (state.deployment,)) or (0, BEGINNING)
-            sealed, lines, last = documents.seal_lines(decisions, *head)
             put = _CREATE if expected == 0 else _REPLACE
-            chained = values | {"lines": lines, "head": last}
-            if state.revision <= expected or not connection.execute(put, chained).rowcount:
+            if state.revision <= expected or not connection.execute(put, values).rowcount:
                 self._explain(connection, state, expected)
-            connection.cursor().executemany(_DECIDED, sealed)
+            # The document's row is locked now, so nobody else adds to this timeline.
+            lines = [documents.encode(decision) for decision in decisions]
+            links = chained(_last_seal(connection, state.deployment), state.deployment, text, lines)
+            connection.cursor().executemany(
+                _DECIDED, [(state.deployment, link.line, link.document, link.seal) for link in links]
+            )
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, state.deployment))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
@@ -119,12 +123,23 @@ class PostgresControlState:
             )
         return [documents.decode_decision(line) for (line,) in found]
 
-    def audit(self, deployment: str) -> Audit:
-        """Check every line."""
+    def trail(self) -> Trail:
+        """Every timeline with its seals."""
         with self._database.reading() as connection:
-            head = row(connection, "SELECT lines, head FROM documents WHERE deployment = %s", (deployment,))
-            found = rows(connection, _SEALED, (deployment,))
-        return check(((line, seal or "") for line, seal in found), *(head or (0, BEGINNING)))
+            found = rows(connection, _SEALED)
+            texts = rows(connection, "SELECT deployment, document FROM documents")
+        links: defaultdict[str, list[Link]] = defaultdict(list)
+        for deployment, line, document, sealed in found:
+            links[deployment].append(Link(line, document, sealed))
+        return Trail(
+            {name: tuple(chain) for name, chain in links.items()}, {name: digest(text) for name, text in texts}
+        )
+
+    def head(self, deployment: str) -> Head:
+        """The last seal."""
+        with self._database.reading(CONTROL_S) as connection:
+            count = row(connection, "SELECT count(*) FROM decisions WHERE deployment = %s", (deployment,))
+            return Head(count[0] if count else 0, _last_seal(connection, deployment))
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""
@@ -192,6 +207,11 @@ class PostgresControlState:
         found = row(connection, "SELECT revision FROM documents WHERE deployment = %s", (state.deployment,))
         documents.check_revision(state, expected, found[0] if found else 0)
         raise NotLeading
+
+
+def _last_seal(connection: Connection, deployment: str) -> str:
+    found = row(connection, _LAST_SEAL, (deployment,))
+    return BEGINNING if found is None else str(found[0])
 
 
 def _numbered(connection: Connection, moved: Mapping[str, int]) -> dict[int, int]:

@@ -20,8 +20,8 @@ from gateway.core.events import (
 from gateway.core.gates import Replayable
 
 Row = tuple[Any, ...]
-PackedAnswer = tuple[Scalar, float | None, dict[str, float] | None, float]
-"""Label, score, scores, and the model's machine seconds."""
+PackedAnswer = tuple[Scalar, float | None, dict[str, float] | None, float | None]
+"""Label, score, scores, and the model's machine seconds (None: not this request's alone)."""
 
 pack = msgspec.msgpack.Encoder().encode
 unpack_scalar: Callable[[bytes], Scalar] = msgspec.msgpack.Decoder(Scalar).decode
@@ -93,8 +93,8 @@ def evidence_row(bet: Row, outcomes: dict[str, Scalar]) -> EvidenceRow:
 def pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar]) -> PairRow:
     """Stable's side (at, spool_id, offset, body, answer) with what the shadow came to."""
     at, spool_id, offset, _, answer = side
-    stable_label, stable_score, _, _ = unpack_answer(answer)
-    shadow_label, shadow_score, _, _ = unpack_answer(packed)
+    stable_label, stable_score, stable_scores, _ = unpack_answer(answer)
+    shadow_label, shadow_score, shadow_scores, _ = unpack_answer(packed)
     return PairRow(
         Position(at, spool_id, offset),
         stable_label,
@@ -103,6 +103,8 @@ def pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar]
         shadow_score,
         shadow_failed=bool(failed),
         outcomes=outcomes,
+        stable_scores=stable_scores,
+        shadow_scores=shadow_scores,
     )
 
 

@@ -3,16 +3,15 @@
 CREATE TABLE documents (
     deployment TEXT PRIMARY KEY,
     revision   BIGINT NOT NULL,
-    document   TEXT NOT NULL,
-    lines      BIGINT NOT NULL,  -- of its timeline
-    head       TEXT NOT NULL     -- the last one's seal
+    document   TEXT NOT NULL
 );
 
 CREATE TABLE decisions (
     decision   BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     deployment TEXT NOT NULL,
     line       TEXT NOT NULL,
-    seal       TEXT              -- over this line and the seal before it
+    document   TEXT NOT NULL,  -- digest of the document written with it
+    seal       TEXT NOT NULL   -- chains it to the line before (core/audit.py)
 );
 CREATE INDEX decisions_by_deployment ON decisions (deployment, decision);
 
