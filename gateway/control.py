@@ -41,6 +41,7 @@ from gateway.core.state import (
     without_shadow,
 )
 from gateway.core.tables import accept, in_order
+from gateway.courses import Courses
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
 
 CANDIDATE = "canary"
@@ -92,6 +93,7 @@ class Control:
         self._codec = codec
         self._token = token
         self._alerts = tuple(alerts)
+        self._courses = Courses(state)
 
     def read(self, deployment: str) -> DeploymentState:
         """The control document as it stands. Raises UnknownDeployment."""
@@ -154,6 +156,7 @@ class Control:
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._judged(opening, watermark, visible)
         verdict, seen = judging.verdict(case, watermark), observed(rollout.current, case)
+        self._courses.note(opening, verdict)
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
@@ -196,6 +199,10 @@ class Control:
         verdict = judging.verdict(case, case.looked_at)
         alive = rollout.phase in JUDGED
         return rollout, verdict, outlook(rollout, case, verdict, observed(rollout.current, case)) if alive else None
+
+    def seen(self, deployment: str, rollout: Rollout) -> int:
+        """How many observations of the candidate have been judged since its step began."""
+        return observed(rollout.current, self.case(rollout, deployment)) - rollout.seen
 
     def degraded(self, state: DeploymentState, rollout: Rollout, until: float) -> float:
         """Share of the requests since a candidate's step began that are no evidence, since features were degraded."""
@@ -277,22 +284,30 @@ class Control:
         return self._change(deployment, change, Note("start", actor, said, name))
 
     def send(
-        self, deployment: str, signal: Signal, *, actor: str, reason: str, candidate: str | None = None
+        self,
+        deployment: str,
+        signal: Signal,
+        *,
+        actor: str,
+        reason: str,
+        candidate: str | None = None,
+        expected: int | None = None,
     ) -> Decision:
-        """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant."""
+        """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant.
+
+        With ``expected``, RevisionConflict when that revision has gone by.
+        """
         state = self.read(deployment)
         name = _named(state, candidate)
         if candidate is None and name not in state.rollouts and not in_order(state):
             raise InvalidTransition("none", signal.value, f"There is no candidate to tell to {signal.value}.")
         phase = state.rollouts[name].phase if name in state.rollouts else Phase.PREPARING
-        return self._signal(deployment, signal, Note(action_of(phase, signal), actor, reason, name))
+        return self._signal(deployment, signal, Note(action_of(phase, signal), actor, reason, name), expected)
 
-    def rollback(self, deployment: str, *, actor: str, reason: str) -> Decision:
-        """Return to the previous stable. Raises InvalidTransition when there is none."""
-        at = self._now(deployment)
-        return self._change(
-            deployment, lambda s: rolled_back(s, at, reason, self._token), Note("rollback", actor, reason)
-        )
+    def rollback(self, deployment: str, *, actor: str, reason: str, expected: int | None = None) -> Decision:
+        """Return to the previous stable. Raises InvalidTransition when there is none, RevisionConflict as ``send``."""
+        at, note = self._now(deployment), Note("rollback", actor, reason)
+        return self._change(deployment, lambda s: rolled_back(s, at, reason, self._token), note, expected)
 
     def set_traffic(
         self,
@@ -334,7 +349,7 @@ class Control:
         """Let a shadow go. Raises UnknownVariant."""
         return self._change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
-    def _signal(self, deployment: str, signal: Signal, note: Note) -> Decision:
+    def _signal(self, deployment: str, signal: Signal, note: Note, expected: int | None = None) -> Decision:
         at, name = self._now(deployment), note.candidate or CANDIDATE
 
         def change(state: DeploymentState) -> DeploymentState:
@@ -342,7 +357,7 @@ class Control:
             seen = seen_by_then(rollout, self.case(rollout, deployment))
             return signalled(state, name, signal, at, note.reason, seen, self._token)
 
-        return self._change(deployment, change, note)
+        return self._change(deployment, change, note, expected)
 
     def _change(self, deployment: str, change: Change, note: Note, expected: int | None = None) -> Decision:
         """Make a change of the document as it stands; without ``expected`` again and again until it holds.

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.course import CoursePoint
 from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.events import (
     Decision,
@@ -240,6 +241,8 @@ class VariantPerformance:
     A request belongs to the arm that was drawn for it (``name``, ``generation``, ``digest``). Forced requests and
     repeated request ids are left out. ``failed`` counts the arm's own failures; a labelled request that it failed
     at is labelled and not correct. ``brier_sum`` is over the ``scored`` ones: labelled, binary, with a score.
+    ``latency_s`` is the machine time that the arm took, ``label_delay_s`` the data time from a request to its first
+    label: None where there is none.
     """
 
     name: str
@@ -252,6 +255,17 @@ class VariantPerformance:
     correct: int
     scored: int = 0
     brier_sum: float = 0.0
+    latency_s: "Spread | None" = None
+    label_delay_s: "Spread | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Quantiles of a duration, in seconds: half of all, and all but a twentieth and a hundredth, took no longer."""
+
+    p50: float
+    p95: float
+    p99: float
 
 
 class EventLog(Protocol):
@@ -348,6 +362,12 @@ class ControlState(Protocol):
 
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """Every look of a generation, in order."""
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep a point of how a generation's evidence has gone; one of the same look replaces it."""
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """The points kept of a generation, in order."""
 
 
 class AlertSink(Protocol):

@@ -8,12 +8,10 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from fastapi.responses import HTMLResponse
 
 from gateway.control import Control
 from gateway.core.deployments import DeploymentSpec, ModelCard
@@ -23,7 +21,7 @@ from gateway.core.features import FeaturePlan
 from gateway.core.ids import SigningKeys, verify
 from gateway.core.rollout import Signal
 from gateway.core.state import DeploymentState
-from gateway.edge import problems, schemas
+from gateway.edge import api_docs, control_room, problems, room_routes, schemas
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_schemas import (
@@ -46,6 +44,7 @@ from gateway.edge.control_schemas import (
     VerdictView,
 )
 from gateway.edge.control_views import (
+    Standing,
     decision_view,
     deployment_view,
     performance_lines,
@@ -53,17 +52,15 @@ from gateway.edge.control_views import (
     verdict_view,
     versions_of,
 )
+from gateway.edge.fresh import Fresh
+from gateway.edge.pulse import Pulse
 from gateway.edge.run import Run as Run  # part of what the door asks for
-from gateway.edge.status_page import Glance, render
-from gateway.edge.trend import Trend
 from gateway.ports import Clock, ControlState, EventLog
 
 PRINCIPAL = "local"
 """Who is at the door where there are no keys."""
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 _HOUR_S = 3_600.0
-_GLANCE_HOURS = 24.0
-_GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
 _METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
@@ -119,13 +116,19 @@ def create_app(plane: ControlPlane) -> FastAPI:
         description="What is deployed, who gets which traffic, what the judge says, and the operators' signals.",
         version="1",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.plane = plane
-    app.state.trend = Trend(plane.log, plane.clock, plane.run)
+    app.state.pulse = Pulse(plane.log, plane.clock, plane.run)
+    app.add_middleware(Fresh)
     app.add_middleware(ControlGuard, hosts=plane.hosts)
     app.include_router(_reading)
     app.include_router(_operating)
     app.include_router(_probing)
+    app.include_router(room_routes.router)
+    control_room.install(app)
+    api_docs.install(app)
     problems.install(app)
     schemas.document(app, [schemas.ProblemDetails], EXAMPLES)
     return app
@@ -137,6 +140,7 @@ def _plane(request: Request) -> ControlPlane:
 
 
 Plane = Annotated[ControlPlane, Depends(_plane)]
+IfMatch = Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")]
 
 
 _reading = APIRouter(prefix="/admin", tags=["reading"], responses=schemas.problems([403, 422, 503]))
@@ -239,7 +243,7 @@ async def traffic(
     plane: Plane,
     deployment: str,
     body: TrafficRequest,
-    if_match: Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")] = None,
+    if_match: IfMatch = None,
 ) -> DecisionView:
     """Put the whole split in force. A running plan is paused by it; ``resume`` returns to its step."""
     revision = _revision(if_match)
@@ -299,34 +303,47 @@ async def remove_shadow(plane: Plane, deployment: str, name: Name, reason: Reaso
     )
 
 
-@_operating.post("/promote", responses=schemas.problems([409]))
-async def promote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/promote", responses=schemas.problems([409, 412]))
+async def promote(
+    plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Make a candidate stable, on the operator's word."""
-    return await _signal(plane, deployment, Signal.PROMOTE, body)
+    return await _signal(plane, deployment, Signal.PROMOTE, body, if_match)
 
 
-@_operating.post("/demote", responses=schemas.problems([409]))
-async def demote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/demote", responses=schemas.problems([409, 412]))
+async def demote(
+    plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Take all traffic from a candidate, for good: only a new rollout brings it back."""
-    return await _signal(plane, deployment, Signal.DEMOTE, body)
+    return await _signal(plane, deployment, Signal.DEMOTE, body, if_match)
 
 
-@_operating.post("/pause", responses=schemas.problems([409]))
-async def pause(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/pause", responses=schemas.problems([409, 412]))
+async def pause(
+    plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Hold a rollout where it is. The judge goes on and may still demote."""
-    return await _signal(plane, deployment, Signal.PAUSE, body)
+    return await _signal(plane, deployment, Signal.PAUSE, body, if_match)
 
 
-@_operating.post("/resume", responses=schemas.problems([409]))
-async def resume(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/resume", responses=schemas.problems([409, 412]))
+async def resume(
+    plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Let a rollout go on: back to its step, or to the next one where it waited for approval."""
-    return await _signal(plane, deployment, Signal.RESUME, body)
+    return await _signal(plane, deployment, Signal.RESUME, body, if_match)
 
 
-@_operating.post("/rollback", responses=schemas.problems([409]))
-async def rollback(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/rollback", responses=schemas.problems([409, 412]))
+async def rollback(
+    plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Return to the previous stable."""
-    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=PRINCIPAL, reason=_why(body.reason)))
+    seen, reason = _seen(if_match), _why(body.reason)
+    return await _decided(
+        plane, lambda: plane.control.rollback(deployment, actor=PRINCIPAL, reason=reason, expected=seen)
+    )
 
 
 @_probing.get("/livez")
@@ -348,35 +365,14 @@ def metrics(plane: Plane) -> Response:
     return plane.metrics()
 
 
-@_probing.get("/", response_class=HTMLResponse)
-async def status(plane: Plane, request: Request) -> HTMLResponse:
-    """A page for people: deployments, variants, live performance, the last decisions."""
-    trend: Trend = request.app.state.trend
-    now, glances = _now(plane), []
-    for state in await plane.run(plane.state.all):
-        view, lately, decisions = await plane.run(partial(_glance, plane, state, now))
-        weeks = await trend.weeks(state.deployment, now)
-        spans = [
-            PerformanceSpan(after=w.after, until=w.until, variants=performance_lines(w.rows, versions_of(state)))
-            for w in weeks
-        ]
-        glances.append(Glance(view, lately, decisions, tuple(spans)))
-    return HTMLResponse(render(glances, _GLANCE_HOURS))
-
-
-def _glance(
-    plane: ControlPlane, state: DeploymentState, now: float
-) -> tuple[DeploymentView, PerformanceSpan, tuple[DecisionView, ...]]:
-    decisions = plane.state.timeline(state.deployment, _GLANCE_DECISIONS)
-    lately = _span(plane, state, now - _GLANCE_HOURS * _HOUR_S, now)
-    return _describe(plane, state), lately, tuple(map(decision_view, decisions))
-
-
-async def _signal(plane: ControlPlane, deployment: str, signal: Signal, body: SignalRequest) -> DecisionView:
+async def _signal(
+    plane: ControlPlane, deployment: str, signal: Signal, body: SignalRequest, if_match: str | None
+) -> DecisionView:
+    seen, reason = _seen(if_match), _why(body.reason)
     return await _decided(
         plane,
         lambda: plane.control.send(
-            deployment, signal, actor=PRINCIPAL, reason=_why(body.reason), candidate=body.candidate
+            deployment, signal, actor=PRINCIPAL, reason=reason, candidate=body.candidate, expected=seen
         ),
     )
 
@@ -388,9 +384,14 @@ async def _decided(plane: ControlPlane, work: Callable[[], Decision]) -> Decisio
 def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
-    verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
+    standings = {candidate: _standing(plane, name, candidate) for candidate in state.rollouts}
     drift = declared is not None and declared != state.spec
-    return deployment_view(state, plane.features(name), verdicts, drift=drift)
+    return deployment_view(state, plane.features(name), standings, drift=drift)
+
+
+def _standing(plane: ControlPlane, deployment: str, candidate: str) -> Standing:
+    rollout, said, still = plane.control.verdict(deployment, candidate)
+    return Standing(said, still, plane.control.seen(deployment, rollout))
 
 
 def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:
@@ -412,6 +413,11 @@ def _revision(if_match: str | None) -> int:
     if match is None:
         raise BadRequest('If-Match must be one revision, such as "7".')
     return int(match[1])
+
+
+def _seen(if_match: str | None) -> int | None:
+    """The revision that an operator had before them, where they say so."""
+    return None if if_match is None else _revision(if_match)
 
 
 def _why(reason: str) -> str:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from gateway.core.deployments import Scalar
 from gateway.core.errors import Overloaded
-from gateway.edge import problems, schemas
+from gateway.edge import api_docs, problems, schemas
 from gateway.edge.bodies import deadline_s, decode, event_time, read_json
 from gateway.edge.hot import HotApp, HotRoute
 from gateway.feedback import Feedback, Receipt
@@ -94,7 +94,10 @@ def create_app(plane: DataPlane) -> HotApp:
         version="1",
         description="Predictions and their outcomes. Errors are RFC 9457 problem details; none repeats what was sent.",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
+    api_docs.install(app)
     problems.install(app)
     _predictions(app, plane)
     _outcomes(app, plane)

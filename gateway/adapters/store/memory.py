@@ -31,6 +31,7 @@ from gateway.adapters.store.joins import (
     stable_generation,
     visible,
 )
+from gateway.core.course import CoursePoint
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
     CrashRecord,
@@ -331,6 +332,7 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
     if judged is None or arm is None or not judged.record.randomised:
         return None
     record, outcomes = judged.record, request.counting()
+    labels = [kept.record.observed_at for kept in request.history(LABEL)]
     return record.at, Answer(
         arm.name,
         arm.generation,
@@ -341,6 +343,8 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
         record.score,
         LABEL in outcomes,
         outcomes.get(LABEL),
+        arm_latency(record),
+        min(labels) - record.at if labels else None,
     )
 
 
@@ -399,6 +403,7 @@ class MemoryControlState:
         self._judges: dict[tuple[str, str], bytes] = {}
         self._openings: dict[tuple[str, str], str] = {}
         self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
+        self._courses: defaultdict[tuple[str, str], dict[float, str]] = defaultdict(dict)
 
     def read(self, deployment: str) -> DeploymentState | None:
         """The document as it stands."""
@@ -459,3 +464,12 @@ class MemoryControlState:
         """Every look, by its watermark."""
         made = self._looks[deployment, generation]
         return [made[at] for at in sorted(made)]
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep it."""
+        self._courses[deployment, generation][point.at] = documents.encode(point)
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """What was kept, in order."""
+        kept = self._courses[deployment, generation]
+        return [documents.decode_point(kept[at]) for at in sorted(kept)]

@@ -125,8 +125,9 @@ class SqliteEventLog:
         about = (tag_of(deployment), after, until)
         with self._database.reading() as connection:
             counted = rows(connection, queries.COUNTED, about)
-            labels = _counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
-        return performance(_counted(row, labels.get(row[0], {})) for row in counted)
+            outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
+        labels, labelled_at = _counting(outcomes, None), _labelled_at(outcomes)
+        return performance(_counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in counted)
 
     def latest(self, deployment: str) -> float | None:
         """The last entry of the index by time."""
@@ -140,11 +141,7 @@ class SqliteEventLog:
         with self._database.reading() as connection:
             newest = rows(connection, queries.NEWEST, about)
             outcomes = rows(connection, queries.OUTCOMES_OF_NEWEST, about)
-        counting = _counting(outcomes, None)
-        labelled_at: dict[str, float] = {}
-        for body, metric, _, observed_at, *_ in outcomes:
-            if metric == LABEL:
-                labelled_at[body] = min(observed_at, labelled_at.get(body, observed_at))
+        counting, labelled_at = _counting(outcomes, None), _labelled_at(outcomes)
         return [_served_row(row, counting.get(row[3], {}), labelled_at.get(row[3])) for row in reversed(newest)]
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
@@ -198,6 +195,15 @@ def _counting(outcomes: Iterable[Row], seen: Mapping[str, int] | None) -> dict[s
     return counting
 
 
+def _labelled_at(outcomes: Iterable[Row]) -> dict[str, float]:
+    """Find, by body, the data time of the first label."""
+    first: dict[str, float] = {}
+    for body, metric, _, observed_at, *_ in outcomes:
+        if metric == LABEL:
+            first[body] = min(observed_at, first.get(body, observed_at))
+    return first
+
+
 def _evidence_row(bet: Row, outcomes: dict[str, Scalar]) -> EvidenceRow:
     at, spool_id, offset, _, candidate, propensity, failed, packed = bet
     label, score, scores, latency_s = _unpack_answer(packed) if packed else _NO_ANSWER
@@ -237,9 +243,19 @@ def _served_row(row: Row, outcomes: dict[str, Scalar], labelled_at: float | None
     return ServedRow(_evidence_row(bet, outcomes), generation, draw.epoch, draw.key_hash, delay)
 
 
-def _counted(row: Row, outcomes: Mapping[str, Scalar]) -> Answer:
-    _, name, generation, digest, failed, degraded, packed = row
-    label, score, _, _ = _unpack_answer(packed)
+def _counted(row: Row, outcomes: Mapping[str, Scalar], labelled_at: float | None) -> Answer:
+    _, at, name, generation, digest, failed, degraded, packed = row
+    label, score, _, latency_s = _unpack_answer(packed)
     return Answer(
-        name, generation, digest, bool(failed), bool(degraded), label, score, LABEL in outcomes, outcomes.get(LABEL)
+        name,
+        generation,
+        digest,
+        bool(failed),
+        bool(degraded),
+        label,
+        score,
+        LABEL in outcomes,
+        outcomes.get(LABEL),
+        latency_s,
+        None if labelled_at is None else labelled_at - at,
     )
