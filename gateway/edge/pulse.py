@@ -6,10 +6,12 @@ under way takes at most a tenth of that thread's time, and all the others togeth
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.edge.run import Run
-from gateway.ports import Clock, EventLog, VariantPerformance
+from gateway.ports import Clock, VariantPerformance
 
 SHARE = 0.1
 """Of the store thread's time."""
@@ -26,10 +28,17 @@ class Span:
     kept_until: float
 
 
+class Counts(Protocol):
+    """The part of the event log that counts."""
+
+    def performance(self, deployment: str, after: float, until: float) -> Sequence[VariantPerformance]:
+        """Count what each variant answered with data time in (``after``, ``until``]."""
+
+
 class Pulse:
     """Counts spans that begin at multiples of their length, and remembers them for a while."""
 
-    def __init__(self, log: EventLog, clock: Clock, run: Run) -> None:
+    def __init__(self, log: Counts, clock: Clock, run: Run) -> None:
         self._log = log
         self._clock = clock
         self._run = run
