@@ -207,10 +207,8 @@ class Control:
     def degraded(self, state: DeploymentState, rollout: Rollout, until: float) -> float:
         """Share of the requests since a candidate's step began that are no evidence, since features were degraded."""
         both = {rollout.generation, state.stable.generation}
-        rows = self._log.performance(state.deployment, rollout.since, until)
-        counted = [row for row in rows if row.generation in both]
-        total = sum(row.n for row in counted)
-        return sum(row.degraded for row in counted) / total if total else 0.0
+        total, degraded = self._log.degraded(state.deployment, both, rollout.since, until)
+        return degraded / total if total else 0.0
 
     def ready(self, deployment: str, generation: str) -> Decision | None:
         """Every live worker has this generation's model: it begins its plan. None if it is not waiting for that."""

@@ -4,7 +4,7 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -304,6 +304,9 @@ class EventLog(Protocol):
 
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
         """
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Count what :meth:`performance` counts of these generations, and how many of it met degraded features."""
 
     def latest(self, deployment: str) -> float | None:
         """The greatest data time (seconds) of any prediction stored, None before the first."""

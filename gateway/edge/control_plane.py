@@ -52,6 +52,7 @@ from gateway.edge.control_views import (
     verdict_view,
     versions_of,
 )
+from gateway.edge.dear import Dear
 from gateway.edge.fresh import Fresh
 from gateway.edge.pulse import Pulse
 from gateway.edge.run import Run as Run  # part of what the door asks for
@@ -121,6 +122,7 @@ def create_app(plane: ControlPlane) -> FastAPI:
     )
     app.state.plane = plane
     app.state.pulse = Pulse(plane.log, plane.clock, plane.run)
+    app.state.degraded = Dear[float](plane.clock, plane.run)
     app.add_middleware(Fresh)
     app.add_middleware(ControlGuard, hosts=plane.hosts)
     app.include_router(_reading)
@@ -169,15 +171,14 @@ async def deployment(plane: Plane, deployment: str, response: Response) -> Deplo
 
 
 @_reading.get("/deployments/{deployment}/verdict", responses=schemas.problems([404]))
-async def verdict(plane: Plane, deployment: str, candidate: Name | None = None) -> VerdictView:
+async def verdict(plane: Plane, request: Request, deployment: str, candidate: Name | None = None) -> VerdictView:
     """Each guardrail of a candidate (by default the one alive): estimate, interval, evidence, threshold, sentence."""
-
-    def work() -> VerdictView:
-        rollout, said, still = plane.control.verdict(deployment, candidate)
-        degraded = plane.control.degraded(plane.control.read(deployment), rollout, said.at)
-        return verdict_view(deployment, rollout, said, still, degraded)
-
-    return await plane.run(work)
+    rollout, said, still = await plane.run(lambda: plane.control.verdict(deployment, candidate))
+    degraded = await request.app.state.degraded.get(
+        (deployment, rollout.generation, rollout.since),
+        lambda: plane.control.degraded(plane.control.read(deployment), rollout, said.at),
+    )
+    return verdict_view(deployment, rollout, said, still, degraded)
 
 
 @_reading.get("/deployments/{deployment}/timeline", responses=schemas.problems([404]))

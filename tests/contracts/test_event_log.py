@@ -330,6 +330,14 @@ def test_performance_counts_each_variants_answers_by_the_arm_that_was_drawn(log:
     ]
 
 
+def test_degraded_requests_are_counted_of_the_generations_named(log: EventLog) -> None:
+    append(log, prediction("b1"), prediction("b2", degraded=True), prediction("b3", assigned="canary", degraded=True))
+    append(log, prediction("b4", randomised=False, degraded=True), prediction("b5", T0 + 100), prediction("b1"))
+    assert log.degraded(DEPLOYMENT, {"g-stable"}, T0 - 1, T0 + 1) == (2, 1)
+    assert log.degraded(DEPLOYMENT, {"g-stable", "g-canary"}, T0 - 1, T0 + 1) == (3, 2)
+    assert log.degraded(DEPLOYMENT, {"g-other"}, T0 - 1, T0 + 1) == (0, 0)
+
+
 def test_performance_tells_how_long_each_arm_took_and_how_late_its_first_labels_came(log: EventLog) -> None:
     append(log, *(prediction(f"b{n}", T0 + n, latency={"model": n / 100}) for n in range(1, 101)))
     append(log, *(outcome(f"b{n}", observed_at=T0 + n + 10.0 * n) for n in range(1, 11)))

@@ -7,7 +7,7 @@ hold the databases' bookkeeping against.
 import copy
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -184,6 +184,11 @@ class MemoryEventLog:
         tag = tag_of(deployment)
         answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Counts, for all of them together."""
+        counted = [row for row in self.performance(deployment, after, until) if row.generation in generations]
+        return sum(row.n for row in counted), sum(row.degraded for row in counted)
 
     def latest(self, deployment: str) -> float | None:
         """The greatest of them all."""

@@ -1,7 +1,7 @@
 """The event log in SQLite: what a drain stored, as a look, a person and the books ask for it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -128,6 +128,13 @@ class SqliteEventLog:
             outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
         labels, labelled_at = _counting(outcomes, None), _labelled_at(outcomes)
         return performance(_counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in counted)
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Counts, for all of them together."""
+        about = (tag_of(deployment), after, until)
+        with self._database.reading() as connection:
+            found = [row for row in rows(connection, queries.DEGRADED, about) if row[0] in generations]
+        return sum(n for _, n, _ in found), sum(degraded for _, _, degraded in found)
 
     def latest(self, deployment: str) -> float | None:
         """The last entry of the index by time."""

@@ -55,6 +55,13 @@ COUNTED = """
     WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
 """
 
+DEGRADED = """
+    SELECT generation, count(*), sum(degraded)
+    FROM predictions AS p
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
+    GROUP BY generation
+"""
+
 LABELS_OF_COUNTED = """
     SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset
     FROM predictions AS p

@@ -2,7 +2,7 @@
 import uPlot from "./vendor/uPlot.esm.js";
 import { html, useEffect, useRef } from "./html.js";
 import { colour, tint, useTheme } from "./theme.js";
-import { moment } from "./words.js";
+import { moment, percent, percentMark } from "./words.js";
 
 const utc = (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC");
 const FONT = "11px Inter, system-ui, sans-serif";
@@ -46,7 +46,7 @@ function optionsOf({ series, tell, bands, range, height, newest, said, width }) 
     scales: { x: { time: true }, y: range ? { range } : {} },
     axes: [
       { ...axis, grid: { show: false }, size: 22, space: 70, values: ticks },
-      { ...axis, size: 44, space: 34, values: (_, splits) => splits.map((one) => tell(one)) },
+      { ...axis, size: 50, space: 34, values: (_, splits) => splits.map((one) => (tell === percent ? percentMark(one, splits[1] - splits[0]) : tell(one))) },
     ],
     series: [{}, ...series.map(lineOf)],
     bands: bands.map(([high, low, name, share]) => ({ series: [high, low], fill: tint(name, share) })),

@@ -3,6 +3,7 @@ import { read } from "./api.js";
 import { useEffect, useState } from "./html.js";
 
 const SLOWEST_S = 15;
+const NOT_THERE_S = 60;
 const askers = new Set();
 const listeners = new Set();
 
@@ -34,7 +35,7 @@ export function useLine() {
 }
 
 function follow(path, seconds, set) {
-  let timer, failures = 0, ended = false, asking = false;
+  let timer, failures = 0, ended = false, asking = false, missing = false;
   async function ask() {
     if (asking || document.hidden) return;
     clearTimeout(timer);
@@ -42,15 +43,17 @@ function follow(path, seconds, set) {
     try {
       const said = await read(path);
       failures = 0;
+      missing = false;
       heard(null);
       if (!ended) set((old) => (old.path === path && old.said === said && !old.problem ? old : { path, said, problem: null }));
     } catch (problem) {
       failures += 1;
+      missing = problem.status === 404;
       heard(problem);
       if (!ended) set((old) => ({ path, said: old.path === path ? old.said : undefined, problem }));
     }
     asking = false;
-    if (!ended) timer = setTimeout(ask, 1000 * Math.min(SLOWEST_S, seconds * 2 ** Math.min(failures, 3)));
+    if (!ended) timer = setTimeout(ask, 1000 * pause(seconds, failures, missing));
   }
   askers.add(ask);
   ask();
@@ -60,6 +63,9 @@ function follow(path, seconds, set) {
     askers.delete(ask);
   };
 }
+
+/** What is not there is hardly looked for; who does not answer is asked less and less often, up to a point. */
+const pause = (seconds, failures, missing) => (missing ? NOT_THERE_S : failures ? Math.min(SLOWEST_S, seconds * 2 ** failures) : seconds);
 
 function heard(problem) {
   const grave = problem && ![404, 409].includes(problem.status);

@@ -15,6 +15,7 @@ import { Traffic, usePulse } from "./panels/traffic.js";
 import { colourOf, turn, useTheme } from "./theme.js";
 import { count, lasting } from "./words.js";
 
+const NONE = [];
 const MARKED = { promote: "pass", demote: "fail", rollback: "fail", advance: "ink-3", traffic: "ink-3" };
 
 function Room() {
@@ -49,7 +50,7 @@ function Deployment({ deployment }) {
   const { said: kpis } = useFeed(`${about}/kpis`, 10);
   const points = course?.points || [];
   const { pulse, ...range } = usePulse(deployment.deployment, points.length ? points[points.length - 1].at - points[0].at : 0);
-  const decisions = timeline?.decisions || [];
+  const decisions = timeline?.decisions || NONE;
   const marks = useMemo(() => decisions.filter((one) => MARKED[one.action]).map((one) => ({ at: one.data_at, name: MARKED[one.action] })), [timeline]);
   const colour = candidate ? colourOf(candidate.name, candidatesOf(deployment).map((one) => one.name)) : "candidate";
   return html`<header class="title"><div><h1>${deployment.deployment}</h1>
@@ -59,7 +60,7 @@ function Deployment({ deployment }) {
     ${named && verdict && verdict.guardrails.length > 0 && html`<${Guardrails} verdict=${verdict} course=${course} marks=${marks} colour=${colour} />`}
     <${Traffic} pulse=${pulse} ...${range} marks=${marks} deployment=${deployment} />
     <${Drift} name=${deployment.deployment} />
-    <div class="ends"><${Timeline} decisions=${decisions} /><${Kpis} kpis=${kpis} /></div>`;
+    <div class="ends"><${Timeline} decisions=${timeline?.decisions} /><${Kpis} kpis=${kpis} /></div>`;
 }
 
 function Bar() {

@@ -27,6 +27,12 @@ export function evidence(value) {
   return value < 1e6 ? counts.format(Math.round(value)) : value.toExponential(1).replace("+", "");
 }
 
+/** Tell a share on an axis whose marks are so far apart: no more digits than tell them apart. */
+export function percentMark(share, apart) {
+  const digits = Math.max(0, Math.min(4, Math.ceil(-Math.log10(100 * apart) - 1e-9)));
+  return `${(100 * share).toFixed(digits)} %`;
+}
+
 const UNITS = [["s", 1, 90], ["min", 60, 5400], ["h", 3600, 172800], ["d", 86400, Infinity]];
 
 /** Tell a duration: 850 ms, 4.3 s, 42 min, 2.5 h, 4.6 d. */

@@ -6,7 +6,7 @@ const GRAVE = { demote: "fail", rollback: "fail", promote: "pass", settle: "pass
 
 export function Timeline({ decisions }) {
   return html`<section class="panel timeline" id="timeline" aria-label="Timeline"><h2>Timeline</h2>
-    ${decisions.length === 0 ? html`<p class="empty">Nothing has been decided yet.</p>`
+    ${!decisions ? html`<p class="empty">…</p>` : decisions.length === 0 ? html`<p class="empty">Nothing has been decided yet.</p>`
       : html`<ol>${decisions.map((one) => html`<${Decision} key=${one.revision} decision=${one} />`)}</ol>`}</section>`;
 }
 

@@ -7,12 +7,13 @@ import { count, lasting, percent } from "../words.js";
 
 const RANGES = [["15 min", 0.25, 60], ["1 h", 1, 60], ["6 h", 6, 72], ["24 h", 24, 96], ["7 d", 168, 84], ["30 d", 720, 90], ["12 wk", 2016, 84]];
 const ENOUGH = 200;
+const LEAST = 12;
 
 /** Follow the pulse of a deployment; without a chosen range, the shortest that shows something and the whole rollout. */
 export function usePulse(name, least_s) {
   const [chosen, choose] = useState(null);
-  const [found, widen] = useState(1);
-  useEffect(() => (choose(null), widen(1)), [name]);
+  const [found, widen] = useState(0);
+  useEffect(() => (choose(null), widen(0)), [name]);
   const index = chosen ?? found;
   const [, hours, spans] = RANGES[index];
   const { said } = useFeed(`admin/deployments/${encodeURIComponent(name)}/pulse?hours=${hours}&spans=${spans}`, 2);
@@ -38,17 +39,18 @@ export function Traffic({ pulse, index, chosen, choose, marks, deployment }) {
       ? html`<div class="panel"><p class="empty">${pulse ? "No request in this time." : "…"}</p></div>`
       : html`<div class="lives">
           <${Flow} drawn=${drawn} marks=${marks} hue=${hue} />
-          <${Lines} id="accuracy" title="Right" what="accuracy" drawn=${drawn} marks=${marks} hue=${hue} pick=${(one) => one.accuracy} tell=${percent} empty="No label yet." />
+          <${Lines} id="accuracy" title="Right" what="accuracy" drawn=${drawn} marks=${marks} hue=${hue} pick=${(one) => one.accuracy} tell=${percent} range=${share} empty="No label yet." />
           <${Lines} id="latency" title="Latency" what="p50 solid, p95 dashed" drawn=${drawn} marks=${marks} hue=${hue} pick=${(one) => one.latency_s?.p50} second=${(one) => one.latency_s?.p95} tell=${lasting} empty="No latency yet." />
-          <${Lines} id="coverage" title="Labels" what="share of requests whose truth is known" drawn=${drawn} marks=${marks} hue=${hue} pick=${(one) => (one.predictions ? one.labelled / one.predictions : null)} tell=${percent} empty="No label yet." />
+          <${Lines} id="coverage" title="Labels" what="share of requests whose truth is known" drawn=${drawn} marks=${marks} hue=${hue} pick=${(one) => (one.predictions ? one.labelled / one.predictions : null)} tell=${percent} range=${share} empty="No label yet." />
         </div>
         <${Table} drawn=${drawn} hue=${hue} />`}
   </section>`;
 }
 
-/** Turn spans into columns by variant name: rows of one name in one span (several generations) are added up. */
+/** Turn spans into columns by variant name, from the first request on: rows of several generations are added up. */
 function columns(pulse) {
-  const spans = pulse?.spans || [];
+  const all = pulse?.spans || [], first = all.findIndex((span) => span.variants.length > 0);
+  const spans = first < 0 ? [] : all.slice(Math.max(0, Math.min(first - 1, all.length - LEAST)));
   const names = [...new Set(spans.flatMap((span) => span.variants.map((one) => one.variant)))];
   names.sort((one, other) => (other === "stable") - (one === "stable") || one.localeCompare(other));
   const cells = Object.fromEntries(names.map((name) => [name, spans.map((span) => cell(span.variants.filter((one) => one.variant === name)))]));
@@ -81,7 +83,7 @@ function Flow({ drawn, marks, hue }) {
 
 const fromZero = (_, low, high) => [0, high * 1.08 || 1];
 
-function Lines({ id, title, what, drawn, marks, hue, pick, second, tell, empty }) {
+function Lines({ id, title, what, drawn, marks, hue, pick, second, tell, empty, range = snug }) {
   const { names, cells, at } = drawn;
   const data = useMemo(() => [at, ...names.map((name) => cells[name].map((one) => (one ? pick(one) ?? null : null))),
     ...(second ? names.map((name) => cells[name].map((one) => (one ? second(one) ?? null : null))) : [])], [drawn]);
@@ -89,7 +91,7 @@ function Lines({ id, title, what, drawn, marks, hue, pick, second, tell, empty }
     ...(second ? names.map((name) => ({ label: `${name} p95`, colour: hue(name), width: 1, dash: [4, 3] })) : [])];
   const any = data.slice(1).some((column) => column.some((value) => value != null));
   return html`<figure class="panel plot"><figcaption><h3>${title}</h3><span class="quiet">${what}</span></figcaption>
-    ${any ? html`<${Chart} id=${`chart-${id}`} label=${`${title} by variant`} data=${data} series=${series} tell=${tell} marks=${marks} range=${snug} />`
+    ${any ? html`<${Chart} id=${`chart-${id}`} label=${`${title} by variant`} data=${data} series=${series} tell=${tell} marks=${marks} range=${range} />`
       : html`<p class="empty">${empty}</p>`}</figure>`;
 }
 
@@ -97,6 +99,7 @@ const snug = (_, low, high) => {
   const room = 0.1 * (high - low || Math.abs(high) || 0.1);
   return [Math.max(0, low - room), high + room];
 };
+const share = (made, low, high) => snug(made, low, high).map((end) => Math.min(1, end));
 
 /** The same in numbers, over the whole time shown; quantiles of the newest span that has any. */
 function Table({ drawn, hue }) {
