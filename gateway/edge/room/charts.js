@@ -22,8 +22,9 @@ export function Chart({ id, label, data, series, tell, bands = [], range, marks 
     const options = optionsOf({ series, tell, bands, range, height, newest, said, width: box.current.clientWidth || 300 });
     const made = new uPlot(options, data, box.current);
     plot.current = box.current.plot = made;
-    const watch = new ResizeObserver(() => made.setSize({ width: box.current.clientWidth || 300, height }));
-    watch.observe(box.current);
+    const held = box.current;
+    const watch = new ResizeObserver(() => made.setSize({ width: held.clientWidth || 300, height }));
+    watch.observe(held);
     return () => (watch.disconnect(), made.destroy());
   }, [shape]);
   useEffect(() => plot.current.setData(data), [data]);

@@ -78,7 +78,7 @@ function Flow({ drawn, marks, hue }) {
     of: cells[name].map((one) => one?.predictions || 0) }));
   const width = drawn.spans.length ? drawn.spans[0].until - drawn.spans[0].after : 0;
   return html`<figure class="panel plot"><figcaption><h3>Requests</h3><span class="quiet">each ${lasting(width)}</span></figcaption>
-    <${Chart} id="chart-traffic" label="Requests by variant" data=${data} series=${series} tell=${count} marks=${marks} range=${fromZero} /></figure>`;
+    <${Chart} id="live-traffic" label="Requests by variant" data=${data} series=${series} tell=${count} marks=${marks} range=${fromZero} /></figure>`;
 }
 
 const fromZero = (_, low, high) => [0, high * 1.08 || 1];
@@ -91,7 +91,7 @@ function Lines({ id, title, what, drawn, marks, hue, pick, second, tell, empty, 
     ...(second ? names.map((name) => ({ label: `${name} p95`, colour: hue(name), width: 1, dash: [4, 3] })) : [])];
   const any = data.slice(1).some((column) => column.some((value) => value != null));
   return html`<figure class="panel plot"><figcaption><h3>${title}</h3><span class="quiet">${what}</span></figcaption>
-    ${any ? html`<${Chart} id=${`chart-${id}`} label=${`${title} by variant`} data=${data} series=${series} tell=${tell} marks=${marks} range=${range} />`
+    ${any ? html`<${Chart} id=${`live-${id}`} label=${`${title} by variant`} data=${data} series=${series} tell=${tell} marks=${marks} range=${range} />`
       : html`<p class="empty">${empty}</p>`}</figure>`;
 }
 
