@@ -53,10 +53,11 @@ def main() -> None:
             page.goto(sys.argv[1])
         _when(lambda: _step(wide) >= 3 and _shown(wide, "v2"))
         _take(wide, "room-proving.png")
-        _when(lambda: _shown(dark, "v3") and _text(dark, ".rollout .phase") == "demoted")
-        _take(dark, "room-demoted.png")
-        _when(lambda: _shown(small, "v4") and _text(small, ".rollout .phase") in ("running", "demoted"))
+        _when(lambda: _shown(small, "v3") and _text(small, ".rollout .phase") == "demoted")
         _take(small, "room-phone.png")
+        _when(lambda: _shown(dark, "v4") and _text(dark, ".rollout .phase") == "demoted")
+        dark.evaluate("document.getElementById('traffic').scrollIntoView()")
+        _take(dark, "room-live.png")
         browser.close()
 
 

@@ -55,7 +55,7 @@ def kpis(decisions: Sequence[Decision], stable: str, now: float) -> Kpis:
     """Work the figures out at data time ``now``; ``decisions`` oldest first, ``stable`` the generation that serves."""
     first = (now // WEEK_S - WEEKS + 1) * WEEK_S
     weeks = tuple(_week(decisions, first + number * WEEK_S) for number in range(WEEKS))
-    begun = min((one.data_at for one in decisions), default=now)
+    begun = min((one.data_at for one in decisions if one.data_at > 0.0), default=now)
     lived = max(1.0, (now - max(first, begun)) / WEEK_S)
     healed = [one for one in recoveries(decisions) if one.at > first]
     since = _model_since(decisions, stable)
@@ -98,9 +98,12 @@ def _week(decisions: Iterable[Decision], after: float) -> Week:
 
 
 def _model_since(decisions: Sequence[Decision], stable: str) -> float | None:
-    """When the generation became stable: by its promotion, or at the first start."""
+    """When the generation became stable: by its promotion, or at the first start.
+
+    A replay's first start has no data time yet (0), and so its first model no age.
+    """
     for one in decisions:
         if one.action == "promote" and one.generation == stable:
             return one.data_at
     founded = next((one for one in decisions if one.action == "found"), None)
-    return None if founded is None else founded.data_at
+    return None if founded is None or founded.data_at <= 0.0 else founded.data_at

@@ -79,6 +79,12 @@ def test_a_model_is_as_old_as_its_own_promotion_even_after_a_return_to_it() -> N
     assert kpis(lived[1:], "g1", NOW).model_age_s is None
 
 
+def test_a_replay_that_began_before_any_data_time_has_no_age_and_weeks_since_its_first_flight() -> None:
+    lived = [decision("found", 0.0, None, ""), decision("start", NOW - WEEK_S), decision("promote", NOW)]
+    assert kpis(lived, "g1", NOW).model_since is None
+    assert kpis(lived, "g2", NOW).per_week == 1.0
+
+
 def test_a_deployment_without_a_past_has_figures_all_the_same() -> None:
     found = kpis([], "g1", 0.0)
     assert (found.per_week, found.recoveries, found.recovery_s, found.model_age_s) == (0.0, 0, None, None)

@@ -371,7 +371,9 @@ def test_a_wrong_candidate_is_seen_to_fall(gateway: Gateway, room: Desk) -> None
     until(fallen, 40.0)
     expect(page.locator("#rollout .phase").first).to_have_text("demoted")
     [newest, *_] = get(gateway, f"{HERE}/timeline")["decisions"]
-    expect(page.locator("#until")).to_contain_text(newest["reason"])
+    expect(page.locator("#sentence")).to_have_text(newest["reason"])
+    expect(page.locator("#until")).to_contain_text("demoted by judge")
+    expect(page.locator("#track li.fell")).to_contain_text("50 %")
     expect(page.locator("#timeline li").first).to_contain_text("by judge")
     expect(page.locator("[data-metric=accuracy] .finding")).to_have_text("fail")
 

@@ -67,7 +67,7 @@ const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit
 const days = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
 
 function ticks(_, splits) {
-  const wide = splits.length > 1 && splits[1] - splits[0] >= 43200;
+  const wide = splits.length > 1 && splits[1] - splits[0] >= 86400;
   return splits.map((at) => (wide || at % 86400 === 0 ? days : clock).format(at * 1000));
 }
 

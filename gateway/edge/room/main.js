@@ -56,7 +56,7 @@ function Deployment({ deployment }) {
   return html`<header class="title"><div><h1>${deployment.deployment}</h1>
       <p class="quiet">stable <b>v${stableOf(deployment).model_version}</b>${kpis?.model_age_s != null ? ` for ${lasting(kpis.model_age_s)}` : ""} · revision <span id="revision">${deployment.revision}</span>${deployment.config_drift ? html` · <span class="warn">the file on this host declares something else</span>` : ""}</p></div>
       <${Actions} deployment=${deployment} candidate=${candidate} decisions=${decisions} /></header>
-    <${Rollout} deployment=${deployment} candidate=${candidate} verdict=${named && verdict} choose=${pick} />
+    <${Rollout} deployment=${deployment} candidate=${candidate} verdict=${named && verdict} decisions=${decisions} choose=${pick} />
     ${named && verdict && verdict.guardrails.length > 0 && html`<${Guardrails} verdict=${verdict} course=${course} marks=${marks} colour=${colour} />`}
     <${Traffic} pulse=${pulse} ...${range} marks=${marks} deployment=${deployment} />
     <${Drift} name=${deployment.deployment} />

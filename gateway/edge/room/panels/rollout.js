@@ -1,11 +1,14 @@
 // A candidate's way: the steps of its plan, where it stands, and what the judge says in a sentence.
 import { html } from "../html.js";
 import { colourOf } from "../theme.js";
-import { count, lasting, percent } from "../words.js";
+import { count, lasting, moment, percent } from "../words.js";
 import { alive, candidatesOf, Phase, stableOf } from "./overview.js";
 
-export function Rollout({ deployment, candidate, verdict, choose }) {
+const ENDS = ["promote", "demote", "rollback", "settle"];
+
+export function Rollout({ deployment, candidate, verdict, decisions, choose }) {
   const candidates = candidatesOf(deployment);
+  const last = candidate && decisions.find((one) => one.generation === candidate.generation && ENDS.includes(one.action));
   if (!candidate) return html`<section class="panel rollout" id="rollout" aria-label="Rollout">
     <p class="lead">No candidate. ${stableOf(deployment).model} version ${stableOf(deployment).model_version} answers everything.</p>
     <p class="quiet">A rollout begins with <code>POST /admin/deployments/${deployment.deployment}/canary</code>.</p>
@@ -20,14 +23,14 @@ export function Rollout({ deployment, candidate, verdict, choose }) {
       <${Phase} variant=${candidate} />
       ${verdict && html`<span id="finding" class="finding finding-${verdict.finding}">${verdict.finding}</span>`}
     </div>
-    <${Track} candidate=${candidate} at=${verdict?.at} />
+    <${Track} candidate=${candidate} at=${verdict?.at} fell=${candidate.phase === "demoted" ? last?.evidence?.step ?? -1 : -1} />
     <p class="lead" id="sentence">${verdict ? verdict.sentence : candidate.verdict?.sentence || "Nothing has been judged yet."}</p>
-    <${Until} candidate=${candidate} verdict=${verdict} />
+    <${Until} candidate=${candidate} verdict=${verdict} last=${last} />
   </section>`;
 }
 
-function Until({ candidate, verdict }) {
-  if (!alive(candidate)) return html`<p class="quiet" id="until">${candidate.phase}: ${candidate.reason}</p>`;
+function Until({ candidate, verdict, last }) {
+  if (!alive(candidate)) return html`<p class="quiet" id="until"><b>${candidate.phase}</b>${last ? ` by ${last.actor}, ${moment(last.data_at)}` : ""}${candidate.reason && candidate.reason !== verdict?.sentence ? `: ${candidate.reason}` : ""}</p>`;
   if (candidate.phase === "preparing") return html`<p class="quiet" id="until">Its model is being fetched, checked and loaded; no request has reached it.</p>`;
   const still = verdict?.still_needed;
   const notes = [
@@ -44,18 +47,18 @@ function Until({ candidate, verdict }) {
 }
 
 /** The plan's steps on a line, stable at its end. */
-function Track({ candidate, at }) {
+function Track({ candidate, at, fell }) {
   const steps = candidate.plan?.steps || [];
-  const now = candidate.step ? candidate.step.number - 1 : candidate.phase === "demoted" ? -1 : steps.length;
   const failed = candidate.phase === "demoted";
+  const now = candidate.step ? candidate.step.number - 1 : failed ? fell : steps.length;
   return html`<ol class="track ${failed ? "track-failed" : ""}" id="track" aria-label=${`Plan ${candidate.plan?.name}`}>
-    ${steps.map((step, i) => html`<li key=${i} class=${i < now ? "done" : i === now ? "now" : ""} aria-current=${i === now ? "step" : null}>
+    ${steps.map((step, i) => html`<li key=${i} class=${i < now ? "done" : i === now ? (failed ? "fell" : "now") : ""} aria-current=${i === now && !failed ? "step" : null}>
       <span class="stop" />
       <span class="stop-name">${step.weight > 0 ? percent(step.weight, 0) : `shadow ${percent(step.shadow, 0)}`}${step.approval ? " · approval" : ""}</span>
-      <span class="stop-note">${i === now ? html`<${Progress} step=${candidate.step} at=${at} />` : needs(step)}</span>
+      <span class="stop-note">${i !== now ? needs(step) : failed ? "demoted" : html`<${Progress} step=${candidate.step} at=${at} />`}</span>
     </li>`)}
     <li class=${now === steps.length ? "done" : ""}><span class="stop stop-last" /><span class="stop-name">stable</span>
-      <span class="stop-note">${candidate.phase === "watched" ? "under watch" : candidate.phase === "promoted" ? "promoted" : failed ? "demoted" : ""}</span></li>
+      <span class="stop-note">${candidate.phase === "watched" ? "under watch" : candidate.phase === "promoted" ? "promoted" : ""}</span></li>
   </ol>`;
 }
 

@@ -19,10 +19,18 @@ export function usePulse(name, least_s) {
   const { said } = useFeed(`admin/deployments/${encodeURIComponent(name)}/pulse?hours=${hours}&spans=${spans}`, 2);
   const total = (said?.spans || []).reduce((sum, span) => sum + span.variants.reduce((n, one) => n + one.predictions, 0), 0);
   useEffect(() => {
-    const wider = said && (total < ENOUGH || hours * 3600 < least_s);
-    if (chosen == null && wider && found < RANGES.length - 2) widen(found + 1);
+    if (chosen != null || !said) return;
+    const needed = Math.max(least_s, shown(said));
+    if ((total < ENOUGH || hours * 3600 < least_s) && found < RANGES.length - 2) widen(found + 1);
+    else if (total >= ENOUGH && found > 0 && needed < 3600 * RANGES[found - 1][1]) widen(found - 1);
   }, [said, least_s]);
   return { pulse: said, index, chosen, choose, hours };
+}
+
+/** For how long there has been anything to see, in seconds of data time. */
+function shown(pulse) {
+  const first = pulse.spans.find((span) => span.variants.length > 0);
+  return first ? pulse.spans[pulse.spans.length - 1].until - first.after : 0;
 }
 
 export function Traffic({ pulse, index, chosen, choose, marks, deployment }) {
