@@ -4,6 +4,7 @@ The page is opened before the first act and never again; each picture is taken w
 """
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 IMAGES = Path("docs/images")
 CHROMIUM = os.environ.get("GATEWAY_CHROMIUM", "/usr/bin/chromium")
@@ -49,6 +51,7 @@ def main() -> None:
         dark = browser.new_page(viewport=desk, color_scheme="dark", device_scale_factor=1.5)
         small = browser.new_page(viewport=phone, color_scheme="light", device_scale_factor=2.0)
         pages = (wide, dark, small)
+        _when(lambda: _answers(sys.argv[1]))
         for page in pages:
             page.goto(sys.argv[1])
         _when(lambda: _step(wide) >= 3 and _shown(wide, "v2"))
@@ -67,6 +70,12 @@ def _when(seen: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise SystemExit("The control room never showed this moment of the story.")
         time.sleep(_EVERY_S)
+
+
+def _answers(url: str) -> bool:
+    where = urlsplit(url)
+    with socket.socket() as trial:
+        return trial.connect_ex((where.hostname or "", where.port or 80)) == 0
 
 
 def _take(page: Any, name: str) -> None:

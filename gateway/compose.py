@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.adapters.alerts import LogSink
+from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
@@ -23,12 +23,13 @@ from gateway.adapters.spool.segment import SEGMENT_BYTES, SegmentSpool
 from gateway.adapters.store import Store, open_store
 from gateway.adapters.store.keys import load_or_create_keys
 from gateway.control import Control
+from gateway.core.alerts import Kind
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, ModelStore, Observer, PlanCompiler, Routing
+from gateway.ports import AlertSink, Announcer, ModelStore, Observer, PlanCompiler, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
@@ -123,6 +124,22 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
         models=open_model_store(settings.registry),
         cache=cache(settings),
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
+    )
+
+
+def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announcer:
+    """The way to people: apprise where targets are set, else the log. Raises SettingsError for an unusable target."""
+    said = settings.alerts
+    if not said.targets:
+        return LogAnnouncer()
+    return AppriseAnnouncer(
+        said.targets,
+        open_clock(settings.clock),
+        kinds=said.kinds,
+        group_s=said.group,
+        quiet_s=said.quiet,
+        link=said.link,
+        count=count,
     )
 
 

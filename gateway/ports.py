@@ -4,19 +4,22 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.alerts import Alert
 from gateway.core.course import CoursePoint
 from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.events import (
     Decision,
     Event,
     EvidenceRow,
+    JoinedRow,
     OutcomeRecord,
     PairRow,
+    Position,
     PredictionRecord,
     ServedRow,
     ShadowRecord,
@@ -317,11 +320,32 @@ class EventLog(Protocol):
         As evidence leaves them out: forced requests, degraded features, repeated request ids after the first record.
         """
 
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """How often each day has changed: days since the Unix epoch (data time, UTC), to a count that only grows.
+
+        A prediction changes its day, and so does every outcome of it.
+        """
+
+    def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
+        """At most ``limit`` predictions of a day, all attempts, in order of position, from behind ``after``."""
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with its shadows and outcomes."""
 
     def books(self, deployment: str | None = None) -> Books:
         """Count everything."""
+
+
+class Lake(Protocol):
+    """Where exported predictions go, by deployment and day. Raises LakeUnavailable."""
+
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """Which days are written, and the count of changes that each was written with."""
+
+    def write(
+        self, deployment: str, day: int, changes: int, batches: Callable[[], Iterable[Sequence[JoinedRow]]]
+    ) -> int:
+        """Replace a day, whole or not at all, and say how many rows it has. ``batches`` may be asked more than once."""
 
 
 class ControlState(Protocol):
@@ -374,7 +398,17 @@ class ControlState(Protocol):
 
 
 class AlertSink(Protocol):
-    """Somebody who wants to be told."""
+    """Somebody who wants to be told of every decision."""
 
     def tell(self, decision: Decision) -> None:
-        """Pass the decision on. Never raises; a dead target costs nothing but a counter."""
+        """Pass the decision on. Never raises, never waits."""
+
+
+class Announcer(Protocol):
+    """The way to people: told of what they want to hear, whatever it came from."""
+
+    def announce(self, alert: Alert) -> None:
+        """Put an alert on its way. Never raises, never waits; a dead target costs nothing but a counter."""
+
+    def close(self, longest_s: float = 5.0) -> None:
+        """Send what waits, within ``longest_s`` machine seconds."""

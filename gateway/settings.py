@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
+from gateway.core.alerts import Kind
 from gateway.core.amounts import parse_duration, parse_share, parse_size
 from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
@@ -123,6 +124,21 @@ class PlanSettings(Section):
     """How long, in data time, the former stable watches its successor as a shadow and may still be brought back."""
     watch_rate: Share = 1.0
     """Share of requests that it scores meanwhile, as 100% or 1.0."""
+
+
+class AlertSettings(Section):
+    """Who is told of demotions, promotions, drift and what else people want to hear of."""
+
+    targets: tuple[str, ...] = ()
+    """URLs as apprise writes them: ``slack://...``, ``pagerduty://...``, ``mailto://...``, ``jsons://...``. Secrets."""
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    """What they are told of; by default everything."""
+    link: str = ""
+    """Put below each message: the address of the control room as people reach it."""
+    group: Seconds = 5.0
+    """Alerts of a deployment within this time of the first go out as one message, a duration in machine time."""
+    quiet: Seconds = 3_600.0
+    """The same alert is not told again for this long, a duration in machine time."""
 
 
 class DeploymentSettings(Section):
@@ -251,6 +267,8 @@ class Settings(BaseSettings):
     """Requests one worker has under way before it answers 503, a count."""
     max_spool: Bytes = 2**30
     """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
+    alerts: AlertSettings = AlertSettings()
+    """Who is told."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}

@@ -115,6 +115,10 @@ class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
 
 
+class LakeUnavailable(Unserviceable):
+    """The place that predictions are exported to cannot be written."""
+
+
 class ModelFailed(GatewayError):
     """A model raised, or answered something that is no answer. ``kind`` is the foreign error's class name."""
 

@@ -183,6 +183,19 @@ class ServedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedRow:
+    """One prediction as it is exported: its record, which attempt of its id it was, and the outcomes that count now.
+
+    ``attempt`` 1 is the one that is judged. ``outcomes`` are by metric.
+    """
+
+    position: Position
+    attempt: int
+    record: PredictionRecord
+    outcomes: dict[str, OutcomeRecord]
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One line of the timeline: who or which rule did what, why, and from what evidence.
 

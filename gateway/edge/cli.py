@@ -11,6 +11,7 @@ import typer
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.edge.cli_config import Config, settings_of
+from gateway.edge.cli_export import export
 from gateway.edge.cli_judge import backtest, replay
 from gateway.edge.cli_plan import plan
 from gateway.edge.reference import metrics_page, settings_page
@@ -20,7 +21,7 @@ from gateway.processes.logs import start_logs
 _OPERATOR = "gateway apply"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
-for _command in (replay, backtest, plan):
+for _command in (replay, backtest, plan, export):
     app.command()(_command)
 
 

@@ -191,6 +191,23 @@ class WorkerMetrics:
             index += len(view.features)
 
 
+class AgentMetrics:
+    """What the agent counts as it happens."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        says = "Alerts: sent or failed per target, repeated or dropped before."
+        self._described = [("gateway_alerts_total", "counter", ("kind", "became"), says)]
+        self._alerts = Counter("gateway_alerts", says, ("kind", "became"), registry=registry)
+
+    def described(self) -> tuple[Description, ...]:
+        """Every metric: its name, kind, labels, and what it says."""
+        return tuple(self._described)
+
+    def alert(self, kind: str, became: str) -> None:
+        """An alert was sent, or was not."""
+        self._alerts.labels(kind, became).inc()
+
+
 @dataclass(frozen=True, slots=True)
 class VariantGauges:
     """One variant as the agent knows it. ``accuracy`` is that of labelled answers in the last window, if any."""

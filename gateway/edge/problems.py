@@ -48,6 +48,7 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.LogRefused: Row(503, "log-refused", "The answer could not be remembered"),
     errors.Overloaded: Row(503, "overloaded", "Too much is under way"),
     errors.StoreUnavailable: Row(503, "store-unavailable", "The store cannot be reached"),
+    errors.LakeUnavailable: Row(503, "lake-unavailable", "The export cannot be written"),
     errors.ModelFailed: Row(500, "model-failed", "The model failed"),
     errors.DeadlinePassed: Row(504, "deadline-passed", "The deadline passed"),
     errors.ControlError: Row(409, "control-conflict", "The change cannot be made"),

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.edge.metrics import ControlCollector, ControlGauges, VariantGauges, WorkerMetrics
+from gateway.edge.metrics import AgentMetrics, ControlCollector, ControlGauges, VariantGauges, WorkerMetrics
 from gateway.settings import Settings
 
 _EVERYTHING = ControlGauges(
@@ -65,7 +65,8 @@ def metrics_page() -> str:
         "| metric | kind | labels | meaning |",
         "|---|---|---|---|",
     ]
-    lines += [_row(name, kind, labels, says) for name, kind, labels, says in metrics.described()]
+    described = (*metrics.described(), *AgentMetrics(registry).described())
+    lines += [_row(name, kind, labels, says) for name, kind, labels, says in described]
     lines += [_row(*_described(family)) for family in ControlCollector(lambda: _EVERYTHING).collect()]
     return "\n".join(lines) + "\n"
 

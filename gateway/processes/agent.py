@@ -18,12 +18,19 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from gateway import compose
-from gateway.adapters.alerts import LogSink
+from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
 from gateway.edge.control_plane import ControlPlane, Spooled, create_app
-from gateway.edge.metrics import CONTENT_TYPE, ControlCollector, Exposition, instrument, multiprocess_folder
+from gateway.edge.metrics import (
+    CONTENT_TYPE,
+    AgentMetrics,
+    ControlCollector,
+    Exposition,
+    instrument,
+    multiprocess_folder,
+)
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
@@ -58,7 +65,8 @@ class Agent:
         self._settings = settings
         self._beat_fd = beat_fd
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._parts = parts = compose.controlling(settings, [LogSink(), self])
+        self._announcer = compose.announcer(settings, AgentMetrics().alert)
+        self._parts = parts = compose.controlling(settings, [LogSink(), DecisionSink(self._announcer), self])
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
         self._plans = Plans(parts.compiler)
@@ -148,6 +156,7 @@ class Agent:
         log.info("drained", bytes_left=backlog.bytes, segments_left=backlog.segments)
         await self._run(self._parts.store.close)
         self._thread.shutdown(wait=True)
+        await asyncio.to_thread(self._announcer.close)
 
     async def _run(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -118,10 +118,23 @@ def test_a_store_of_a_later_gateway_is_refused(tmp_path: Path) -> None:
             "0001_events.sql",
             "0002_control.sql",
             "0003_looks.sql",
+            "0004_days.sql",
         ]
         connection.execute("INSERT INTO schema_files VALUES (9000, '9000_future.sql')")
     with pytest.raises(SettingsError, match="9000_future"):
         open_store(url)
+
+
+def test_a_store_of_an_earlier_gateway_learns_its_days(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/store.db"
+    store = open_store(url)
+    store.events.append("w-p000000", [(0, prediction("b1")), (100, prediction("b2"))], 200)
+    store.close()
+    with closing(apsw.Connection(str(tmp_path / "store.db"))) as connection:
+        connection.execute("DROP TABLE days; DELETE FROM schema_files WHERE number = 4")
+    store = open_store(url)
+    assert store.events.days(DEPLOYMENT) == {int(T0 // 86_400): 2}
+    store.close()
 
 
 def test_a_reader_sees_the_store_beside_its_writer_and_changes_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Tell the process's own log: one line per decision, with the sentence a person would say."""
+"""Tell the process's own log: one line per decision or alert, with the sentence a person would say."""
 
 import structlog
 
+from gateway.core.alerts import Alert
 from gateway.core.events import Decision
 
 log = structlog.get_logger(__name__)
@@ -21,3 +22,14 @@ class LogSink:
             actor=decision.actor,
             reason=decision.reason,
         )
+
+
+class LogAnnouncer:
+    """Writes each alert as one JSON line to standard error; decisions are there already."""
+
+    def announce(self, alert: Alert) -> None:
+        """Write the alert down."""
+        log.warning("alert", kind=alert.kind, deployment=alert.deployment, about=alert.about, sentence=alert.sentence)
+
+    def close(self, longest_s: float = 0.0) -> None:
+        """Nothing waits here."""

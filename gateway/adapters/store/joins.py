@@ -24,6 +24,7 @@ OUTCOME_BOOKS = ("accepted", "joined", "waiting", "corrected", "expired", "dupli
 SHADOW_BOOKS = ("eligible", "done", "dropped", "pending")
 """eligible = done + dropped + pending; the reasons are counted beside, see :func:`dropped_for`."""
 WORKER_DIED = "worker_died"
+DAY_S = 86_400
 
 
 def dropped_for(reason: str) -> str:
@@ -33,6 +34,15 @@ def dropped_for(reason: str) -> str:
     'dropped:queue_full'
     """
     return f"dropped:{reason}"
+
+
+def day_of(at: float) -> int:
+    """Which day (UTC, since the Unix epoch) a data time in seconds falls on.
+
+    >>> day_of(86_400.0), day_of(86_399.9)
+    (1, 0)
+    """
+    return int(at // DAY_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from gateway.adapters.store.joins import (
     arm_latency,
     assigned_arm,
     bets,
+    day_of,
     draws,
     dropped_for,
     overruled,
@@ -38,6 +39,7 @@ from gateway.core.events import (
     Decision,
     Event,
     EvidenceRow,
+    JoinedRow,
     OutcomeRecord,
     PairRow,
     Position,
@@ -106,6 +108,14 @@ class _Request:
                 if seen is None or kept.seen(seen):
                     values[metric] = kept.record.value
         return values
+
+    def joined(self) -> list[JoinedRow]:
+        """Every attempt, each with the outcomes that count."""
+        outcomes = {metric: self.history(metric)[-1].record for metric in self.metrics()}
+        return [
+            JoinedRow(kept.position(kept.record.at), 1 + self.crashed_first + n, kept.record, outcomes)
+            for n, kept in enumerate(self.predictions)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,24 @@ class MemoryEventLog:
         rows = (_served(request) for (of, _), request in self._requests.items() if of == tag)
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
+
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """Count, of every day, its predictions and their outcomes."""
+        changes: Counter[int] = Counter()
+        for request in self._of(deployment):
+            for kept in request.predictions:
+                changes[day_of(kept.record.at)] += 1 + len(request.outcomes)
+        return dict(changes)
+
+    def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
+        """A page of what is sorted anew each time."""
+        found = [row for request in self._of(deployment) for row in request.joined() if day_of(row.record.at) == day]
+        behind = [row for row in found if after is None or row.position > after]
+        return sorted(behind, key=operator.attrgetter("position"))[:limit]
+
+    def _of(self, deployment: str) -> list[_Request]:
+        tag = tag_of(deployment)
+        return [request for (of, _), request in self._requests.items() if of == tag]
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""

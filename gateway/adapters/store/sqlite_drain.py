@@ -19,6 +19,7 @@ from gateway.adapters.store.joins import (
     arm_latency,
     assigned_arm,
     bets,
+    day_of,
     draws,
     dropped_for,
     overruled,
@@ -59,6 +60,8 @@ _LATEST_PROPENSITY = """
     ORDER BY at DESC, spool_id DESC, offset DESC LIMIT 1
 """
 _ADD_COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
+_ADD_CHANGES = "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET changes = changes + excluded.changes"
+_DAYS_OF = "SELECT at FROM predictions WHERE tag = ? AND body = ?"
 _ADD_OWED = "INSERT INTO owed VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 
 
@@ -89,6 +92,7 @@ class Drain:
         self._spool, self._cursor = place
         self._counts = Counts()
         self._owed: Counter[str] = Counter()
+        self._days: Counter[tuple[str, int]] = Counter()
         self._histories: dict[tuple[str, str, str], list[tuple[Rank, Scalar]]] = {}
 
     def store(self, events: Sequence[tuple[int, Event]]) -> None:
@@ -110,6 +114,7 @@ class Drain:
         self._counts.write(self._connection)
         writer = writer_of(self._spool_id)
         self._connection.executemany(_ADD_OWED, [(writer, tag, n) for tag, n in self._owed.items() if n])
+        self._connection.executemany(_ADD_CHANGES, [(*key, n) for key, n in self._days.items()])
         self._execute("UPDATE spools SET cursor = max(cursor, ?) WHERE spool = ?", (end, self._spool))
 
     def _store_prediction(self, record: PredictionRecord, offset: int) -> None:
@@ -121,6 +126,7 @@ class Drain:
         self._counts.add(record.tag, "predictions", "duplicates" if earlier else "stored")
         self._counts.add(record.tag, "shadows", "eligible", len(record.shadows))
         self._owed[record.tag] += len(record.shadows)
+        self._days[record.tag, day_of(record.at)] += 1
         if not earlier:
             self._join_waiting(record)
 
@@ -176,6 +182,7 @@ class Drain:
         )
         self._counts.add(tag, "outcomes", "accepted")
         known, _, _ = value(self._connection, _BEFORE, (tag, body))
+        self._days.update({(tag, day_of(at)) for (at,) in rows(self._connection, _DAYS_OF, (tag, body))})
         if not known:
             self._execute(_WAIT, (tag, body, metric, record.received_at))
         if not history:

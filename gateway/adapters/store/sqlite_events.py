@@ -1,13 +1,16 @@
 """The event log in SQLite: what a drain stored, as a look, a person and the books ask for it."""
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import inf
 
 import msgspec
 
 from gateway.adapters.store import sqlite_queries as queries
 from gateway.adapters.store.database import Database, Row, rows
 from gateway.adapters.store.joins import (
+    DAY_S,
     LABEL,
     OUTCOME_BOOKS,
     PREDICTION_BOOKS,
@@ -25,6 +28,7 @@ from gateway.core.deployments import Scalar
 from gateway.core.events import (
     Event,
     EvidenceRow,
+    JoinedRow,
     OutcomeRecord,
     PairRow,
     Position,
@@ -151,6 +155,23 @@ class SqliteEventLog:
         counting, labelled_at = _counting(outcomes, None), _labelled_at(outcomes)
         return [_served_row(row, counting.get(row[3], {}), labelled_at.get(row[3])) for row in reversed(newest)]
 
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """Read what the drains counted."""
+        with self._database.reading() as connection:
+            return dict(rows(connection, queries.DAYS, (tag_of(deployment),)))
+
+    def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
+        """A page of the index by time, and the outcomes of its bodies."""
+        tag, start = tag_of(deployment), (-inf, "", 0) if after is None else (after.at, after.spool_id, after.offset)
+        with self._database.reading() as connection:
+            found = rows(connection, queries.JOINED, (tag, day * DAY_S, (day + 1) * DAY_S, *start, limit))
+            told = rows(connection, queries.OUTCOMES_OF_BODIES, (tag, json.dumps([row[4] for row in found])))
+        outcomes = _counting_records(tag, told)
+        return [
+            JoinedRow(Position(*place), attempt, _unpack_prediction(record), outcomes.get(body, {}))
+            for *place, attempt, body, record in found
+        ]
+
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
         with self._database.reading() as connection:
@@ -209,6 +230,20 @@ def _labelled_at(outcomes: Iterable[Row]) -> dict[str, float]:
         if metric == LABEL:
             first[body] = min(observed_at, first.get(body, observed_at))
     return first
+
+
+def _counting_records(tag: str, told: Iterable[Row]) -> dict[str, dict[str, OutcomeRecord]]:
+    """Pick, by body and metric, the outcome that counts now."""
+    best: dict[tuple[str, str], tuple[Rank, OutcomeRecord]] = {}
+    for body, metric, value, observed_at, received_at, spool_id, offset, source in told:
+        found = Rank(observed_at, received_at, spool_id, offset)
+        if (body, metric) not in best or best[body, metric][0] < found:
+            record = OutcomeRecord(tag, body, metric, unpack_scalar(value), observed_at, received_at, source)
+            best[body, metric] = (found, record)
+    counting: defaultdict[str, dict[str, OutcomeRecord]] = defaultdict(dict)
+    for (body, metric), (_, record) in best.items():
+        counting[body][metric] = record
+    return counting
 
 
 def _evidence_row(bet: Row, outcomes: dict[str, Scalar]) -> EvidenceRow:

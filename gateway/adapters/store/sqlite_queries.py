@@ -88,6 +88,23 @@ OUTCOMES_OF_NEWEST = """
     JOIN spools ON spools.spool = o.spool
 """
 
+DAYS = "SELECT day, changes FROM days WHERE tag = ?"
+
+JOINED = """
+    SELECT p.at, spool_id, p.offset, p.attempt, p.body, p.record
+    FROM predictions AS p JOIN spools USING (spool)
+    WHERE p.tag = ?1 AND p.at >= ?2 AND p.at < ?3 AND (p.at, spool_id, p.offset) > (?4, ?5, ?6)
+    ORDER BY p.at, spool_id, p.offset LIMIT ?7
+"""
+"""Parameters: tag, the day's beginning and end, the place (at, spool_id, offset) to go on behind, most rows."""
+
+OUTCOMES_OF_BODIES = """
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset, o.source
+    FROM json_each(?2) AS wanted
+    JOIN outcomes AS o ON o.tag = ?1 AND o.body = wanted.value
+    JOIN spools ON spools.spool = o.spool
+"""
+
 HISTORY = """
     SELECT metric, value, observed_at, received_at, source
     FROM outcomes JOIN spools USING (spool)

@@ -1,0 +1,165 @@
+"""Alerts through apprise, against a real HTTP target: grouped, retried, and harmless when nobody is there."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from gateway.adapters.alerts import AppriseAnnouncer, DecisionSink, MemoryAnnouncer
+from gateway.adapters.clock import open_clock
+from gateway.core.alerts import Alert, Kind
+from gateway.core.errors import SettingsError
+from gateway.core.events import Decision
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # apprise looks for it
+
+
+class Target:
+    """Somebody's webhook. ``refusals`` is how many calls it answers with 503 first."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.refusals = refusals
+        self.heard: list[dict[str, Any]] = []
+        self.came = threading.Semaphore(0)
+        target = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                refused = target.refusals > 0
+                target.refusals -= 1
+                if not refused:
+                    target.heard.append(said)
+                self.send_response(503 if refused else 200)
+                self.end_headers()
+                target.came.release()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"json://127.0.0.1:{self.server.server_address[1]}/"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    made = Target()
+    yield made
+    made.close()
+
+
+def announcer(*urls: str, counts: Counter[tuple[str, str]] | None = None, **options: Any) -> AppriseAnnouncer:
+    def count(kind: Kind, became: str) -> None:
+        if counts is not None:
+            counts[kind.value, became] += 1
+
+    return AppriseAnnouncer(urls, open_clock("wall"), count=count, wait_s=0.01, **options)
+
+
+def alert(kind: Kind = Kind.DRIFT, about: str = "dep_delay") -> Alert:
+    return Alert(kind, "flights", about, f"{about} has shifted by half a deviation")
+
+
+def test_a_flood_is_one_message_with_every_sentence_and_the_link(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(target.url, counts=counts, link="https://room/flights")
+    for about in ("dep_delay", "carrier", "dep_delay"):
+        way.announce(alert(about=about))
+    way.close()
+    [heard] = target.heard
+    assert heard["title"] == "flights: 2 alerts"
+    assert heard["type"] == "warning"
+    assert heard["message"].splitlines()[:2] == [alert(about=about).sentence for about in ("dep_delay", "carrier")]
+    assert heard["message"].endswith("https://room/flights")
+    assert counts == {("drift", "sent"): 2, ("drift", "repeated"): 1}
+
+
+def test_it_is_sent_when_its_time_has_come_not_only_at_the_end(target: Target) -> None:
+    way = announcer(target.url, group_s=0.0)
+    way.announce(alert(Kind.DEMOTED, "v3"))
+    assert target.came.acquire(timeout=5)
+    assert target.heard[0]["title"] == "flights: demoted (v3)"
+    way.close()
+
+
+def test_a_target_that_refuses_is_asked_again(target: Target) -> None:
+    target.refusals = 2
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(target.url, counts=counts, group_s=0.0)
+    way.announce(alert())
+    way.close()
+    assert len(target.heard) == 1
+    assert counts == {("drift", "sent"): 1}
+
+
+def test_a_dead_target_costs_a_counter_and_the_others_hear_all_the_same(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer("json://127.0.0.1:9/", target.url, counts=counts, group_s=0.0)
+    way.announce(alert())
+    way.close()
+    assert len(target.heard) == 1
+    assert counts == {("drift", "failed"): 1, ("drift", "sent"): 1}
+
+
+def test_announcing_never_waits_even_where_everything_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.adapters.alerts.apprise.MOST_WAITING", 2)
+    counts: Counter[tuple[str, str]] = Counter()
+    slow = Target()
+    gate = threading.Event()
+    way = announcer(slow.url, counts=counts, group_s=0.0)
+    way._deliver = lambda *_: gate.wait(5)  # type: ignore[method-assign]
+    for n in range(50):
+        way.announce(alert(about=str(n)))
+    assert counts["drift", "dropped"] >= 40
+    gate.set()
+    way.close()
+    slow.close()
+
+
+def test_kinds_nobody_wants_are_not_told(target: Target) -> None:
+    way = announcer(target.url, kinds=(Kind.DEMOTED,))
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops",
+        "pagerduty://integration_key@routing_key",
+        "mailto://me:secret@example.com",
+        "jsons://hooks.example.com/gateway",
+    ],
+)
+def test_the_targets_of_the_field_are_known(url: str) -> None:
+    announcer(url).close()
+
+
+@pytest.mark.parametrize("url", ["nosuch://secret-token", "slack://", "secret"])
+def test_a_target_that_apprise_does_not_know_is_refused_without_its_secret(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"number 1 \(") as refused:
+        announcer(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_decisions_reach_people_as_alerts() -> None:
+    way = MemoryAnnouncer()
+    sink = DecisionSink(way)
+    for action in ("start", "demote"):
+        sink.tell(Decision("flights", 2, action, "judge", "because", 0.0, 0.0, candidate="v3"))
+    assert [one.kind for one in way.alerts] == [Kind.DEMOTED]
