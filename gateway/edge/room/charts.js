@@ -10,7 +10,7 @@ const FONT = "11px Inter, system-ui, sans-serif";
 /**
  * Draw series over data time.
  *
- * `data` is uPlot's: times, then a list per series. `series` says for each: {label, colour, dash, width, fill, paths}.
+ * `data` is uPlot's: times, then a list per series. `series` says for each: {label, colour, dash, width, fill, paths, gaps}; with `gaps` nothing is drawn where nothing is known.
  * `tell` turns a value into words; `bands` fills between series; `marks` are moments to draw a line at.
  */
 export function Chart({ id, label, data, series, tell, bands = [], range, marks = [], height = 150 }) {
@@ -42,7 +42,7 @@ function optionsOf({ series, tell, bands, range, height, newest, said, width }) 
     height,
     tzDate: utc,
     legend: { show: false },
-    padding: [8, 6, 0, 0],
+    padding: [8, 16, 0, 0],
     cursor: { points: { size: 5 }, drag: { x: false, y: false }, y: false },
     scales: { x: { time: true }, y: range ? { range } : {} },
     axes: [
@@ -55,9 +55,9 @@ function optionsOf({ series, tell, bands, range, height, newest, said, width }) 
   };
 }
 
-function lineOf({ label, colour: name, dash, width = 1.5, fill, paths, points = false }) {
+function lineOf({ label, colour: name, dash, width = 1.5, fill, paths, gaps = false }) {
   const stroke = width ? colour(name) : "transparent";
-  return { label, stroke, dash, width, paths, fill: fill ? tint(name, fill) : undefined, spanGaps: true, points: { show: points } };
+  return { label, stroke, dash, width, paths, fill: fill ? tint(name, fill) : undefined, spanGaps: !gaps, points: { show: gaps, size: 3.5, fill: stroke } };
 }
 
 /** A stepped area: what was counted in each span. */

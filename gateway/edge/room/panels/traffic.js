@@ -95,8 +95,8 @@ function Lines({ id, title, what, drawn, marks, hue, pick, second, tell, empty, 
   const { names, cells, at } = drawn;
   const data = useMemo(() => [at, ...names.map((name) => cells[name].map((one) => (one ? pick(one) ?? null : null))),
     ...(second ? names.map((name) => cells[name].map((one) => (one ? second(one) ?? null : null))) : [])], [drawn]);
-  const series = [...names.map((name) => ({ label: name, colour: hue(name), width: 1.75 })),
-    ...(second ? names.map((name) => ({ label: `${name} p95`, colour: hue(name), width: 1, dash: [4, 3] })) : [])];
+  const series = [...names.map((name) => ({ label: name, colour: hue(name), width: 1.75, gaps: true })),
+    ...(second ? names.map((name) => ({ label: `${name} p95`, colour: hue(name), width: 1, dash: [4, 3], gaps: true })) : [])];
   const any = data.slice(1).some((column) => column.some((value) => value != null));
   return html`<figure class="panel plot"><figcaption><h3>${title}</h3><span class="quiet">${what}</span></figcaption>
     ${any ? html`<${Chart} id=${`live-${id}`} label=${`${title} by variant`} data=${data} series=${series} tell=${tell} marks=${marks} range=${range} />`
@@ -122,7 +122,7 @@ function Row({ name, cells, hue }) {
   const right = cells.reduce((total, one) => total + (one.accuracy || 0) * one.labelled, 0);
   const newest = (member) => cells.reduce((last, one) => one[member] || last, null);
   const [n, failed, labelled, delay, latency] = [sum("predictions"), sum("failed"), sum("labelled"), newest("label_delay_s"), newest("latency_s")];
-  const versions = [...new Set(cells.map((one) => one.model_version || "?"))].join(", ");
+  const versions = [...new Set(cells.map((one) => one.model_version || "–"))].join(", ");
   return html`<tr data-variant=${name}><th scope="row"><i class="dot" style=${{ background: `var(--${hue(name)})` }} /> ${name}</th>
     <td>${versions}</td><td data-cell="predictions">${count(n)}</td><td data-cell="failed">${percent(n ? failed / n : null)}</td>
     <td data-cell="accuracy">${percent(labelled ? right / labelled : null)}</td><td data-cell="coverage">${percent(n ? labelled / n : null)}</td>
