@@ -6,10 +6,10 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test check bench-judge format lock clean
+.PHONY: help setup demo serve browser screenshots test chaos-rollouts check bench-judge format lock clean
 
 help:  ## say what there is to run
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make the environment (about a minute, 2 GB)
 
@@ -41,6 +41,9 @@ screenshots: browser  ## play the story and take pictures of the control room me
 
 test: browser  ## pass the whole test suite (under ten minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+chaos-rollouts: setup  ## swap 500 models under load, race operators, load artifacts that are traps (about 40 minutes)
+	@$(BIN)/python -m tests.chaos.rollouts $(ARGS)
 
 check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/ruff format --check -q . || { echo "Run 'make format'."; exit 1; }

@@ -158,7 +158,7 @@ def _lived(opening: Opening, known: Iterator[JudgeState]) -> list[Act]:
         samples = _samples(verdict)
         act = Act(move.signal.value, "policy", move.reason, at, at - opening.opened_at, samples, case.n_pairs)
         life.acts.append(act)
-        if life.rollout.phase is Phase.WAITING:
+        if life.rollout.phase is Phase.WAITING and not life.rollout.on_last_step:
             life.rollout = send(life.rollout, Signal.RESUME, at, "approved", seen_by_then(life.rollout, case))
         if life.rollout.phase in ENDED:
             break

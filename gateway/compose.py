@@ -16,6 +16,7 @@ from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
@@ -29,7 +30,7 @@ from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, Announcer, ModelStore, Observer, PlanCompiler, Routing
+from gateway.ports import AlertSink, Announcer, ModelStore, Observer, PlanCompiler, Registry, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
@@ -100,6 +101,7 @@ class Controlling:
     clock: WallClock | ReplayClock
     spool: SpoolReader
     models: ModelStore
+    registry: Registry
     cache: ModelCache
     compiler: PlanCompiler
 
@@ -108,6 +110,7 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
     """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
     store = open_store(settings.store_url)
     clock = open_clock(settings.clock)
+    models = open_model_store(settings.registry)
     return Controlling(
         control=Control(
             store.control,
@@ -121,7 +124,8 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
         keys=keys(settings),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
-        models=open_model_store(settings.registry),
+        models=models,
+        registry=registry_of(models),
         cache=cache(settings),
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
@@ -171,7 +175,12 @@ class NoCompiler:
 
 def cache(settings: Settings) -> ModelCache:
     """Where this host keeps prepared models."""
-    return ModelCache((settings.state_dir / "models").absolute())  # a child process opens it from elsewhere
+    return ModelCache(models_folder(settings))
+
+
+def models_folder(settings: Settings) -> Path:
+    """The folder of prepared models. A child process opens it from elsewhere."""
+    return (settings.state_dir / "models").absolute()
 
 
 def keys(settings: Settings) -> SigningKeys:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gateway import looking
 from gateway.core import judging
+from gateway.core.aliases import REFUSE, made_way, with_write_backs
 from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
 from gateway.core.errors import (
     CandidateRunning,
@@ -26,14 +27,17 @@ from gateway.core.features import FeaturePlan
 from gateway.core.forecast import Outlook, outlook
 from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
 from gateway.core.looks import Look, Opening, moved
-from gateway.core.pace import Move, action_of, next_signal, observed, seen_by_then, since_opened
+from gateway.core.pace import Move, action_of, next_signal, observed, only_reported, said, seen_by_then, since_opened
+from gateway.core.quarantine import hold_back, hold_out
 from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, Terms, begin
 from gateway.core.routing import STABLE, Part, Shadow
 from gateway.core.state import (
     DeploymentState,
     fits,
+    reported,
     rolled_back,
     rollout_of,
+    sent_away,
     signalled,
     started,
     with_shadow,
@@ -140,14 +144,23 @@ class Control:
             case, verdict, move = self._asked(state, rollout, watermark, visible)
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
-            seen = seen_by_then(rollout, case)
-            after = signalled(state, name, move.signal, watermark, move.reason, seen, self._token)
-            action = action_of(rollout.phase, move.signal)
-            note = Note(action, "judge", move.reason, name, _evidence(since_opened(rollout, case), case, verdict))
+            note = Note(
+                said(rollout, move), "judge", move.reason, name, _evidence(since_opened(rollout, case), case, verdict)
+            )
+            after = self._after(state, rollout, move, watermark, seen_by_then(rollout, case))
             try:
                 return self._write(state, after, note)
             except RevisionConflict:
                 continue
+
+    def _after(
+        self, state: DeploymentState, rollout: Rollout, move: Move, watermark: float, seen: int
+    ) -> DeploymentState:
+        """The document that a move leaves: a dry run's is only remembered, a model that is demoted has to stay out."""
+        if only_reported(rollout, move):
+            return reported(state, rollout.name, move.signal)
+        after = signalled(state, rollout.name, move.signal, watermark, move.reason, seen, self._token)
+        return sent_away(after, rollout.name, watermark) if move.signal is Signal.DEMOTE else after
 
     def _asked(
         self, state: DeploymentState, rollout: Rollout, watermark: float, visible: Mapping[str, int]
@@ -175,9 +188,11 @@ class Control:
         return looking.open_case(opening) if raw is None else self._codec.decode(raw)
 
     def _may(self, state: DeploymentState, rollout: Rollout, move: Move, watermark: float) -> bool:
-        """Whether a candidate may move up: not on a remnant of its evidence, nor without room for its share."""
+        """Whether a candidate may move up: not on a remnant of its evidence, in a freeze, or without room for it."""
         if rollout.phase is Phase.WATCHED or move.signal not in (Signal.ADVANCE, Signal.PROMOTE):
             return True
+        if state.spec.starts.frozen(watermark) is not None:
+            return False
         if self.degraded(state, rollout, watermark) > MOST_DEGRADED:
             return False
         if move.signal is Signal.PROMOTE:
@@ -235,19 +250,30 @@ class Control:
     def apply(self, spec: DeploymentSpec, *, actor: str, reason: str, expected: int | None = None) -> Decision:
         """Let a changed spec hold. Guardrails and maturity hold for the next candidate; the others at once."""
         _check(spec, self.read(spec.name).stable.model)
-        return self._change(spec.name, lambda state: replace(state, spec=spec), Note("apply", actor, reason), expected)
+        return self.change(spec.name, lambda state: replace(state, spec=spec), Note("apply", actor, reason), expected)
 
     def may_start(
-        self, deployment: str, name: str, plan: str | None, guardrails: tuple[Guardrail, ...] | None = None
+        self,
+        deployment: str,
+        name: str,
+        plan: str | None,
+        guardrails: tuple[Guardrail, ...] | None = None,
+        *,
+        override: bool = False,
+        replaces: bool = False,
     ) -> Plan:
-        """The plan that a candidate of this name would follow. Raises CandidateRunning, InvalidBody, Unmeasurable.
+        """The plan that a candidate of this name would follow.
 
         Whatever it turns out to be, the model must do what stable does; so guardrails are checked on stable's.
+        ``override`` and ``replaces`` say that a cool-down or freeze, or a candidate of that name, is no reason against.
+        Raises CandidateRunning, InvalidBody, Postponed, Unmeasurable.
         """
         state = self.read(deployment)
         chosen = _plan(state.spec, plan)
+        if not override:
+            hold_back(state.stays, state.spec.starts, self.now(deployment))
         standing = state.rollouts.get(name)
-        if standing is not None and standing.phase not in ENDED:
+        if standing is not None and standing.phase not in ENDED and not replaces:
             raise CandidateRunning(name, standing.phase.value)
         _check_plan(chosen, _terms(state.spec, guardrails), state.stable.model)
         return chosen
@@ -263,23 +289,39 @@ class Control:
         plan: str | None = None,
         name: str = CANDIDATE,
         guardrails: tuple[Guardrail, ...] | None = None,
+        alias: str | None = None,
+        override: bool = False,
+        evidence: Mapping[str, Any] | None = None,
     ) -> Decision:
         """Start a rollout of a prepared model; ``features`` is the compiled plan that covers it and stable.
 
-        Raises CandidateRunning, Unmeasurable, ModelUnusable, InvalidBody (no such plan).
+        ``alias`` is the registry's alias that asks for it: what it asked for before makes way. ``override`` starts
+        in spite of quarantine, cool-down and freeze. ``evidence`` (of the gate) goes into the timeline.
+        Raises CandidateRunning, Unmeasurable, ModelUnusable, InvalidBody (no such plan), Quarantined, Postponed.
         """
-        state = self.read(deployment)
+        state, at = self.read(deployment), self.now(deployment)
         chosen, spec = _plan(state.spec, plan), state.spec
         terms = _terms(spec, guardrails)
         _check_plan(chosen, terms, model)
-        rollout = begin(name, self._token(), model, chosen, self._token(), terms, self._now(deployment))
+        rollout = replace(begin(name, self._token(), model, chosen, self._token(), terms, at), alias=alias)
 
         def change(state: DeploymentState) -> DeploymentState:
+            if not override:
+                hold_back(state.stays, state.spec.starts, at)
+                hold_out(state.stays, model.digest, at)
             accept(state.spec, state.stable.model, model, features)
-            return started(state, rollout)
+            free = state if alias is None else made_way(state, model, at)
+            return started(free, rollout)
 
-        said = reason or f"{model.name} {model.version} follows the plan {chosen.name}"
-        return self._change(deployment, change, Note("start", actor, said, name))
+        why = reason or f"{model.name} {model.version} follows the plan {chosen.name}"
+        return self.change(deployment, change, Note("start", actor, why, name, dict(evidence or {})))
+
+    def refuse(
+        self, deployment: str, model: str, version: str, reason: str, *, actor: str, evidence: Mapping[str, Any]
+    ) -> Decision:
+        """Write down that a version of a registered model is not tried, and why."""
+        about = {"model": model, "version": version, **evidence}
+        return self.change(deployment, lambda state: state, Note(REFUSE, actor, reason, evidence=about))
 
     def send(
         self,
@@ -304,8 +346,8 @@ class Control:
 
     def rollback(self, deployment: str, *, actor: str, reason: str, expected: int | None = None) -> Decision:
         """Return to the previous stable. Raises InvalidTransition when there is none, RevisionConflict as ``send``."""
-        at, note = self._now(deployment), Note("rollback", actor, reason)
-        return self._change(deployment, lambda s: rolled_back(s, at, reason, self._token), note, expected)
+        at, note = self.now(deployment), Note("rollback", actor, reason)
+        return self.change(deployment, lambda s: rolled_back(s, at, reason, self._token), note, expected)
 
     def set_traffic(
         self,
@@ -318,10 +360,10 @@ class Control:
         reason: str,
     ) -> Decision:
         """Put a whole split in force, made for revision ``expected``: RevisionConflict when that has gone by."""
-        at = self._now(deployment)
+        at = self.now(deployment)
         split = {"weights": dict(weights), "shadows": dict(shadows)}
         note = Note("traffic", actor, reason, evidence={"split": split})
-        return self._change(deployment, lambda s: with_traffic(s, weights, shadows, at, reason), note, expected)
+        return self.change(deployment, lambda s: with_traffic(s, weights, shadows, at, reason), note, expected)
 
     def add_shadow(
         self,
@@ -341,23 +383,23 @@ class Control:
             accept(state.spec, state.stable.model, model, features)
             return with_shadow(state, shadow)
 
-        return self._change(deployment, change, Note("shadow", actor, reason, name))
+        return self.change(deployment, change, Note("shadow", actor, reason, name))
 
     def remove_shadow(self, deployment: str, name: str, *, actor: str, reason: str) -> Decision:
         """Let a shadow go. Raises UnknownVariant."""
-        return self._change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
+        return self.change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
     def _signal(self, deployment: str, signal: Signal, note: Note, expected: int | None = None) -> Decision:
-        at, name = self._now(deployment), note.candidate or CANDIDATE
+        at, name = self.now(deployment), note.candidate or CANDIDATE
 
         def change(state: DeploymentState) -> DeploymentState:
             rollout = rollout_of(state, name)
             seen = seen_by_then(rollout, self.case(rollout, deployment))
             return signalled(state, name, signal, at, note.reason, seen, self._token)
 
-        return self._change(deployment, change, note, expected)
+        return self.change(deployment, change, note, expected)
 
-    def _change(self, deployment: str, change: Change, note: Note, expected: int | None = None) -> Decision:
+    def change(self, deployment: str, change: Change, note: Note, expected: int | None = None) -> Decision:
         """Make a change of the document as it stands; without ``expected`` again and again until it holds.
 
         Every conflict means that somebody else's change held, so this ends. Raises RevisionConflict for ``expected``.
@@ -372,7 +414,7 @@ class Control:
                 if expected is not None:
                     raise
 
-    def _now(self, deployment: str) -> float:
+    def now(self, deployment: str) -> float:
         """Data time now; never before the last decision (a replay's clock has seen nothing after a restart)."""
         last = self._state.timeline(deployment, 1)
         return max(self._clock.data(), last[0].data_at if last else 0.0)
@@ -387,13 +429,13 @@ class Control:
             action=note.action,
             actor=note.actor,
             reason=note.reason,
-            data_at=self._now(revised.deployment),
+            data_at=self.now(revised.deployment),
             machine_at=self._clock.wall(),
             candidate=note.candidate,
             generation=rollout.generation if rollout else None,
             evidence=note.evidence,
         )
-        self._state.write(revised, before.revision, [decision])
+        self._state.write(with_write_backs(before, revised, decision), before.revision, [decision])
         for sink in self._alerts:
             sink.tell(decision)
         return decision
@@ -433,6 +475,7 @@ def _evidence(rollout: Rollout, case: JudgeState, verdict: Verdict) -> dict[str,
         "phase": rollout.phase.value,
         "step": rollout.step,
         "seen": rollout.seen,
+        "reported": rollout.reported,
         "since": rollout.since,
         "patient_since": rollout.patient_since,
         "n_candidate": case.n_candidate,

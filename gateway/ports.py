@@ -6,7 +6,7 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.core.alerts import Alert
@@ -25,6 +25,7 @@ from gateway.core.events import (
     ShadowRecord,
 )
 from gateway.core.features import FeatureBatch, FeaturePlan
+from gateway.core.gates import Replayable
 from gateway.core.looks import Look, Opening
 from gateway.core.routing import Part, RoutingTable
 from gateway.core.state import DeploymentState as DeploymentState  # the document that ControlState keeps
@@ -121,6 +122,39 @@ class ModelStore(Protocol):
 
     def fetch(self, pinned: str, into: str) -> "Artifact":
         """Download the artifact into the folder ``into`` and say what it is. Raises ModelUnusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version of a registered model, as people see it. ``created_at`` is wall time in seconds, where known."""
+
+    version: str
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: float | None = None
+
+
+class Registry(Protocol):
+    """A registry's pointers and notes, apart from its artifacts; used by the agent and by commands only.
+
+    Everything may block, raises RegistryUnavailable when the registry cannot be reached and ModelUnusable when it has
+    no such model. Every change may be made again without harm.
+    """
+
+    def aliases(self, model: str) -> Mapping[str, str]:
+        """The aliases of a registered model: which version each points at."""
+
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Point an alias at a version."""
+
+    def clear_alias(self, model: str, alias: str) -> None:
+        """Take an alias away; one that is not there is fine."""
+
+    def tag(self, model: str, version: str, tags: Mapping[str, str]) -> None:
+        """Write tags to a version, over those of the same names."""
+
+    def versions(self, model: str) -> list[RegisteredVersion]:
+        """Every version of a registered model, the latest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +344,12 @@ class EventLog(Protocol):
 
     def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
         """Count what :meth:`performance` counts of these generations, and how many of it met degraded features."""
+
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest ``limit`` randomised requests with whole features, oldest first; ``labelled``: with a label only.
+
+        Their values are those that were read then, their label is the one that counts now.
+        """
 
     def latest(self, deployment: str) -> float | None:
         """The greatest data time (seconds) of any prediction stored, None before the first."""

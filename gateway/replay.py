@@ -15,7 +15,7 @@ from gateway.core.errors import NotReplayable
 from gateway.core.events import Decision
 from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
 from gateway.core.looks import Opening, unfolded
-from gateway.core.pace import action_of, next_signal, observed
+from gateway.core.pace import next_signal, observed, said
 from gateway.core.rollout import Phase, Rollout
 from gateway.ports import ControlState, EventLog
 
@@ -67,9 +67,9 @@ def replay(state: ControlState, log: EventLog, decision: Decision) -> Replayed:
         pass
     at = float(decision.evidence["verdict"]["at"])
     verdict = judging.verdict(case, at)
-    move = next_signal(_as_asked(opening.rollout, decision), verdict, at, _observed(opening, decision, case))
-    phase = Phase(decision.evidence["phase"])
-    action = None if move is None else action_of(phase, move.signal)
+    asked = _as_asked(opening.rollout, decision)
+    move = next_signal(asked, verdict, at, _observed(opening, decision, case))
+    action = None if move is None else said(asked, move)
     recomputed = {
         "action": action,
         "reason": None if move is None else move.reason,
@@ -144,14 +144,15 @@ def _opening(state: ControlState, decision: Decision) -> Opening:
 
 def _as_asked(rollout: Rollout, decision: Decision) -> Rollout:
     """The candidate as it stood when the rules were asked."""
-    said = decision.evidence
+    stood = decision.evidence
     return replace(
         rollout,
-        phase=Phase(said["phase"]),
-        step=int(said["step"]),
-        seen=int(said["seen"]),
-        since=float(said["since"]),
-        patient_since=float(said["patient_since"]),
+        phase=Phase(stood["phase"]),
+        step=int(stood["step"]),
+        seen=int(stood["seen"]),
+        since=float(stood["since"]),
+        patient_since=float(stood["patient_since"]),
+        reported=str(stood.get("reported", "")),
     )
 
 

@@ -15,32 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core import deployments as core
 from gateway.core.alerts import Kind
-from gateway.core.amounts import parse_duration, parse_share, parse_size
 from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
 from gateway.core.metrics import known as judged
+from gateway.settings_rules import GateSettings, StartSettings
+from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
-
-
-Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
-Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Share = Annotated[float, BeforeValidator(parse_share), Field(ge=0, le=1)]
-Level = Annotated[float, BeforeValidator(parse_share), Field(gt=0, lt=1)]
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Scalar = bool | int | float | str | None
-
-
-class Section(BaseModel):
-    """A part of the file: frozen, knows its words, and takes its descriptions from the sentences below."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class InputSettings(Section):
@@ -124,6 +111,16 @@ class PlanSettings(Section):
     """How long, in data time, the former stable watches its successor as a shadow and may still be brought back."""
     watch_rate: Share = 1.0
     """Share of requests that it scores meanwhile, as 100% or 1.0."""
+    dry_run: bool = False
+    """Only watch and report what would be done; every step is a shadow."""
+
+    @model_validator(mode="after")
+    def _a_dry_run_only_watches(self) -> "PlanSettings":
+        if self.dry_run and any(step.weight > 0.0 for step in self.steps):
+            raise ValueError("a dry_run plan only watches: its steps take shadow, not weight")
+        if self.dry_run and self.watch > 0.0:
+            raise ValueError("a dry_run plan promotes nobody, so nobody is there to watch: leave out watch")
+        return self
 
 
 class AlertSettings(Section):
@@ -192,10 +189,34 @@ class DeploymentSettings(Section):
     """How many former stable models stay warm for a rollback, a count."""
     labels_independent: bool = False
     """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
+    follow_aliases: bool = False
+    """Let the registry's ``challenger`` alias start rollouts, and write decisions back: ``champion`` and tags."""
+    default_plan: str | None = None
+    """The plan an alias move follows; none takes the first one declared."""
+    starts: StartSettings = StartSettings()
+    """When a candidate may start: quarantine, cool-down, freezes."""
+    gate: GateSettings = GateSettings()
+    """What a model has to show before it gets traffic."""
+
+    @model_validator(mode="after")
+    def _the_default_plan_is_declared(self) -> "DeploymentSettings":
+        known = [*self.plans] or [CAREFUL.name]
+        if self.default_plan is not None and self.default_plan not in known:
+            raise ValueError(f"default_plan must name one of the plans: {', '.join(known)}")
+        return self
 
     def spec(self, name: str) -> core.DeploymentSpec:
         """Translate into the core's value. Raises SettingsError for a metric nobody knows."""
-        same = ("stable", "alpha", "alpha_promote", "label_values", "keep_previous", "labels_independent")
+        same = (
+            "stable",
+            "alpha",
+            "alpha_promote",
+            "label_values",
+            "keep_previous",
+            "labels_independent",
+            "follow_aliases",
+            "default_plan",
+        )
         return core.DeploymentSpec(
             name=name,
             model=self.model or name,
@@ -206,6 +227,8 @@ class DeploymentSettings(Section):
             guardrails=tuple(guardrail_of(said, f"deployments.{name}.guardrails") for said in self.guardrails),
             plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
+            starts=self.starts.rules(),
+            gate=self.gate.rules(),
             **{field: getattr(self, field) for field in same},
         )
 
@@ -255,6 +278,8 @@ class Settings(BaseSettings):
     """Longest time to finish requests and to empty the spool on the way out, a duration."""
     look_every: Seconds = Field(default=0.5, gt=0)
     """Shortest time between two looks at a rollout, a duration in machine time."""
+    registry_every: Seconds = Field(default=10.0, gt=0)
+    """Time between two looks at the registry's aliases, a duration in machine time."""
     live_window: Seconds = 86_400.0
     """Span of the live accuracy in ``/metrics``, a duration in data time."""
     outcome_ttl: Seconds = 30 * 86_400.0
@@ -412,7 +437,8 @@ def plan_of(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Pl
     """Translate one plan."""
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
     steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
-    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, plan.watch, plan.watch_rate)
+    watching = plan.watch, plan.watch_rate
+    return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, *watching, plan.dry_run)
 
 
 def explain(error: ValidationError, source: str, root: type[BaseModel]) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from gateway.core.rules import GateRules, StartRules
+
 Scalar: TypeAlias = bool | int | float | str | None
 
 
@@ -157,6 +159,8 @@ class Plan:
     """For so much data time after a promotion the former stable scores a share ``watch_rate`` of what its successor
     answers; labels of that time may still bring it back."""
     watch_rate: float = 1.0
+    dry_run: bool = False
+    """Only watch and report: what the judge would do is written down, and only steps are taken."""
 
 
 class Durability(StrEnum):
@@ -241,3 +245,9 @@ class DeploymentSpec:
     """How many former stable models stay warm, to go back to in one call."""
     labels_independent: bool = False
     """What the truth turns out to be does not depend on the answer given, so a shadow may be promoted on pairs."""
+    follow_aliases: bool = False
+    """Whether the registry's ``challenger`` alias starts rollouts, and decisions are written back to the registry."""
+    default_plan: str | None = None
+    """The plan that an alias move follows; None: the first one declared."""
+    starts: StartRules = StartRules()
+    gate: GateRules = GateRules()

@@ -22,8 +22,12 @@ GatewayError
 │   ├── CandidateRunning     a candidate of that name is already running
 │   ├── CandidateLatched     the candidate was demoted; only a new generation may take traffic
 │   ├── Unmeasurable         a guardrail cannot be measured on this deployment
-│   └── NotReplayable        a recorded decision cannot be computed again
+│   ├── NotReplayable        a recorded decision cannot be computed again
+│   ├── Quarantined          the model was demoted and has to stay out for a while yet
+│   └── Postponed            nothing may start now: a freeze, a watch, or the time after a demotion
 ├── ModelUnusable            an artifact cannot be fetched, verified, loaded or served here
+│   ├── GateRefused          the model did not pass the validation gate (the message says which, and by how much)
+│   └── RegistryUnavailable  the registry cannot be reached; trying again may help
 ├── PlanImpossible           the features a model asks for cannot be read from this repository
 └── SettingsError            the configuration does not make sense
 
@@ -31,6 +35,7 @@ Nothing here knows HTTP; :mod:`gateway.edge.problems` turns each class into a st
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 
 class GatewayError(Exception):
@@ -193,8 +198,36 @@ class NotReplayable(ControlError):
     """A recorded decision cannot be computed again; the message says why."""
 
 
+class Quarantined(ControlError):
+    """The model was demoted and has to stay out until data time ``until`` (seconds)."""
+
+    def __init__(self, digest: str, times: int, until: float) -> None:
+        super().__init__(
+            f"The model {digest[:12]} was demoted {times} time{'s' if times > 1 else ''} and stays out until "
+            f"{_moment(until)}. An operator may override it."
+        )
+        self.digest = digest
+        self.until = until
+
+
+class Postponed(ControlError):
+    """Nothing may start now: a freeze, or the time after a demotion."""
+
+
 class ModelUnusable(GatewayError):
     """An artifact cannot be fetched, verified, loaded or served here."""
+
+
+class GateRefused(ModelUnusable):
+    """The model did not pass the validation gate. ``evidence`` holds every gate's result, for the timeline."""
+
+    def __init__(self, sentences: tuple[str, ...], evidence: dict[str, object]) -> None:
+        super().__init__(" ".join(sentences))
+        self.evidence = evidence
+
+
+class RegistryUnavailable(ModelUnusable):
+    """The registry cannot be reached. What serves goes on serving."""
 
 
 class PlanImpossible(GatewayError):
@@ -203,3 +236,7 @@ class PlanImpossible(GatewayError):
 
 class SettingsError(GatewayError):
     """The configuration does not make sense; the message says which words would."""
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -52,8 +52,16 @@ def next_signal(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Mov
     One under watch is demoted when it has been shown to be worse than the stable before it, and stays when its time is
     over. A candidate, in this order: a failed guardrail demotes, in any phase; a running rollout is paused by a
     signal; moves on once its step has lasted long enough and ``seen`` enough (a shadow's or a share's observations so
-    far); and when it has been undecided for the plan's ``max_age_s`` gets what the plan says.
+    far); and when it has been undecided for the plan's ``max_age_s`` gets what the plan says. A dry run says each
+    thing once.
     """
+    move = _asked(rollout, verdict, at, seen)
+    if move is not None and only_reported(rollout, move) and rollout.reported == move.signal.value:
+        return None
+    return move
+
+
+def _asked(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | None:
     if rollout.phase is Phase.WATCHED:
         return _under_watch(rollout, verdict, at)
     if rollout.phase not in JUDGED:
@@ -72,12 +80,20 @@ def _onward(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | 
     if age < step.at_least_s or events < step.events:
         return None
     if rollout.on_last_step:
-        shown = _shown(rollout, verdict)
-        return Move(Signal.PROMOTE, shown) if shown and rollout.plan.auto_promote and not step.approval else None
+        return _crowning(rollout, verdict)
     done = f"step {rollout.step + 1} of {len(rollout.plan.steps)} is done: {events:,} observations in {span(age)}"
     if step.approval:
         return Move(Signal.AWAIT, f"{done}; the next one waits for approval (resume)")
     return Move(Signal.ADVANCE, f"{done}, and no guardrail failed")
+
+
+def _crowning(rollout: Rollout, verdict: Verdict) -> Move | None:
+    shown = _shown(rollout, verdict)
+    if shown is None:
+        return None
+    if rollout.plan.auto_promote and not rollout.current.approval:
+        return Move(Signal.PROMOTE, shown)
+    return Move(Signal.AWAIT, f"{shown} The plan leaves the last word to an operator (promote).")
 
 
 def _shown(rollout: Rollout, verdict: Verdict) -> str | None:
@@ -121,3 +137,17 @@ def _out_of_patience(rollout: Rollout, at: float) -> Move | None:
 
 _UNDER_WATCH = {Signal.DEMOTE: "rollback", Signal.PROMOTE: "settle"}
 _INCONCLUSIVE = {"hold": Signal.PAUSE, "promote": Signal.PROMOTE, "demote": Signal.DEMOTE}
+
+_DRY = frozenset({Signal.PROMOTE, Signal.DEMOTE, Signal.PAUSE})
+"""Signals that a dry run writes down instead of sending. Its steps only watch, so it may take those."""
+
+
+def only_reported(rollout: Rollout, move: Move) -> bool:
+    """Whether a move is written down and not made, since the plan is a dry run."""
+    return rollout.plan.dry_run and move.signal in _DRY
+
+
+def said(rollout: Rollout, move: Move) -> str:
+    """What the timeline calls a move: what is done by its signal, or would have been."""
+    action = action_of(rollout.phase, move.signal)
+    return f"would_{action}" if only_reported(rollout, move) else action

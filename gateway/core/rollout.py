@@ -118,6 +118,7 @@ class Rollout:
     ``since`` is when its step began, and ``seen`` how many observations of it had been judged by then.
     ``generation`` names the evidence: it begins at ``opened_at`` and none of it is ever used for another one.
     ``patient_since`` is when the plan's ``max_age_s`` began to run: the start, or an operator's last ``resume``.
+    ``alias`` is the registry's alias that asked for it, if one did; ``reported`` what a dry run last said it would do.
     """
 
     name: str
@@ -137,6 +138,8 @@ class Rollout:
     patient_since: float = 0.0
     terms: Terms = Terms()
     watch: Watch | None = None
+    alias: str | None = None
+    reported: str = ""
 
     @property
     def current(self) -> Step:

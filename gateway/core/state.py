@@ -16,6 +16,8 @@ from gateway.core.errors import (
     Problem,
     UnknownVariant,
 )
+from gateway.core.outbox import WriteBack
+from gateway.core.quarantine import Stay, sent_out
 from gateway.core.rollout import ENDED, OVER, Phase, Rollout, Signal, renew, send, watched
 from gateway.core.routing import STABLE, Part, Shadow
 
@@ -29,7 +31,8 @@ class DeploymentState:
     """The control document of one deployment: what is, and (in ``spec``) what its owner declared.
 
     ``rollouts`` holds the latest rollout of each candidate name, ended ones too: the latch lives there.
-    ``previous`` are former stables, the latest first.
+    ``previous`` are former stables, the latest first. ``outbox`` is what the registry has not been told yet, ``stays``
+    which digests have to stay out, and for how long.
     """
 
     deployment: str
@@ -40,6 +43,8 @@ class DeploymentState:
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     shadows: dict[str, Shadow] = field(default_factory=dict)
     schema: int = 1
+    outbox: tuple[WriteBack, ...] = ()
+    stays: dict[str, Stay] = field(default_factory=dict)
 
 
 def rollout_of(state: DeploymentState, name: str) -> Rollout:
@@ -85,6 +90,17 @@ def signalled(
     previous = (state.stable, *state.previous)[: state.spec.keep_previous]
     crowned = _crowned(replace(after, previous=previous), Part(STABLE, moved.generation, moved.model), at, token)
     return _watching(crowned, moved, state.stable, at, token) if moved.plan.watch_s > 0.0 else crowned
+
+
+def sent_away(state: DeploymentState, name: str, at: float) -> DeploymentState:
+    """Keep a candidate's model out for a while, since evidence spoke against it at data time ``at``."""
+    digest = rollout_of(state, name).model.digest
+    return replace(state, stays=sent_out(state.stays, digest, state.spec.starts, at))
+
+
+def reported(state: DeploymentState, name: str, signal: Signal) -> DeploymentState:
+    """Remember that a dry run has said what it would do."""
+    return _with(state, replace(rollout_of(state, name), reported=signal.value))
 
 
 def rolled_back(state: DeploymentState, at: float, reason: str, token: Callable[[], str]) -> DeploymentState:

@@ -10,10 +10,12 @@ import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.edge import cli_models, cli_rollout, cli_setup
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_export import export
 from gateway.edge.cli_judge import backtest, replay
 from gateway.edge.cli_plan import plan
+from gateway.edge.control_client import CommandFailed
 from gateway.edge.reference import metrics_page, settings_page
 from gateway.processes import supervisor
 from gateway.processes.logs import start_logs
@@ -21,7 +23,17 @@ from gateway.processes.logs import start_logs
 _OPERATOR = "gateway apply"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
-for _command in (replay, backtest, plan, export):
+app.add_typer(cli_rollout.app, name="rollout")
+for _command in (
+    replay,
+    backtest,
+    plan,
+    export,
+    cli_models.models,
+    cli_models.validate,
+    cli_setup.doctor,
+    cli_setup.init,
+):
     app.command()(_command)
 
 
@@ -81,6 +93,9 @@ def main() -> None:
     """Run the command."""
     try:
         app()
+    except CommandFailed as error:
+        typer.echo(f"gateway: {error}", err=True)
+        sys.exit(error.code)
     except GatewayError as error:
         typer.echo(f"gateway: {error}", err=True)
         sys.exit(2)

@@ -209,6 +209,22 @@ EXAMPLES: dict[str, Any] = {
         "shadows": {"eligible": 6_008, "done": 6_001, "dropped": 7, "pending": 0, "dropped:queue_full": 7},
         "spooled": [{"host": "gw-1", "as_of": 1795467600.0, "predictions": 0, "outcomes": 0, "shadows": 0}],
     },
+    "ValidationView": {
+        "model": "flight-delay",
+        "model_version": "7",
+        "digest": "0d9f1f0f6b6d4a5d8f3e7c2b1a09f8e7d6c5b4a392817f6e5d4c3b2a19081726",
+        "passed": True,
+        "gates": [
+            {
+                "gate": "latency",
+                "passed": True,
+                "skipped": False,
+                "sentence": "answering one row takes 0.4 ms at the 95th percentile; 100 ms are allowed.",
+                "figure": 0.0004,
+                "limit": 0.1,
+            }
+        ],
+    },
     "HealthView": {"status": "ok"},
 }
 """An answer by the name of its view."""

@@ -9,15 +9,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 
 from gateway.control import Control
 from gateway.core.deployments import DeploymentSpec, ModelCard
-from gateway.core.errors import BadRequest, RevisionRequired, UnknownPrediction
+from gateway.core.errors import BadRequest, GateRefused, RevisionRequired, UnknownPrediction
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
+from gateway.core.gates import GateResult, evidence_of, failed
 from gateway.core.ids import SigningKeys, verify
 from gateway.core.rollout import Signal
 from gateway.core.state import DeploymentState
@@ -29,6 +30,7 @@ from gateway.edge.control_schemas import (
     DecisionView,
     DeploymentsView,
     DeploymentView,
+    GateView,
     HealthView,
     LedgerView,
     Name,
@@ -41,6 +43,8 @@ from gateway.edge.control_schemas import (
     SpooledView,
     TimelineView,
     TrafficRequest,
+    ValidationRequest,
+    ValidationView,
     VerdictView,
 )
 from gateway.edge.control_views import (
@@ -96,6 +100,8 @@ class ControlPlane:
     run: Run
     prepare: Callable[[str, str], Awaitable[Prepared]]
     """(deployment, model URI) -> a prepared model. Slow; raises ModelUnusable, PlanImpossible."""
+    vet: Callable[[str, Prepared], Awaitable[Sequence[GateResult]]]
+    """(deployment, prepared) -> what each gate found. Slow; raises ModelUnusable where the model cannot even run."""
     features: Callable[[str], FeaturePlan]
     """The compiled plan in force for a deployment."""
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
@@ -258,10 +264,11 @@ async def traffic(
 
 @_operating.post("/canary", status_code=201, responses=schemas.problems([409]))
 async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> DecisionView:
-    """Start a rollout. The model is prepared and checked first, which may take a while; no request waits for it."""
-    guardrails = body.terms()
-    await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan, guardrails))
+    """Start a rollout. The model is prepared and held to the gate first; that may take a while, no request waits."""
+    guardrails, override = body.terms(), body.override
+    await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan, guardrails, override=override))
     prepared = await plane.prepare(deployment, body.model)
+    evidence = await _vetted(plane, deployment, prepared)
     return await _decided(
         plane,
         lambda: plane.control.start_canary(
@@ -271,9 +278,26 @@ async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> De
             plan=body.plan,
             name=body.name,
             guardrails=guardrails,
+            override=override,
+            evidence=evidence,
             actor=PRINCIPAL,
             reason=body.reason,
         ),
+    )
+
+
+@_operating.post("/validate")
+async def validate(plane: Plane, deployment: str, body: ValidationRequest) -> ValidationView:
+    """Prepare a model and hold it to the validation gate, without starting anything."""
+    await plane.run(lambda: plane.control.read(deployment))
+    prepared = await plane.prepare(deployment, body.model)
+    results, model = await plane.vet(deployment, prepared), prepared.model
+    return ValidationView(
+        model=model.name,
+        model_version=model.version,
+        digest=model.digest,
+        passed=not failed(results),
+        gates=tuple(GateView.model_validate(result) for result in results),
     )
 
 
@@ -398,6 +422,21 @@ def _standing(plane: ControlPlane, deployment: str, candidate: str) -> Standing:
 def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:
     rows = plane.log.performance(state.deployment, after, until)
     return PerformanceSpan(after=after, until=until, variants=performance_lines(rows, versions_of(state)))
+
+
+async def _vetted(plane: ControlPlane, deployment: str, prepared: Prepared) -> dict[str, Any]:
+    """What the gate found, for the timeline. A refusal goes into the timeline too; then GateRefused is raised."""
+    results, model = await plane.vet(deployment, prepared), prepared.model
+    evidence, sentences = evidence_of(results), failed(results)
+    if sentences:
+        error = GateRefused(sentences, evidence)
+        await plane.run(
+            lambda: plane.control.refuse(
+                deployment, model.name, model.version, str(error), actor=PRINCIPAL, evidence=evidence
+            )
+        )
+        raise error
+    return evidence
 
 
 def _now(plane: ControlPlane) -> float:

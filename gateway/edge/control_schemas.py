@@ -97,6 +97,8 @@ class CanaryRequest(_Request):
     guardrails: Annotated[tuple[GuardrailRequest, ...], Field(min_length=1, max_length=32)] | None = None
     """What it is held to instead of the deployment's own guardrails: metrics' names, or objects with figures. One that
     cannot be measured here is refused with the reason."""
+    override: bool = False
+    """Start in spite of a quarantine, a cool-down or a freeze."""
     reason: Reason = ""
 
     def terms(self) -> tuple[Guardrail, ...] | None:
@@ -104,6 +106,14 @@ class CanaryRequest(_Request):
         if self.guardrails is None:
             return None
         return tuple(one.guardrail() for one in self.guardrails)
+
+
+class ValidationRequest(_Request):
+    """Hold a model to the validation gate, without starting anything."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "models:/flight-delay/7"}]})
+
+    model: ModelUri
 
 
 class ShadowRequest(_Request):
@@ -137,6 +147,27 @@ class TrafficRequest(_Request):
         if isinstance(body, dict) and body and not any(isinstance(value, dict) for value in body.values()):
             return {"weights": body}
         return body
+
+
+class GateView(_View):
+    """What one gate found. ``skipped``: it could not be held, and is not required."""
+
+    gate: str
+    passed: bool
+    skipped: bool
+    sentence: str
+    figure: float | None
+    limit: float | None
+
+
+class ValidationView(_View):
+    """What the validation gate says of a model."""
+
+    model: str
+    model_version: str
+    digest: str
+    passed: bool
+    gates: tuple[GateView, ...]
 
 
 class SignalRequest(_Request):

@@ -8,16 +8,14 @@ from gateway.backtest import Policy
 from gateway.core.errors import SettingsError
 from gateway.settings import (
     GuardrailSettings,
-    Level,
     PlanSettings,
-    Seconds,
-    Section,
     StepSettings,
     explain,
     guardrail_of,
     plan_of,
     read_yaml,
 )
+from gateway.settings_words import Level, Seconds, Section
 
 
 class PolicySettings(Section):

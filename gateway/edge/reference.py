@@ -108,6 +108,8 @@ def _sentence(section: type[BaseModel]) -> list[str]:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
+    if isinstance(field.default, BaseModel):
+        return "its own"
     value = getattr(field.default, "value", field.default)
     return "none" if value in (None, "", {}, ()) else f"`{value}`".replace("|", "\\|")
 

@@ -35,11 +35,14 @@ from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
 from gateway.processes.duties import Duties
+from gateway.processes.gatekeeper import Gatekeeper
 from gateway.processes.gauges import Gauges
 from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
+from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.tables import find_on_disk
+from gateway.registry import Following
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -76,6 +79,13 @@ class Agent:
         )
         specs = settings.specs()
         self._provider = Provider(parts, specs, self._plans, self._publisher, self._run, self._wake)
+        self._gatekeeper = Gatekeeper(parts.control, parts.store.events, compose.models_folder(settings), self._run)
+        self._registry = RegistryWatch(
+            Reach(parts.registry, self._provider.prepare, self._gatekeeper.results, self._run),
+            Following(parts.control),
+            lambda: self._publisher.states,
+            settings.registry_every,
+        )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._exposition = Exposition(multiprocess_folder(), ControlCollector(self._gauges.look))
         self._duties = Duties()
@@ -94,6 +104,7 @@ class Agent:
             clock=parts.clock,
             run=self._run,
             prepare=self._provider.prepare,
+            vet=self._gatekeeper.results,
             features=self._plans.in_force,
             settle=self._settle,
             keys=lambda: parts.keys,
@@ -126,6 +137,7 @@ class Agent:
             "publish": self._publish(),
             "drain": self._drain(),
             "provide": self._provider.run(),
+            "registry": self._registry.run(),
             "gauges": self._gauges.run(self._run),
             "reap": self._reap(),
             "sweep": self._sweep(),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -444,3 +445,19 @@ def test_the_newest_requests_are_served_oldest_first_with_their_labels_and_keys(
 def test_what_is_no_evidence_is_nothing_to_plan_with(log: EventLog, record: Event) -> None:
     append(log, record)
     assert log.served(DEPLOYMENT, 10) == []
+
+
+# What can be replayed
+
+
+def test_the_latest_labelled_requests_can_be_replayed_with_what_was_read_then(log: EventLog) -> None:
+    known: dict[str, Any] = {"names": ("hour", "late"), "values": (7, 0.5)}
+    append(log, *(prediction(f"b{n}", T0 + n, **known) for n in range(4)))
+    append(log, outcome("b0", 0), outcome("b2", 0, observed_at=T0 + 5), outcome("b2", 1, observed_at=T0 + 9))
+    append(log, prediction("b9", T0 + 9, degraded=True, **known), outcome("b9", 1))
+    [first, last] = log.replayable(DEPLOYMENT, 10, labelled=True)
+    assert (first.at, first.values, first.label) == (T0, {"hour": 7, "late": 0.5}, 0)
+    assert (last.at, last.label) == (T0 + 2, 1)
+    assert [one.at - T0 for one in log.replayable(DEPLOYMENT, 2, labelled=False)] == [2, 3]
+    assert [one.at - T0 for one in log.replayable(DEPLOYMENT, 1, labelled=True)] == [2]
+    assert log.replayable("churn", 10, labelled=False) == []

@@ -56,7 +56,9 @@ def test_the_last_step_is_left_only_for_a_pass() -> None:
 
 def test_a_plan_without_auto_promote_leaves_the_last_word_to_an_operator() -> None:
     last = send(running(replace(PLAN, auto_promote=False)), Signal.ADVANCE, at=60.0)
-    assert asked(last, PASS, 1_000.0, 10_000) is None
+    assert asked(last, IDLE, 1_000.0, 10_000) is None
+    assert asked(last, PASS, 1_000.0, 10_000) is Signal.AWAIT  # and says so, so that somebody comes
+    assert asked(replace(last, phase=Phase.WAITING), PASS, 2_000.0, 20_000) is None
 
 
 def test_a_step_with_approval_waits_instead_of_advancing() -> None:

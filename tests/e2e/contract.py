@@ -47,7 +47,7 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "forced": deployment(allow_forced=True),
     "blind": deployment(blind=True, allow_forced=True),
     "fallen": deployment(),
-    "hasty": deployment(canary_deadline="0ms"),
+    "hasty": deployment(canary_deadline="0ms", gate={"latency": "1s"}),
     "short": deployment(deadline="0ms"),
     "sticky": deployment(sticky=True),
     "keyed": deployment(sticky=True, routing_key="entities.user_id", entities={"user_id": {"type": "integer"}}),

@@ -163,14 +163,14 @@ def _command(pid: int) -> str:
 
 def train(folder: Path, version: str, *, right: bool = True) -> None:
     """Write a small real model: whoever is over 30 churns - or, wrongly, whoever is not."""
-    rows, truth = _people(int(version))
+    rows, truth = people(int(version))
     answer = truth if right else 1 - truth
     save(folder, DEPLOYMENT, version, LogisticRegression(max_iter=1_000).fit(rows, answer), inputs=INPUTS)
 
 
 def train_fragile(folder: Path, version: str) -> None:
     """Write a model that is right, but has never seen more than five visits and raises when it does."""
-    rows, truth = _people(int(version))
+    rows, truth = people(int(version))
     seen = rows[:, 1] <= 5
     columns = ColumnTransformer([("visits", OneHotEncoder(handle_unknown="error"), [1])], remainder="passthrough")
     model = Pipeline([("columns", columns), ("answer", LogisticRegression(max_iter=1_000))])
@@ -182,7 +182,7 @@ def train_deadly(folder: Path, version: str) -> None:
     save(folder, DEPLOYMENT, version, Deadly(), task=Task.BINARY, classes=(0, 1), inputs=INPUTS)
 
 
-def _people(seed: int) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]":
+def people(seed: int) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]":
     random = np.random.default_rng(seed)
     rows = np.column_stack([random.uniform(0.0, 60.0, 600), random.integers(0, 10, 600).astype(float)])
     return rows, (rows[:, 0] > 30.0).astype(np.int64)

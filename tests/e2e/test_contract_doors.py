@@ -26,6 +26,7 @@ CONTROL_ROUTES = {
     f"GET {ADMIN}",
     f"PUT {ADMIN}/traffic",
     f"POST {ADMIN}/canary",
+    f"POST {ADMIN}/validate",
     f"POST {ADMIN}/shadows",
     f"DELETE {ADMIN}/shadows/{{name}}",
     *(f"POST {ADMIN}/{verb}" for verb in ("promote", "demote", "pause", "resume", "rollback")),

@@ -55,6 +55,16 @@ def test_the_whole_course_of_a_promotion_is_the_one_that_happened() -> None:
     assert course.would_have == tuple(replace(act, actor="policy") for act in course.happened[2:])
 
 
+def test_a_policy_that_leaves_the_last_word_to_people_waits_for_them() -> None:
+    house = House().open()
+    house.start()
+    looked(house, 400, BETTER)
+    asking = replace(SPEC.plans["quick"], auto_promote=False)
+    [course] = backtest(house.state, house.log, Policy(plan=asking), NAME)
+    assert [act.action for act in course.would_have] == ["advance", "await"]
+    assert course.compared == "only then decides"
+
+
 def test_a_smaller_alpha_takes_longer() -> None:
     house = House().open()
     house.start()

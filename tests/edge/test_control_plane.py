@@ -13,6 +13,7 @@ from fastapi import FastAPI, Response
 from gateway.core.deployments import Role
 from gateway.core.errors import ModelUnusable
 from gateway.core.features import NO_FEATURES, FeaturePlan
+from gateway.core.gates import GateResult
 from gateway.core.ids import SigningKeys, mint
 from gateway.core.inputs import lay_out, read_body
 from gateway.core.metrics import default_guardrail
@@ -51,6 +52,10 @@ class Desk:
             raise ModelUnusable("Its digest is not what the registry says.")
         return Prepared(card(version), self.features(deployment))
 
+    async def vet(self, deployment: str, prepared: Prepared) -> list[GateResult]:  # noqa: ARG002 - the same for all
+        """Every model passes."""
+        return []
+
     def features(self, deployment: str) -> FeaturePlan:  # noqa: ARG002 - the same for every deployment
         """No variant reads the feature store here."""
         return NO_FEATURES
@@ -70,6 +75,7 @@ class Desk:
                 clock=self.house.clock,
                 run=self.run,
                 prepare=self.prepare,
+                vet=self.vet,
                 features=self.features,
                 settle=self.settle,
                 keys=lambda: KEYS,

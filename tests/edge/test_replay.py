@@ -13,7 +13,7 @@ from gateway.core.errors import NotReplayable
 from gateway.core.events import Decision, OutcomeRecord
 from gateway.core.ids import tag_of
 from gateway.core.looks import unfolded
-from gateway.core.rollout import Signal
+from gateway.core.rollout import Phase, Signal
 from gateway.replay import cases, decided_by_judge, replay
 from tests.control_house import NAME, SPEC, House
 
@@ -46,6 +46,19 @@ def test_every_decision_of_a_rollout_replays_to_the_bit_in_every_store(url: str,
         assert again.equal, again.differences
         assert again.action == decision.action
     store.close()
+
+
+def test_what_a_dry_run_would_have_done_is_said_once_and_replays_to_the_bit() -> None:
+    dry = Plan("dry", (Step(shadow=1.0, events=100), Step(shadow=1.0)), dry_run=True)
+    house = House().open(replace(SPEC, plans={"dry": dry}))
+    house.start(plan="dry")
+    for _ in range(12):
+        house.serve(100, WORSE)
+        house.look()
+    found = judged(house)
+    assert [decision.action for decision in reversed(found)] == ["would_demote"]
+    assert house.rollout().phase is Phase.RUNNING
+    assert all(replay(house.state, house.log, decision).equal for decision in found)
 
 
 def test_what_arrives_after_a_decision_does_not_change_what_it_replays_to() -> None:

@@ -99,6 +99,8 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("control_host: 0.0.0.0", "control_host must be a loopback address"),
         ("{clock: replay, data_host: 0.0.0.0}", "data_host must be a loopback address"),
         ("deployments: {churn: {stable: v1, guardrails: [eror_rate]}}", "did you mean error_rate?"),
+        ("deployments: {a: {stable: v1, plans: {p: {dry_run: true, steps: [{weight: 5%}]}}}}", "shadow, not weight"),
+        ("deployments: {a: {stable: v1, plans: {p: {dry_run: true, watch: 1d, steps: [{}]}}}}", "leave out watch"),
         ("[1, 2]", "must be a mapping"),
         ("a: [", "is not YAML"),
     ],

@@ -55,8 +55,8 @@ class Verdict:
 def main() -> None:
     """Read the job, limit this process, inspect, print the verdict, and leave without running the model's exit code."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    verdicts = _keep_stdout_for_the_verdict()
-    _limit(job)
+    verdicts = keep_stdout_for_the_answer()
+    limit(job.wall_s, job.memory_bytes)
     verdicts.write(msgspec.json.encode(judge(job)) + b"\n")
     verdicts.flush()
     os._exit(0)
@@ -128,19 +128,20 @@ def _try_out(model: Model) -> None:
             raise ModelUnusable(f"The model fails at its own example ({error.kind}).") from error
 
 
-def _keep_stdout_for_the_verdict() -> BinaryIO:
-    """Send whatever the model prints to standard error, and keep the real standard output for the verdict."""
-    verdicts = os.fdopen(os.dup(1), "wb")
+def keep_stdout_for_the_answer() -> BinaryIO:
+    """Send whatever the model prints to standard error, and keep the real standard output for the answer."""
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return verdicts
+    return answers
 
 
-def _limit(job: Job) -> None:
-    seconds = math.ceil(job.wall_s)
-    resource.setrlimit(resource.RLIMIT_AS, (job.memory_bytes, job.memory_bytes))
+def limit(wall_s: float, memory_bytes: int) -> None:
+    """Limit this process's memory, processor and wall time, before it touches the artifact."""
+    seconds = math.ceil(wall_s)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.setitimer(signal.ITIMER_REAL, job.wall_s + 1.0)  # ends this process even where the agent has died
+    signal.setitimer(signal.ITIMER_REAL, wall_s + 1.0)  # ends this process even where the agent has died
 
 
 if __name__ == "__main__":

@@ -72,6 +72,11 @@ class JoblibFolder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
+
     def resolve(self, uri: str) -> str:
         """Pin ``models:/...`` or ``file:`` (a version's folder below the root) to a version. Raises ModelUnusable."""
         if uri.startswith("file:"):

@@ -97,6 +97,18 @@ class MemoryModelStore:
         """Point an alias at a version."""
         self._aliases[name, alias] = version
 
+    def unalias(self, name: str, alias: str) -> None:
+        """Take an alias away; one that is not there is fine."""
+        self._aliases.pop((name, alias), None)
+
+    def aliases(self, name: str) -> Mapping[str, str]:
+        """Which version each alias of a model points at."""
+        return self._aliases_of(name)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a model, in order."""
+        return [str(number) for number in self._numbers(name)]
+
     def resolve(self, uri: str) -> str:
         """Pin ``uri`` to a version. Raises ModelUnusable."""
         wanted = ModelUri.parse(uri)

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.adapters.models import mlmodel
 from gateway.adapters.models.foreign import Foreign, imported
 from gateway.adapters.models.uris import LATEST, ModelUri
-from gateway.core.errors import ModelUnusable
+from gateway.core.errors import ModelUnusable, RegistryUnavailable
 from gateway.ports import Artifact
 
 
@@ -22,10 +22,15 @@ class MlflowModelStore:
         self._uri = tracking_uri
         self._connected: Foreign = None
 
+    @property
+    def tracking_uri(self) -> str:
+        """Where the registry is."""
+        return self._uri
+
     def resolve(self, uri: str) -> str:
         """Pin ``models:/name@alias``, ``.../3`` or ``.../latest`` to a version that exists. Raises ModelUnusable."""
         wanted = ModelUri.parse(uri)
-        with _translated():
+        with translated("the model"):
             if wanted.alias:
                 version = wanted.aliased(self._client.get_registered_model(wanted.name).aliases)
             elif wanted.version == LATEST:
@@ -39,7 +44,7 @@ class MlflowModelStore:
         """Download the version's artifact into the folder ``into``. Raises ModelUnusable."""
         wanted = ModelUri.parse(pinned)
         Path(into).mkdir(parents=True, exist_ok=True)
-        with _translated():
+        with translated("the model"):
             folder = self._download(self._location(wanted), into)
         try:
             content = (folder / mlmodel.FILE_NAME).read_bytes()
@@ -53,7 +58,7 @@ class MlflowModelStore:
     @property
     def _client(self) -> Foreign:
         if self._connected is None:
-            self._connected = imported("mlflow").MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+            self._connected = connect(self._uri)
         return self._connected
 
     def _location(self, wanted: ModelUri) -> str:
@@ -71,12 +76,26 @@ class MlflowModelStore:
         return Path(folder).resolve()
 
 
+def connect(uri: str) -> Foreign:
+    """Make a client of the registry behind ``uri``. Imports MLflow; connects to nothing."""
+    mlflow = imported("mlflow")
+    if "://" not in uri:  # MLflow's file store asks the process-wide one, too, and would make a database for it here
+        mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+_SAID_NO = frozenset({"INVALID_PARAMETER_VALUE", "NOT_FOUND", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"})
+"""What MLflow answers when it is there, and no is its answer."""
+
+
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
+    """Raise ModelUnusable where the registry said no to ``what``, RegistryUnavailable where it said nothing."""
     try:
         yield
     except ModelUnusable:
         raise
     except Exception as error:  # MLflow lets databases, HTTP clients and cloud SDKs raise their own
         code = getattr(error, "error_code", type(error).__name__)
-        raise ModelUnusable(f"The MLflow registry could not deliver the model ({code}).") from error
+        kind = ModelUnusable if code in _SAID_NO else RegistryUnavailable
+        raise kind(f"The MLflow registry could not deliver {what} ({code}).") from error

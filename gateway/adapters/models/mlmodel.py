@@ -116,7 +116,7 @@ def inputs(model: MLmodel, files: Files) -> tuple[Field, ...] | None:
         return None
     fields = _from_tensor(model.columns[0]) if _is_matrix(model.columns) else tuple(map(_field, *_numbered(model)))
     example = _example(model, files, [field.name for field in fields])
-    return tuple(replace(field, example=_as(field.type, example.get(field.name))) for field in fields)
+    return tuple(replace(field, example=as_type(field.type, example.get(field.name))) for field in fields)
 
 
 def _numbered(model: MLmodel) -> tuple[range, Sequence[Mapping[str, Any]]]:
@@ -159,7 +159,7 @@ def _example(model: MLmodel, files: Files, names: Sequence[str]) -> Mapping[str,
     return found if isinstance(found, dict) else {}
 
 
-def _as(type_: Type, value: Foreign) -> Scalar:
+def as_type(type_: Type, value: Foreign) -> Scalar:
     """Take an example's value where it is of the field's type: ``5.0`` is an integer's 5, NaN is nothing."""
     if type_ is Type.STRING:
         return value if isinstance(value, str) else None

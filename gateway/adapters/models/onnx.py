@@ -28,7 +28,8 @@ class Onnx:
             graph = skl2onnx.to_onnx(estimator, initial_types=[(_INPUT, DoubleTensorType(shape))], options=options)
         except (RuntimeError, NotImplementedError):  # an operator without doubles
             graph = skl2onnx.to_onnx(estimator, initial_types=[(_INPUT, FloatTensorType(shape))], options=options)
-        return bytes(graph.SerializeToString())
+        graph.opset_import.sort(key=lambda needed: needed.domain)  # it comes in the order of a set
+        return bytes(graph.SerializeToString(deterministic=True))
 
     def open(self, content: bytes, card: ModelCard) -> "OnnxEngine":
         """Start a session on the graph."""

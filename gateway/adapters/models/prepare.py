@@ -5,20 +5,16 @@ whole or not at all. Everything here may be slow and belongs to the agent, excep
 """
 
 import os
-import select
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Container
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from signal import SIGALRM, SIGKILL, SIGXCPU
 
 import msgspec
 
 from gateway.adapters.models.artifacts import digest_of, read_files, verified, write_files
+from gateway.adapters.models.children import ANSWER, how_it_ended, run_child
 from gateway.adapters.models.compiled import COMPILED_FILE, form_digest, open_compiled
 from gateway.adapters.models.flavours import flavour
 from gateway.adapters.models.inspect_child import Job, Verdict, card_of
@@ -29,18 +25,7 @@ from gateway.ports import Artifact, Model, ModelStore
 _CHILD = "gateway.adapters.models.inspect_child"
 _INCOMING = ".incoming-"
 _CARD_FILE = "manifest.json"
-_JOB, _VERDICT = "job.json", "verdict.json"
 _LONGEST_VERDICT = 2**20
-_PASSED_ON = (
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
-    "PATH",
-    "TZ",
-)
-_OUT_OF_TIME = frozenset({-SIGALRM, -SIGXCPU})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,53 +150,15 @@ def inspect_in_child(folder: Path, digest: str, artifact: Artifact, limits: Limi
     """
     job = Job(str(folder), digest, artifact, limits.wall_s, limits.memory_bytes, limits.artifact_bytes)
     with tempfile.TemporaryDirectory(prefix="gateway-inspect-", ignore_cleanup_errors=True) as scratch:
-        code = _run(msgspec.json.encode(job), Path(scratch), limits.wall_s)
-        verdict = _read(Path(scratch, _VERDICT))
+        code = run_child(_CHILD, msgspec.json.encode(job), Path(scratch), limits.wall_s)
+        verdict = _read(Path(scratch, ANSWER))
         compiled = _read_compiled(Path(scratch, COMPILED_FILE), limits)
     if verdict is not None and verdict.found is not None:
         form = verdict.form if verdict.form.digest == (form_digest(compiled) if compiled else "") else ORIGINAL
         return card_of(artifact, digest, verdict.found, form), compiled  # its name is not for the artifact to say
     if verdict is not None:
         raise ModelUnusable(f"{artifact.uri}: {verdict.unusable}")
-    raise ModelUnusable(f"{artifact.uri}: {_how_it_ended(code, limits)}")
-
-
-def _run(job: bytes, scratch: Path, wall_s: float) -> int | None:
-    """Run the child for at most ``wall_s`` seconds and return its exit code, None when it ran out of time.
-
-    It reads and writes files, not pipes: a process that the artifact started could hold a pipe open for ever.
-    """
-    command = [sys.executable, "-P", "-W", "ignore", "-m", _CHILD]
-    (scratch / _JOB).write_bytes(job)
-    with (scratch / _JOB).open("rb") as stdin, (scratch / _VERDICT).open("wb") as stdout:
-        child = subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
-            command,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.DEVNULL,
-            cwd=scratch,
-            env=_environment(scratch),
-            start_new_session=True,
-        )
-    handle = os.pidfd_open(child.pid)
-    try:
-        waiting = select.poll()
-        waiting.register(handle, select.POLLIN)
-        in_time = bool(waiting.poll(wall_s * 1000.0))
-    finally:
-        os.close(handle)
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, SIGKILL)  # not reaped yet, so the group is still the child's own
-        code = child.wait()
-    return code if in_time else None
-
-
-def _environment(scratch: Path) -> dict[str, str]:
-    """Pass on what Python needs and nothing that an artifact should not see, such as database passwords."""
-    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    importable = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    return passed_on | one_thread | {"PYTHONPATH": importable, "TMPDIR": str(scratch)}
+    raise ModelUnusable(f"{artifact.uri}: {how_it_ended(code, limits.wall_s)}")
 
 
 def _read(path: Path) -> Verdict | None:
@@ -227,11 +174,3 @@ def _read_compiled(path: Path, limits: Limits) -> bytes:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > limits.artifact_bytes:
         return b""
     return path.read_bytes()
-
-
-def _how_it_ended(code: int | None, limits: Limits) -> str:
-    if code is None or code in _OUT_OF_TIME:
-        return f"Loading the model took more than the {limits.wall_s:g} seconds allowed."
-    if code < 0:
-        return f"Loading the model ended its process by signal {-code}."
-    return f"Loading the model ended its process with exit code {code}."

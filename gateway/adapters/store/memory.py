@@ -47,6 +47,7 @@ from gateway.core.events import (
     ServedRow,
     ShadowRecord,
 )
+from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
 from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
@@ -199,6 +200,15 @@ class MemoryEventLog:
         """Counts, for all of them together."""
         counted = [row for row in self.performance(deployment, after, until) if row.generation in generations]
         return sum(row.n for row in counted), sum(row.degraded for row in counted)
+
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest requests."""
+        tag = tag_of(deployment)
+        requests = [request for (of, _), request in self._requests.items() if of == tag]
+        found = [
+            one for request in requests if (one := _replayable(request)) and (one.label is not None or not labelled)
+        ]
+        return sorted(found, key=operator.attrgetter("at"))[-limit:]
 
     def latest(self, deployment: str) -> float | None:
         """The greatest of them all."""
@@ -357,6 +367,14 @@ def _served(request: _Request) -> ServedRow | None:
     )
     delay = min(labels) - record.at if labels else None
     return ServedRow(row, arm.generation, record.epoch, record.key_hash, delay)
+
+
+def _replayable(request: _Request) -> Replayable | None:
+    if request.judged is None or not request.judged.record.randomised or request.judged.record.degraded:
+        return None
+    record = request.judged.record
+    values = dict(zip(record.names, record.values, strict=False))
+    return Replayable(record.at, values, request.counting().get(LABEL))
 
 
 def _answer(request: _Request) -> tuple[float, Answer] | None:

@@ -36,6 +36,7 @@ from gateway.core.events import (
     ServedRow,
     ShadowRecord,
 )
+from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
@@ -139,6 +140,19 @@ class SqliteEventLog:
         with self._database.reading() as connection:
             found = [row for row in rows(connection, queries.DEGRADED, about) if row[0] in generations]
         return sum(n for _, n, _ in found), sum(degraded for _, _, degraded in found)
+
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest requests."""
+        about = (tag_of(deployment), int(labelled), limit)
+        with self._database.reading() as connection:
+            records = rows(connection, queries.LATEST, about)
+            labels = _counting(rows(connection, queries.LABELS_OF_LATEST, about), None)
+        found = []
+        for body, packed in reversed(records):
+            record = _unpack_prediction(packed)
+            values = dict(zip(record.names, record.values, strict=False))
+            found.append(Replayable(record.at, values, labels.get(body, {}).get(LABEL)))
+        return found
 
     def latest(self, deployment: str) -> float | None:
         """The last entry of the index by time."""

@@ -88,6 +88,25 @@ OUTCOMES_OF_NEWEST = """
     JOIN spools ON spools.spool = o.spool
 """
 
+_LATEST = """
+    FROM predictions AS p
+    WHERE p.tag = ?1 AND p.attempt = 1 AND p.counted AND NOT p.degraded
+    AND (?2 = 0 OR EXISTS (
+        SELECT 1 FROM outcomes AS o WHERE o.tag = p.tag AND o.body = p.body AND o.metric = 'label'
+    ))
+    ORDER BY p.at DESC LIMIT ?3
+"""
+
+LATEST = f"SELECT p.body, p.record {_LATEST}"
+"""Parameters of this and the next: ?1 tag, ?2 whether with a label only, ?3 how many."""
+
+LABELS_OF_LATEST = f"""
+    SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset
+    FROM (SELECT p.tag, p.body {_LATEST}) AS p
+    JOIN outcomes AS o ON o.tag = p.tag AND o.body = p.body AND o.metric = 'label'
+    JOIN spools ON spools.spool = o.spool
+"""  # noqa: S608 - put together from our own words
+
 DAYS = "SELECT day, changes FROM days WHERE tag = ?"
 
 JOINED = """

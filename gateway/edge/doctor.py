@@ -1,0 +1,221 @@
+"""What ``gateway doctor`` looks at before traffic does: each check says what is wrong, and what to do about it.
+
+It only looks: it writes nothing anywhere, starts nothing, and asks a running gateway no more than a browser would.
+"""
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import apsw
+import httpx
+
+from gateway.adapters.features import open_compiler
+from gateway.adapters.features.doctor import complaints
+from gateway.adapters.models import JoblibFolder, MlflowModelStore, open_model_store
+from gateway.adapters.registry import registry_of
+from gateway.core.aliases import CHALLENGER, CHAMPION
+from gateway.core.deployments import DeploymentSpec
+from gateway.core.errors import GatewayError, ModelUnusable
+from gateway.edge.control_client import CommandFailed, ControlClient, Exit
+from gateway.settings import Settings
+
+_FIXED_SQLITE = (3, 51, 3)
+_LITTLE_SPACE = 2**30
+_MOST_SKEW_S = 2.0
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at, and what to do where it is not well."""
+
+    about: str
+    level: Level
+    says: str
+    fix: str = ""
+
+
+def examine(settings: Settings, url: str | None = None) -> list[Check]:
+    """Look at everything these settings name."""
+    parts: list[Callable[[], Iterator[Check]]] = [
+        lambda: _versions(settings),
+        lambda: _state(settings),
+        lambda: _store(settings),
+        lambda: _models(settings),
+        lambda: _features(settings),
+        lambda: _running(settings, url),
+        lambda: _clocks(settings),
+    ]
+    return [check for part in parts for check in part()]
+
+
+def _versions(settings: Settings) -> Iterator[Check]:
+    yield Check("python", Level.OK, f"is {'.'.join(map(str, sys.version_info[:3]))}")
+    found = apsw.sqlite_lib_version()
+    if tuple(map(int, found.split("."))) < _FIXED_SQLITE:
+        yield Check("sqlite", Level.FAIL, f"is {found}, which can lose a WAL", "upgrade apsw to 3.51.3 or later")
+    else:
+        yield Check("sqlite", Level.OK, f"is {found}")
+    needed = {"feast": settings.features is not None, "mlflow": _is_mlflow(settings)}
+    for package in (name for name, wanted in needed.items() if wanted):
+        try:
+            yield Check(package, Level.OK, f"is {version(package)}")
+        except PackageNotFoundError:
+            yield Check(package, Level.FAIL, "is not installed here", f"pip install 'gateway[{package}]'")
+
+
+def _state(settings: Settings) -> Iterator[Check]:
+    folder = settings.state_dir.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        yield Check(
+            "state_dir", Level.FAIL, f"{existing} cannot be written to", f"give this user write access to {folder}"
+        )
+        return
+    free = shutil.disk_usage(existing).free
+    if free < _LITTLE_SPACE:
+        yield Check(
+            "state_dir", Level.WARN, f"{free >> 20} MiB are free at {existing}", "make room, or lower max_spool"
+        )
+    else:
+        yield Check("state_dir", Level.OK, f"{folder} can be written to; {free >> 30} GiB are free")
+    keys = folder / "keys.json"
+    if keys.exists() and stat.S_IMODE(keys.stat().st_mode) & 0o077:
+        yield Check("keys", Level.FAIL, f"others may read {keys}", f"chmod 600 {keys}")
+
+
+def _store(settings: Settings) -> Iterator[Check]:
+    scheme, _, rest = settings.store_url.partition(":")
+    if scheme != "sqlite":
+        yield Check("store", Level.OK, f"is {scheme}")
+        return
+    path = Path(rest)
+    if not path.exists():
+        yield Check("store", Level.OK, f"{path} will be made at the first start")
+        return
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.pragma("schema_version")
+        connection.close()
+    except apsw.Error as error:
+        fix = "if a gateway runs on it this is as it should be; if none does, restore it from a backup"
+        level = Level.WARN if isinstance(error, apsw.BusyError) else Level.FAIL
+        yield Check("store", level, f"{path} cannot be read ({type(error).__name__})", fix)
+    else:
+        yield Check("store", Level.OK, f"{path} can be read")
+
+
+def _models(settings: Settings) -> Iterator[Check]:
+    if not settings.deployments:
+        yield Check("deployments", Level.WARN, "none is declared", "gateway init writes one for your model")
+    try:
+        store = open_model_store(settings.registry)
+    except GatewayError as error:
+        yield Check("registry", Level.FAIL, str(error), "correct registry")
+        return
+    registry = registry_of(store)
+    for name, spec in settings.specs().items():
+        try:
+            pinned = store.resolve(spec.stable)
+            yield Check(f"{name}: stable", Level.OK, f"{spec.stable} is {pinned}")
+            yield from _aliases(name, spec, dict(registry.aliases(spec.model)))
+        except ModelUnusable as error:
+            fix = "is the registry up, and is stable (and model) named as it is there?"
+            yield Check(f"{name}: stable", Level.FAIL, str(error), fix)
+        if spec.follow_aliases and isinstance(store, JoblibFolder) and not os.access(store.root / spec.model, os.W_OK):
+            fix = "give this user write access, or set follow_aliases: false"
+            yield Check(f"{name}: write-back", Level.FAIL, f"{store.root / spec.model} cannot be written to", fix)
+
+
+def _aliases(name: str, spec: DeploymentSpec, found: dict[str, str]) -> Iterator[Check]:
+    if not spec.follow_aliases:
+        if CHALLENGER in found:
+            says = f"{CHALLENGER} names version {found[CHALLENGER]}, but nobody follows it"
+            yield Check(f"{name}: aliases", Level.WARN, says, "set follow_aliases: true, or clear the alias")
+        return
+    champion = found.get(CHAMPION, "nothing yet")
+    yield Check(
+        f"{name}: aliases", Level.OK, f"{CHAMPION} names {champion}, {CHALLENGER} {found.get(CHALLENGER, 'nothing')}"
+    )
+
+
+def _features(settings: Settings) -> Iterator[Check]:
+    """Compile what each stable reads, as the agent will; its artifact is fetched for that, and not loaded."""
+    if settings.features is None:
+        return
+    compiler, store = open_compiler(str(settings.features)), open_model_store(settings.registry)
+    for name, spec in settings.specs().items():
+        try:
+            with tempfile.TemporaryDirectory(prefix="gateway-doctor-") as into:
+                service = store.fetch(store.resolve(spec.stable), into).feature_service
+            plan = compiler.compile([service] if service else [])
+        except GatewayError as error:
+            yield Check(f"{name}: features", Level.FAIL, str(error), "correct features, or run feast apply")
+            continue
+        yield Check(f"{name}: features", Level.OK, f"{service or 'no feature service'} is read by {plan.tier}")
+        for complaint in complaints(plan):
+            says, _, fix = complaint.partition("; ")
+            yield Check(f"{name}: features", Level.WARN, says, fix)
+
+
+def _running(settings: Settings, url: str | None) -> Iterator[Check]:
+    try:
+        with ControlClient.open(settings, url) as client:
+            found = client.get("/admin/deployments")["deployments"]
+    except CommandFailed as error:
+        fix = "gateway serve" if error.code is Exit.UNREACHABLE else "read the gateway's log"
+        yield Check("gateway", Level.WARN, str(error), fix)
+        return
+    yield Check("gateway", Level.OK, f"serves {len(found)} deployment{'s' if len(found) != 1 else ''}")
+    for one in found:
+        if one["config_drift"]:
+            says = "control state and the file differ; control state is in force"
+            yield Check(
+                f"{one['deployment']}: drift", Level.WARN, says, "gateway apply --reason ... lets the file hold"
+            )
+    for missing in sorted(set(settings.deployments) - {one["deployment"] for one in found}):
+        yield Check(f"{missing}: serving", Level.FAIL, "is declared and not served", "read the gateway's log for why")
+
+
+def _clocks(settings: Settings) -> Iterator[Check]:
+    if time.time() < 1_700_000_000.0:
+        yield Check("clock", Level.FAIL, "this machine's clock is years behind", "set it, or start a time service")
+    if not settings.registry.startswith(("http://", "https://")):
+        yield Check("clock", Level.OK, f"data time is {settings.clock}'s; no other machine is named to compare with")
+        return
+    try:
+        before = time.time()
+        date = httpx.head(settings.registry, timeout=5.0).headers.get("date")
+    except httpx.HTTPError:
+        return  # that the registry is away has been said
+    if date is None:
+        return
+    skew = parsedate_to_datetime(date).timestamp() - (before + time.time()) / 2.0
+    if abs(skew) > _MOST_SKEW_S:
+        yield Check("clock", Level.WARN, f"the registry's clock differs by {skew:+.0f} s", "synchronise both (NTP)")
+    else:
+        yield Check("clock", Level.OK, "agrees with the registry's")
+
+
+def _is_mlflow(settings: Settings) -> bool:
+    try:
+        return isinstance(open_model_store(settings.registry), MlflowModelStore)
+    except GatewayError:
+        return False
