@@ -67,7 +67,7 @@ async def pulse(
     room: TheRoom,
     request: Request,
     deployment: str,
-    hours: Annotated[float, Query(gt=0, le=100_000, allow_inf_nan=False)] = 1.0,
+    hours: Annotated[float, Query(ge=0.01, le=100_000, allow_inf_nan=False)] = 1.0,
     spans: Annotated[int, Query(ge=1, le=100)] = 60,
 ) -> PerformanceView:
     """Predictions, latency and labels by variant in spans that begin at multiples of their length, for live pages."""

@@ -203,6 +203,11 @@ async def test_a_pulse_has_spans_that_begin_at_multiples_of_their_length(
     assert stable["latency_s"].keys() == {"p50", "p95", "p99"}
 
 
+@pytest.mark.parametrize("query", ["hours=1e-300", "hours=0", "hours=nan", "spans=0", "spans=101"])
+async def test_a_pulse_of_no_length_is_refused(client: httpx.AsyncClient, query: str) -> None:
+    assert (await client.get(f"{HERE}/pulse?{query}")).status_code == 422
+
+
 @dataclass(slots=True)
 class Costly:
     """An event log whose counting takes ``cost_s`` of a hand-wound clock, and which remembers what it was asked."""
