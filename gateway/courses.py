@@ -1,5 +1,7 @@
 """Keeps how each candidate's evidence has gone, as points for people to watch: see :mod:`gateway.core.course`."""
 
+from collections.abc import Callable
+
 from gateway.core.course import CoursePoint, point_of, worth_keeping
 from gateway.core.findings import Verdict
 from gateway.core.looks import Opening
@@ -13,11 +15,15 @@ class Courses:
         self._state = state
         self._last: dict[tuple[str, str], CoursePoint | None] = {}
 
-    def note(self, opening: Opening, verdict: Verdict) -> None:
-        """Keep the verdict's numbers, if they show something that the point before them does not."""
-        about, point = (opening.deployment, opening.generation), point_of(verdict)
+    def note(self, opening: Opening, verdict: Verdict, whole: Callable[[], Verdict]) -> None:
+        """Keep a verdict's numbers, if they show something that the point before them does not.
+
+        ``verdict`` may lack its intervals, which cost work; ``whole`` gives it with them.
+        """
+        about = (opening.deployment, opening.generation)
         if about not in self._last:
             self._last[about] = next(reversed(self._state.course(*about)), None)
-        if worth_keeping(self._last[about], point):
+        if worth_keeping(self._last[about], point_of(verdict)):
+            point = point_of(whole())
             self._state.save_point(*about, point)
             self._last[about] = point

@@ -108,8 +108,9 @@ _GUARDRAIL = {
     "n_candidate": 28,
     "bad_stable": 113,
     "bad_candidate": 6,
-    "amount": False,
     "sentence": _SENTENCE,
+    "amount": False,
+    "needed": 640,
 }
 _LINE = {
     "variant": "stable",

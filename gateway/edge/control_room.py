@@ -28,7 +28,7 @@ SAFE = {
 }
 """Headers of every page and every file of a page."""
 
-_pages = APIRouter(tags=["probing"], responses=schemas.problems([403]))
+_pages = APIRouter(tags=["probing"], responses=schemas.problems([401, 403, 429]))
 
 
 class PageFiles(StaticFiles):

@@ -50,7 +50,9 @@ class Room(Protocol):
 
 
 router = APIRouter(
-    prefix="/admin/deployments/{deployment}", tags=["reading"], responses=schemas.problems([403, 404, 422, 503])
+    prefix="/admin/deployments/{deployment}",
+    tags=["reading"],
+    responses=schemas.problems([401, 403, 404, 422, 429, 503]),
 )
 
 

@@ -42,6 +42,7 @@ from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.tables import find_on_disk
+from gateway.processes.watchman import Watchman
 from gateway.registry import Following
 from gateway.settings import Settings
 
@@ -88,6 +89,7 @@ class Agent:
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._exposition = Exposition(multiprocess_folder(), ControlCollector(self._gauges.look))
+        self._watchman = Watchman(settings, parts.clock)
         self._duties = Duties()
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,6 +113,7 @@ class Agent:
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
             unready=self._unready,
             declared=self._settings.specs(),
+            locks=self._watchman.locks,
         )
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan
@@ -141,7 +144,10 @@ class Agent:
             "gauges": self._gauges.run(self._run),
             "reap": self._reap(),
             "sweep": self._sweep(),
+            "watch": self._watchman.watch(),
         }
+        if self._settings.oidc is not None:
+            duties["fetch_keys"] = self._watchman.fetch()
         for name, duty in duties.items():
             self._duties.start(duty, name)
         yield

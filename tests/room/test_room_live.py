@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, until
-from tests.e2e.test_rollouts import live, start
+from tests.e2e.test_rollouts import start
 from tests.room.conftest import Desk
 
 HERE = f"/admin/deployments/{DEPLOYMENT}"
@@ -62,6 +62,16 @@ def get(gateway: Gateway, path: str) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
+
+
+def live(gateway: Gateway, random: Random) -> None:
+    """Forty customers ask, each for itself (a batch has no latency of its own), and what became of them is told."""
+    told = []
+    for _ in range(40):
+        age = random.uniform(0.0, 60.0)
+        said = gateway.predict(age=age, visits=float(random.randrange(10)))
+        told.append({"prediction_id": said["prediction_id"], "outcome": int(age > 30.0)})
+    assert gateway.tell(*told).status_code == 202
 
 
 def serve(gateway: Gateway, rounds: int, seed: int) -> None:

@@ -80,8 +80,13 @@ def bets(record: PredictionRecord) -> list[Bet]:
     ]
 
 
-def arm_latency(record: PredictionRecord) -> float:
-    """Machine seconds that the assigned arm took; the whole request's where no model ran."""
+def arm_latency(record: PredictionRecord) -> float | None:
+    """Machine seconds that the assigned arm took; the whole request's where no model ran.
+
+    None for one of several asked for at once: they share a call, which is longer for the arm that drew more of them.
+    """
+    if record.instances > 1:
+        return None
     return record.latency.get("model", record.latency.get("total", 0.0))
 
 
@@ -138,7 +143,8 @@ def overruled(history: Sequence[Scalar]) -> tuple[int, int]:
 class Answer:
     """One counted request for :func:`performance`. ``labelled``: an outcome of metric ``label`` is there.
 
-    ``label_delay_s`` is the data time from the request to its first label, None while there is none.
+    ``latency_s`` is None where it is not this request's alone. ``label_delay_s`` is the data time from the request to
+    its first label, None while there is none.
     """
 
     name: str
@@ -150,7 +156,7 @@ class Answer:
     score: float | None
     labelled: bool
     truth: Scalar
-    latency_s: float
+    latency_s: float | None
     label_delay_s: float | None
 
 
@@ -175,7 +181,7 @@ def _count(key: tuple[str, str, str], answers: list[Answer]) -> VariantPerforman
         correct=sum(not answer.failed and answer.prediction == answer.truth for answer in labelled),
         scored=len(errors),
         brier_sum=sum(errors),
-        latency_s=spread([answer.latency_s for answer in answers]),
+        latency_s=spread([answer.latency_s for answer in answers if answer.latency_s is not None]),
         label_delay_s=spread([answer.label_delay_s for answer in labelled if answer.label_delay_s is not None]),
     )
 
