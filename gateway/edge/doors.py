@@ -44,6 +44,7 @@ CONTROL_DOORS: Mapping[str, str] = {
     f"GET {_ONE}/pulse": "read",
     f"GET {_ONE}/course": "read",
     f"GET {_ONE}/kpis": "read",
+    f"GET {_ONE}/drift": "read",
     "GET /admin/predictions/{prediction_id}": "read",
     "GET /admin/ledger": "read",
     f"PUT {_ONE}/traffic": "operate",
