@@ -4,19 +4,21 @@ from importlib import resources
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gateway.edge.control_room import FOLDER, PageFiles, page
 
+_OURS = FOLDER / "docs"
 _SWAGGER = Path(str(resources.files("fastapi_offline").joinpath("static")))
 
 
 def install(app: FastAPI) -> None:
     """Open ``/docs``; its files lie below ``/docs/files``. Neither stands in the API's own description."""
 
-    @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
-    def docs() -> HTMLResponse:
-        return page(FOLDER / "docs" / "index.html")
+    def docs(request: Request) -> Response:
+        del request
+        return page(_OURS / "index.html")
 
-    app.mount("/docs/files/swagger", PageFiles(directory=_SWAGGER))
-    app.mount("/docs/files", PageFiles(directory=FOLDER / "docs"))
+    app.add_route("/docs", docs, include_in_schema=False)
+    PageFiles(_OURS, _SWAGGER).install(app, "/docs/files")

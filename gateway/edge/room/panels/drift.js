@@ -12,7 +12,7 @@ const CAUSES = { none: "nothing has moved", data: "the data moved, for every arm
  */
 export function Drift({ name }) {
   const { said, problem } = useFeed(`admin/deployments/${encodeURIComponent(name)}/drift`, 15);
-  const watches = (said?.watches || []).filter((one) => one.reference);
+  const watches = (said?.watches || []).filter((one) => one.findings.length > 0);
   const trouble = said?.watches?.find((one) => one.trouble)?.trouble;
   const none = problem?.status === 404 || (said && watches.length === 0);
   return html`<section id="drift" aria-label="Drift">
