@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,13 @@ demo: setup  ## prepare real flights, serve them, and play the whole story (ONCE
 serve: setup  ## serve again what the demo prepared (ports 8000 and 8001)
 	@$(BIN)/python -m demo --serve-only
 
-test: setup  ## pass the whole test suite (under ten minutes on 2 cores)
+browser: setup  ## find or fetch the Chromium that the control room is tested in
+	@$(BIN)/python -m tests.room.browser
+
+screenshots: browser  ## play the story and take pictures of the control room meanwhile (docs/images)
+	@$(BIN)/python -m demo --once --pictures
+
+test: browser  ## pass the whole test suite (under ten minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos-rollouts: setup  ## swap 500 models under load, race operators, load artifacts that are traps (about 40 minutes)

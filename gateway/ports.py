@@ -4,13 +4,14 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.core.alerts import Alert
 from gateway.core.audit import Head, Trail
+from gateway.core.course import CoursePoint
 from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.drift.causes import DriftEvent
 from gateway.core.drift.profiles import Profile
@@ -289,6 +290,8 @@ class VariantPerformance:
     A request belongs to the arm that was drawn for it (``name``, ``generation``, ``digest``). Forced requests and
     repeated request ids are left out. ``failed`` counts the arm's own failures; a labelled request that it failed
     at is labelled and not correct. ``brier_sum`` is over the ``scored`` ones: labelled, binary, with a score.
+    ``latency_s`` is the machine time that the arm took for requests of their own, ``label_delay_s`` the data time from
+    a request to its first label: None where there is none.
     """
 
     name: str
@@ -301,6 +304,17 @@ class VariantPerformance:
     correct: int
     scored: int = 0
     brier_sum: float = 0.0
+    latency_s: "Spread | None" = None
+    label_delay_s: "Spread | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Quantiles of a duration, in seconds: half of all, and all but a twentieth and a hundredth, took no longer."""
+
+    p50: float
+    p95: float
+    p99: float
 
 
 class EventLog(Protocol):
@@ -339,6 +353,9 @@ class EventLog(Protocol):
 
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
         """
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Count what :meth:`performance` counts of these generations, and how many of it met degraded features."""
 
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest ``limit`` randomised requests with whole features, oldest first; ``labelled``: with a label only.
@@ -430,6 +447,12 @@ class ControlState(Protocol):
 
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """Every look of a generation, in order."""
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep a point of how a generation's evidence has gone; one of the same look replaces it."""
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """The points kept of a generation, in order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,14 @@ class DistancesView(_View):
     missing_rate: float | None
 
 
+class CellView(_View):
+    """One cell of a feature's histogram: its share of the reference's rows, and of the last day's."""
+
+    label: str
+    reference: float
+    live: float
+
+
 class DriftFindingView(_View):
     """One feature as it stands: ``drifted`` while an alarm stands, else ``calm``."""
 
@@ -55,6 +63,7 @@ class DriftFindingView(_View):
     raised: int
     distances: DistancesView
     alarm: DriftAlarmView | None
+    cells: tuple[CellView, ...]
 
 
 class AnswersView(_View):
@@ -152,6 +161,7 @@ def _finding(found: Finding) -> DriftFindingView:
         raised=found.raised,
         distances=DistancesView.model_validate(found.distances),
         alarm=None if found.alarm is None else DriftAlarmView.model_validate(found.alarm),
+        cells=tuple(map(CellView.model_validate, found.cells)),
     )
 
 
@@ -206,6 +216,10 @@ EXAMPLE: dict[str, Any] = {
                         "at": 1373241600.0,
                         "rows": 6120,
                     },
+                    "cells": [
+                        {"label": "(-inf, 0]", "reference": 0.52, "live": 0.31},
+                        {"label": "(0, inf]", "reference": 0.48, "live": 0.69},
+                    ],
                 }
             ],
             "estimate": {

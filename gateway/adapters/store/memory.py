@@ -6,7 +6,7 @@ hold the databases' bookkeeping against.
 
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -188,6 +188,11 @@ class MemoryEventLog:
         tag = tag_of(deployment)
         answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Counts, for all of them together."""
+        counted = [row for row in self.performance(deployment, after, until) if row.generation in generations]
+        return sum(row.n for row in counted), sum(row.degraded for row in counted)
 
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest requests."""
@@ -378,6 +383,7 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
     if judged is None or arm is None or not judged.record.randomised:
         return None
     record, outcomes = judged.record, request.counting()
+    labels = [kept.record.observed_at for kept in request.history(LABEL)]
     return record.at, Answer(
         arm.name,
         arm.generation,
@@ -388,6 +394,8 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
         record.score,
         LABEL in outcomes,
         outcomes.get(LABEL),
+        arm_latency(record),
+        min(labels) - record.at if labels else None,
     )
 
 

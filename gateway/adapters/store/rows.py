@@ -118,12 +118,22 @@ def pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar]
     )
 
 
-def counted(row: Row, outcomes: Mapping[str, Scalar]) -> Answer:
-    """A counted request (body, name, generation, digest, failed, degraded, answer) with its label, if any."""
-    _, name, generation, digest, failed, degraded, packed = row
-    label, score, _, _ = unpack_answer(packed)
+def counted(row: Row, outcomes: Mapping[str, Scalar], labelled_at: float | None) -> Answer:
+    """A counted request (body, at, name, generation, digest, failed, degraded, answer) with its label, if any."""
+    _, at, name, generation, digest, failed, degraded, packed = row
+    label, score, _, latency_s = unpack_answer(packed)
     return Answer(
-        name, generation, digest, bool(failed), bool(degraded), label, score, LABEL in outcomes, outcomes.get(LABEL)
+        name,
+        generation,
+        digest,
+        bool(failed),
+        bool(degraded),
+        label,
+        score,
+        LABEL in outcomes,
+        outcomes.get(LABEL),
+        latency_s,
+        None if labelled_at is None else labelled_at - at,
     )
 
 

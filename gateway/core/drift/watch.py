@@ -54,6 +54,15 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a feature's histogram: its share of the reference's rows, and of the window's."""
+
+    label: str
+    reference: float
+    live: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One feature as it stands: distances of the window, how near an alarm it is, and the alarm if one stands.
 
@@ -67,6 +76,7 @@ class Finding:
     needed: float
     alarm: DriftAlarm | None
     raised: int
+    cells: tuple[Cell, ...]
 
 
 class Watch:
@@ -134,8 +144,9 @@ class Watch:
             now, watching = memory.features.get(name, Watched()), self.detectors[name]
             wealth = float(total(np.array(now.log_wealth))) if now.log_wealth else -math.inf
             evidence = wealth if math.isfinite(wealth) else None
-            distances = measured(profile, window_counts(profile, now))
-            found.append(Finding(name, scope, distances, evidence, watching.log_threshold, now.alarm, now.raised))
+            counts, enough = window_counts(profile, now), watching.log_threshold
+            distances, cells = measured(profile, counts), cells_of(profile, counts)
+            found.append(Finding(name, scope, distances, evidence, enough, now.alarm, now.raised, cells))
         return sorted(found, key=lambda one: (one.alarm is None, one.needed - (one.evidence or -math.inf), one.feature))
 
     def _ticks(self, after: float, until: float, rows: Sequence[LoggedRow]) -> Iterator[tuple[float, list[LoggedRow]]]:
@@ -267,6 +278,21 @@ def window_counts(profile: FeatureProfile, now: Watched, since: int | None = Non
         if since is None or bucket >= since:
             counts += np.array(some, dtype=np.int64)
     return counts
+
+
+def cells_of(profile: FeatureProfile, counts: CountArray) -> tuple[Cell, ...]:
+    """Put the reference and a window side by side, cell by cell; nothing where either has no rows.
+
+    >>> from gateway.core.drift.profiles import number_profile
+    >>> seen = number_profile("x", [1.0, 2.0, 3.0, 4.0], bins=2)
+    >>> [(cell.label, cell.reference, cell.live) for cell in cells_of(seen, np.array([1, 3, 0, 0, 0, 0]))[:2]]
+    [('(-inf, 2.5]', 0.5, 0.25), ('(2.5, inf]', 0.5, 0.75)]
+    """
+    were, are = sum(profile.counts), int(counts.sum())
+    if not were or not are:
+        return ()
+    both = zip(profile.cells, profile.counts, counts, strict=True)
+    return tuple(Cell(label, was / were, int(now) / are) for label, was, now in both)
 
 
 def _floats(values: FloatArray) -> tuple[float, ...]:
