@@ -9,15 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
+from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.models.profile import decode_profile
+from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
@@ -34,10 +37,14 @@ from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
 from gateway.drifting import Drifting
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, Announcer, DriftSink, ModelStore, Observer, PlanCompiler, Registry, Routing
+from gateway.governance import Governance
+from gateway.ports import AlertSink, Announcer, DriftSink, Flags, ModelStore, Observer, PlanCompiler, Registry, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+
+if TYPE_CHECKING:
+    from gateway.adapters.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +77,10 @@ def serving(
     clock: WallClock | ReplayClock,
     observer: Observer,
     read_error: Callable[[str, str], None],
+    flags: Flags | None = None,
+    tracing: "Tracing | None" = None,
 ) -> Serving:
-    """Put a worker's stories together over its state folder."""
+    """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced."""
     spool = spool_folder(settings)
     signing = keys(settings)
     lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
@@ -80,18 +89,20 @@ def serving(
     features = FeatureReader(read_error)
     shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer, together=runner.together)
     predict = Predict(
-        routing=routing,
-        features=features,
-        runner=runner,
-        spool=predictions,
+        routing=routing if tracing is None else tracing.routing(routing),
+        features=features if tracing is None else tracing.features(features),
+        runner=runner if tracing is None else tracing.runner(runner),
+        spool=predictions if tracing is None else tracing.spool(predictions),
         shadows=shadows,
         clock=clock,
         keys=lambda: signing,
         random=os.urandom,
         marks=marks,
         observer=observer,
+        flags=flags,
     )
-    feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
+    told = outcomes if tracing is None else tracing.spool(outcomes)
+    feedback = Feedback(told, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
 
 
@@ -117,13 +128,16 @@ def controlling(
     """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
     store = open_store(settings.store_url)
     clock = open_clock(settings.clock)
+    told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
+    gate = open_policy(settings.policy, clock)
     control = Control(
         store.control,
         store.events,
         clock,
         JudgeJson(),
         token=lambda: secrets.token_hex(6),
-        alerts=[LogSink()] if alerts is None else alerts,
+        alerts=told,
+        governance=Governance(gate, store.control, store.events, clock),
     )
     prepared = cache(settings)
     models = open_model_store(settings.registry)
@@ -139,6 +153,15 @@ def controlling(
         cache=prepared,
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
+
+
+def open_traces(settings: Settings, worker: int) -> "Tracing | None":
+    """Open a worker's way to the collector, where the settings name one."""
+    if not settings.traces:
+        return None
+    from gateway.adapters.tracing import open_tracing  # an extra, which nobody pays for who does not ask for it
+
+    return open_tracing(settings.traces, settings.trace_share, worker)
 
 
 def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announcer:
@@ -211,6 +234,11 @@ def spool_folder(settings: Settings) -> Path:
 def _segment(most: int) -> int:
     """Size of a segment: a small part of what the log may hold, for its bound is looked at when one is begun."""
     return max(1, min(SEGMENT_BYTES, most // 8))
+
+
+def heads_file(settings: Settings) -> Path:
+    """Where the heads of timelines are noted, outside the store."""
+    return settings.state_dir / "audit-heads.json"
 
 
 def tables_folder(settings: Settings) -> Path:

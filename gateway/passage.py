@@ -123,7 +123,14 @@ def status_of(failure: BaseException | None) -> int:
 
 
 def record_of(
-    trip: Trip, draw: Draw, sight: Sight, row: int, result: Result, failure: BaseException | None, total_s: float
+    trip: Trip,
+    draw: Draw,
+    sight: Sight,
+    row: int,
+    result: Result,
+    failure: BaseException | None,
+    total_s: float,
+    instances: int = 1,
 ) -> PredictionRecord:
     """Write down one instance: its draw, what was seen, what came of it. ``failure`` is the whole request's."""
     table, assignment, output = trip.table, draw.assignment, result.output or _NO_OUTPUT
@@ -157,6 +164,7 @@ def record_of(
         event_times=_event_times(trip, sight, row),
         degraded=_is_degraded(sight, row, failure) or bool(draw.instance.invalid),
         shadows=assignment.shadows if failure is None else (),
+        instances=instances,
     )
 
 

@@ -29,7 +29,19 @@ from gateway.core.features import FeatureBatch, FeatureVector, resolve, resolve_
 from gateway.core.inputs import Instance, Layout, lay_out, read_body, row_of
 from gateway.core.routing import STABLE, Part, RoutingTable, assign, force
 from gateway.passage import Answer, Draw, Result, Sight, Trip, explain, failure_of, record_of
-from gateway.ports import Clock, FeatureSource, Marks, Observer, Output, Routing, Runner, Spool, Unmarked, Unobserved
+from gateway.ports import (
+    Clock,
+    FeatureSource,
+    Flags,
+    Marks,
+    Observer,
+    Output,
+    Routing,
+    Runner,
+    Spool,
+    Unmarked,
+    Unobserved,
+)
 from gateway.shadow import Invitation, ShadowLane
 
 Row: TypeAlias = Sequence[Scalar]
@@ -73,6 +85,7 @@ class Predict:
         random: Callable[[int], bytes],
         marks: Marks | None = None,
         observer: Observer | None = None,
+        flags: Flags | None = None,
         shed_shadows_above: int = 64,
     ) -> None:
         self._routing, self._features, self._runner = routing, features, runner
@@ -80,6 +93,7 @@ class Predict:
         self._keys, self._random = keys, random
         self._marks: Marks = marks or Unmarked()
         self._observer: Observer = observer or Unobserved()
+        self._flags = flags
         self._shed_shadows_above = shed_shadows_above
         self._under_way: dict[int, float] = {}
         self._tickets = count()
@@ -156,6 +170,12 @@ class Predict:
         key = instance.routing_key or request_id or body
         if ask.variant is not None:
             return Draw(instance, body, key, force(trip.table, ask.variant, key, trip.at))
+        flag = trip.table.rules.flag
+        if flag is not None and self._flags is not None:
+            known = {**instance.entities, "deployment": trip.table.deployment, "caller": ask.caller}
+            named = self._flags.variant(flag, key, known)
+            if named is not None and (named == STABLE or named in trip.able):  # a flag revives nobody
+                return Draw(instance, body, key, force(trip.table, named, key, trip.at))
         return Draw(instance, body, key, assign(trip.table, key, trip.at, trip.able))
 
     # What is seen, and what the models say.
@@ -264,7 +284,7 @@ class Predict:
     ) -> list[PredictionRecord]:
         failure, total_s = failure_of(results), self._clock.machine() - trip.arrived
         return [
-            record_of(trip, draw, sight, row, result, failure, total_s)
+            record_of(trip, draw, sight, row, result, failure, total_s, len(draws))
             for row, (draw, result) in enumerate(zip(draws, results, strict=True))
         ]
 

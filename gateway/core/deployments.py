@@ -94,7 +94,8 @@ class ModelCard:
     """A prepared model: what it is, pinned by digest, and what it takes and gives.
 
     ``inputs`` is the model's input row, in column order. ``path`` is relative to the content-addressed cache.
-    ``feature_service`` names the Feast service that delivers part of the row, if any.
+    ``feature_service`` names the Feast service that delivers part of the row, if any. ``scored`` says of a classifier
+    whether its answers carry probabilities.
     """
 
     name: str
@@ -109,6 +110,7 @@ class ModelCard:
     feature_service: str | None = None
     schema: int = 1
     form: Form = ORIGINAL
+    scored: bool = True
 
 
 class Role(StrEnum):
@@ -243,6 +245,8 @@ class ServingRules:
     """``entities.NAME``: where a sticky deployment takes its key from; None: the body's ``routing_key``."""
     blind: bool = False
     allow_forced: bool = False
+    flag: str | None = None
+    """Name of a flag that may name who answers; None: nobody is asked."""
     durability: Durability = Durability.PROCESS
     when_log_fails: WhenLogFails = WhenLogFails.REFUSE
     deadline_s: float = 5.0

@@ -101,6 +101,8 @@ _GUARDRAIL = {
     "bad_stable": 113,
     "bad_candidate": 6,
     "sentence": _SENTENCE,
+    "amount": False,
+    "needed": 640,
 }
 _LINE = {
     "variant": "stable",

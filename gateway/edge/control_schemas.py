@@ -20,10 +20,21 @@ Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
 
 
+_MOST_MEMBERS = 100
+
+
 class _Request(BaseModel):
     """What is sent: a member nobody knows is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, body: object) -> object:
+        """Say once that there are too many members, rather than look at each of tens of thousands."""
+        if isinstance(body, dict) and len(body) > _MOST_MEMBERS:
+            raise ValueError(f"Has more than {_MOST_MEMBERS} members.")
+        return body
 
 
 class _View(BaseModel):
@@ -49,7 +60,8 @@ class GuardrailRequest(_Request):
     """How much worse this candidate may be on one metric. What is left out is the metric's own default.
 
     All figures are badness, the metric turned so that higher is worse: of accuracy, the share of wrong answers. So
-    the direction is the metric's own. Tolerated is ``relative`` times stable's plus ``absolute``.
+    the direction is the metric's own; only a business value's is declared. Tolerated is ``relative`` times stable's
+    plus ``absolute``.
     """
 
     metric: Metric
@@ -62,6 +74,12 @@ class GuardrailRequest(_Request):
     """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
     """Judge and tell, but never act."""
+    low: _Offset | None = None
+    """Least a business value (``value:NAME``) can be, in its unit; without both ends its order is compared."""
+    high: _Offset | None = None
+    """Most it can be; also of ``mae`` and ``rmse``, in that metric's unit."""
+    higher_is_better: bool = False
+    """Whether more of a business value is better, as of a revenue."""
 
     @model_validator(mode="before")
     @classmethod
@@ -181,6 +199,18 @@ class SignalRequest(_Request):
     """Left out: the one that is alive."""
 
 
+class ApprovalRequest(_Request):
+    """Somebody's word for a candidate that runs, or for a model that is to be started."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"candidate": "canary", "reason": "checked by risk"}]})
+
+    candidate: Name | None = None
+    """Left out: the one that is alive."""
+    model: ModelUri | None = None
+    """URI of a model that is to be started; then no candidate needs to be there."""
+    reason: Reason = ""
+
+
 class FieldView(_View):
     """One value of a request."""
 
@@ -297,6 +327,7 @@ class TimelineView(_View):
 class GuardrailView(_View):
     """One guardrail now. Rates are badness (of accuracy: the share of wrong answers); a positive difference is worse.
 
+    Where ``amount`` is true both arms' figures are means in the metric's own unit (a loss, a business value).
     ``evidence`` demotes at ``threshold``; ``promote_evidence`` passes at ``promote_threshold``. All intervals hold
     at 95 %, at all times.
     """
@@ -324,6 +355,9 @@ class GuardrailView(_View):
     bad_stable: int
     bad_candidate: int
     sentence: str
+    amount: bool
+    needed: int | None
+    """So many more of the candidate's observations decide it at this pace; null when nothing can be said."""
 
 
 class StillNeededView(_View):

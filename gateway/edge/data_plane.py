@@ -14,12 +14,16 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from gateway.core.access import LOCAL, Principal
 from gateway.core.deployments import Scalar
 from gateway.core.errors import Overloaded
 from gateway.edge import problems, schemas
 from gateway.edge.bodies import deadline_s, decode, event_time, read_json
+from gateway.edge.doors import DATA_DOORS, Doors
 from gateway.edge.hot import HotApp, HotRoute
+from gateway.edge.locks import Locked, Locks, principal_of
 from gateway.feedback import Feedback, Receipt
 from gateway.passage import Answer, Explanation
 from gateway.ports import Clock
@@ -27,20 +31,7 @@ from gateway.predict import Ask, Predict
 
 MIB = 2**20
 JSON = "application/json"
-SCOPES = frozenset({"predict", "feedback", "debug", "operate", "read"})
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks, and what they may do."""
-
-    name: str
-    scopes: frozenset[str]
-
-
-def local(request: Request) -> Principal:  # noqa: ARG001 - without keys nobody is asked for one
-    """Take every caller for ``local``, with every scope: no keys are configured."""
-    return Principal("local", SCOPES)
+_PREDICTS = frozenset({"predict"})
 
 
 def always_ready() -> str | None:
@@ -52,14 +43,15 @@ def always_ready() -> str | None:
 class DataPlane:
     """What the door opens onto, and its limits: bytes, requests under way, seconds for a body to arrive.
 
-    ``ready`` says why traffic should stay away, or None. ``replay`` takes data time from ``X-Event-Time``.
+    ``ready`` says why traffic should stay away, or None. ``replay`` takes data time from ``X-Event-Time``. Without
+    ``locks`` everybody may do everything.
     """
 
     predict: Predict
     feedback: Feedback
     clock: Clock
     ready: Callable[[], str | None] = always_ready
-    principal: Callable[[Request], Principal] = local
+    locks: Locks | None = None
     replay: bool = False
     max_body: int = MIB
     max_feedback_body: int = 8 * MIB
@@ -96,6 +88,8 @@ def create_app(plane: DataPlane) -> HotApp:
         redirect_slashes=False,
     )
     problems.install(app)
+    if plane.locks is not None:
+        app.add_middleware(Locked, locks=plane.locks, doors=Doors(DATA_DOORS))
     _predictions(app, plane)
     _outcomes(app, plane)
     _probes(app, plane)
@@ -114,15 +108,18 @@ def _predictions(app: HotApp, plane: DataPlane) -> None:
 
     async def answer(request: Request, deployment: str | None) -> Response:
         arrived = plane.clock.machine()
-        principal = plane.principal(request)
+        principal = principal_of(request.scope)
         body = await read_json(request, plane.max_body, plane.body_patience_s)
         return Response(await say(_ask(plane, principal, request, body, deployment, arrived)), media_type=JSON)
 
-    async def answer_plain(request: Request, raw: bytes, deployment: str | None) -> bytes:
-        arrived, principal = plane.clock.machine(), plane.principal(request)
+    async def answer_plain(principal: Principal, raw: bytes, deployment: str | None) -> bytes:
+        arrived = plane.clock.machine()
         return await say(Ask(decode(raw), arrived, deployment, principal.name, deadline_s=math.inf))
 
-    app.hot = HotRoute(answer_plain, plane.max_body, plane.body_patience_s)
+    def admit(scope: Scope) -> Principal:
+        return LOCAL if plane.locks is None else plane.locks.admit(scope, _PREDICTS)
+
+    app.hot = HotRoute(answer_plain, plane.max_body, plane.body_patience_s, admit)
 
     @app.post("/predict", summary="Predict with the default deployment", **docs)
     async def predict(request: Request) -> Response:
@@ -138,7 +135,6 @@ def _outcomes(app: FastAPI, plane: DataPlane) -> None:
 
     @app.post("/feedback", status_code=202, summary="Tell the truth about predictions", **_FEEDBACK_DOCS)
     async def feedback(request: Request) -> Response:
-        plane.principal(request)
         body = await read_json(request, plane.max_feedback_body, plane.body_patience_s)
         with lane.enter():
             receipt = await plane.feedback(body)

@@ -44,6 +44,7 @@ from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.tables import find_on_disk
+from gateway.processes.watchman import Watchman
 from gateway.registry import Following
 from gateway.settings import Settings
 
@@ -96,6 +97,7 @@ class Agent:
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
         )
+        self._watchman = Watchman(settings, parts.clock)
         self._duties = Duties()
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,6 +122,7 @@ class Agent:
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
             unready=self._unready,
             declared=self._settings.specs(),
+            locks=self._watchman.locks,
         )
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan
@@ -151,7 +154,10 @@ class Agent:
             "reap": self._reap(),
             "sweep": self._sweep(),
             "drift": self._drift.run(self._run),
+            "watch": self._watchman.watch(),
         }
+        if self._settings.oidc is not None:
+            duties["fetch_keys"] = self._watchman.fetch()
         for name, duty in duties.items():
             self._duties.start(duty, name)
         yield

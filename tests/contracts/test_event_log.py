@@ -57,6 +57,12 @@ def test_both_arms_are_evidence_in_order_of_data_time_and_place(log: EventLog) -
     assert {(row.propensity, row.score, row.latency_s) for row in rows} == {(0.1, 0.75, 0.002)}
 
 
+def test_latency_is_evidence_only_where_one_prediction_was_asked_for(log: EventLog) -> None:
+    append(log, prediction("b1", instances=1), prediction("b2", instances=3), prediction("b3", instances=3))
+    rows = log.evidence(DEPLOYMENT, "g-canary", everything(log))
+    assert [row.latency_s for row in rows] == [0.002, None, None]
+
+
 def test_a_window_takes_what_lies_after_its_beginning_and_up_to_its_end(log: EventLog) -> None:
     append(log, *(prediction(f"b{n}", T0 + n) for n in range(5)))
     rows = log.evidence(DEPLOYMENT, "g-canary", Window(T0 + 1, T0 + 3, log.cursors()))
@@ -281,6 +287,16 @@ def test_a_pair_stands_where_its_prediction_stands_whichever_came_first(log: Eve
         (1, 0.75, None, None, True),
     ]
     assert [row.outcomes for row in rows] == [{"label": 1}, {}]
+
+
+def test_a_pair_carries_the_probabilities_of_every_class_that_both_models_gave(log: EventLog) -> None:
+    append(log, prediction(label="a", score=None, scores={"a": 0.7, "b": 0.3}), prediction("b2"))
+    append(log, shadow(label="b", scores={"a": 0.4, "b": 0.6}), shadow("b2", error="ValueError", label=None))
+    rows = log.pairs(DEPLOYMENT, "g-v9", "g-stable", everything(log))
+    assert [(row.stable_scores, row.shadow_scores) for row in rows] == [
+        ({"a": 0.7, "b": 0.3}, {"a": 0.4, "b": 0.6}),
+        (None, None),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -71,24 +71,26 @@ class Desk:
 
     def app(self) -> FastAPI:
         """The app over this desk."""
-        return create_app(
-            ControlPlane(
-                control=self.house.control,
-                state=self.house.state,
-                log=self.house.log,
-                clock=self.house.clock,
-                run=self.run,
-                prepare=self.prepare,
-                vet=self.vet,
-                features=self.features,
-                drift=drift_of(self.house).report,
-                settle=self.settle,
-                keys=lambda: KEYS,
-                metrics=lambda: Response("up 1\n", media_type="text/plain"),
-                unready=lambda: self.unready,
-                declared={NAME: SPEC},
-                hosts=frozenset({"gateway.example"}),
-            )
+        return create_app(self.plane())
+
+    def plane(self) -> ControlPlane:
+        """What the door leads to."""
+        return ControlPlane(
+            control=self.house.control,
+            state=self.house.state,
+            log=self.house.log,
+            clock=self.house.clock,
+            run=self.run,
+            prepare=self.prepare,
+            vet=self.vet,
+            features=self.features,
+            drift=drift_of(self.house).report,
+            settle=self.settle,
+            keys=lambda: KEYS,
+            metrics=lambda: Response("up 1\n", media_type="text/plain"),
+            unready=lambda: self.unready,
+            declared={NAME: SPEC},
+            hosts=frozenset({"gateway.example"}),
         )
 
 

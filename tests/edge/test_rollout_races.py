@@ -14,6 +14,7 @@ import pytest
 
 from gateway.adapters.store import open_store
 from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.core.audit import Head, Trail
 from gateway.core.errors import (
     CandidateLatched,
     GatewayError,
@@ -60,6 +61,14 @@ class Interrupted:
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """As it is."""
         return self.inner.timeline(deployment, limit)
+
+    def trail(self) -> Trail:
+        """As it is."""
+        return self.inner.trail()
+
+    def head(self, deployment: str) -> Head:
+        """As it is."""
+        return self.inner.head(deployment)
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """As it is."""

@@ -23,11 +23,12 @@ _MLFLOW_GUARD = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an opened model takes and gives."""
+    """What an opened model takes and gives; ``scored``: its answers carry probabilities, as far as anybody has seen."""
 
     inputs: tuple[Field, ...]
     task: Task
     classes: tuple[int | str, ...] = ()
+    scored: bool = True
 
 
 class Flavour(Protocol):

@@ -32,6 +32,7 @@ from gateway.adapters.store.joins import (
     stable_generation,
     visible,
 )
+from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
     CrashRecord,
@@ -344,6 +345,8 @@ def _pair(request: _Request, generation: str, stable: str, window: Window) -> Pa
         shadow.score if shadow else None,
         shadow_failed=shadow is None or shadow.error is not None,
         outcomes=request.counting(seen),
+        stable_scores=record.scores,
+        shadow_scores=shadow.scores if shadow else None,
     )
 
 
@@ -446,7 +449,7 @@ class MemoryControlState:
 
     def __init__(self) -> None:
         self._documents: dict[str, str] = {}
-        self._timelines: defaultdict[str, list[str]] = defaultdict(list)
+        self._timelines: defaultdict[str, list[Link]] = defaultdict(list)
         self._judges: dict[tuple[str, str], bytes] = {}
         self._openings: dict[tuple[str, str], str] = {}
         self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
@@ -464,14 +467,24 @@ class MemoryControlState:
         """Compare and set. Raises RevisionConflict."""
         now = self.read(state.deployment)
         documents.check_revision(state, expected, now.revision if now else 0)
-        text, lines = documents.encode(state), [(d.deployment, documents.encode(d)) for d in decisions]
+        text, lines = documents.encode(state), [documents.encode(decision) for decision in decisions]
+        before = self.head(state.deployment).seal
         self._documents[state.deployment] = text
-        for deployment, line in lines:
-            self._timelines[deployment].append(line)
+        self._timelines[state.deployment].extend(chained(before, state.deployment, text, lines))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
-        return [documents.decode_decision(line) for line in self._timelines[deployment][::-1][:limit]]
+        return [documents.decode_decision(link.line) for link in self._timelines[deployment][::-1][:limit]]
+
+    def trail(self) -> Trail:
+        """Every timeline with its seals."""
+        links = {name: tuple(found) for name, found in self._timelines.items() if found}
+        return Trail(links, {name: digest(text) for name, text in self._documents.items()})
+
+    def head(self, deployment: str) -> Head:
+        """The last seal."""
+        links = self._timelines[deployment]
+        return Head(len(links), links[-1].seal if links else BEGINNING)
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""

@@ -30,8 +30,8 @@ from gateway.adapters.store.joins import (
 from gateway.core.deployments import Scalar
 from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRecord, ShadowRecord
 
-Answer = tuple[Scalar, float | None, dict[str, float] | None, float]
-"""Label, score, scores, and the model's machine seconds."""
+Answer = tuple[Scalar, float | None, dict[str, float] | None, float | None]
+"""Label, score, scores, and the model's machine seconds (None: not this request's alone)."""
 
 pack = msgspec.msgpack.Encoder().encode
 unpack_scalar: Callable[[bytes], Scalar] = msgspec.msgpack.Decoder(Scalar).decode

@@ -265,8 +265,8 @@ def _evidence_row(bet: Row, outcomes: dict[str, Scalar]) -> EvidenceRow:
 
 def _pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar]) -> PairRow:
     at, spool_id, offset, _, answer = side
-    stable_label, stable_score, _, _ = _unpack_answer(answer)
-    shadow_label, shadow_score, _, _ = _unpack_answer(packed)
+    stable_label, stable_score, stable_scores, _ = _unpack_answer(answer)
+    shadow_label, shadow_score, shadow_scores, _ = _unpack_answer(packed)
     return PairRow(
         Position(at, spool_id, offset),
         stable_label,
@@ -275,6 +275,8 @@ def _pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar
         shadow_score,
         shadow_failed=bool(failed),
         outcomes=outcomes,
+        stable_scores=stable_scores,
+        shadow_scores=shadow_scores,
     )
 
 
