@@ -49,9 +49,6 @@ bench-judge: setup  ## hold the judge and its peers to the acceptance table (abo
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.looks
 
-bench-drift: setup  ## hold the drift alarm to its false-alarm rate and its delay, beside PSI, KS and Evidently (ten minutes)
-	@$(BIN)/python -m benchmarks.drift
-
 docs: requirements/docs.txt  ## build the documentation into site/, strictly (an environment of its own)
 	@test -x .venv-docs/bin/mkdocs || { $(PYTHON) -m venv .venv-docs && .venv-docs/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/docs.txt; }
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
@@ -61,6 +58,9 @@ sbom: setup  ## write the bill of materials of what the image holds to sbom.json
 
 bench-tell: setup  ## measure what traces and request lines cost (about two minutes)
 	@$(BIN)/python -m benchmarks.telling
+
+bench-drift: setup  ## hold the drift alarm to its false-alarm rate and its delay, beside PSI, KS and Evidently (ten minutes)
+	@$(BIN)/python -m benchmarks.drift
 
 format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .

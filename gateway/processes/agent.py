@@ -92,12 +92,12 @@ class Agent:
             settings.registry_every,
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
+        self._watchman = Watchman(settings, parts.clock)
         comparer = None if settings.features is None else Comparer(settings.features)
         self._drift = DriftDuty(parts.drifting, self._publisher, self._drainer, self._plans.in_force, comparer)
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
         )
-        self._watchman = Watchman(settings, parts.clock)
         self._duties = Duties()
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -153,8 +153,8 @@ class Agent:
             "gauges": self._gauges.run(self._run),
             "reap": self._reap(),
             "sweep": self._sweep(),
-            "drift": self._drift.run(self._run),
             "watch": self._watchman.watch(),
+            "drift": self._drift.run(self._run),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()
