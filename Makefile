@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test chaos-rollouts check bench-judge docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve test chaos-rollouts check bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ sbom: setup  ## write the bill of materials of what the image holds to sbom.json
 
 bench-tell: setup  ## measure what traces and request lines cost (about two minutes)
 	@$(BIN)/python -m benchmarks.telling
+
+bench-drift: setup  ## hold the drift alarm to its false-alarm rate and its delay, beside PSI, KS and Evidently (ten minutes)
+	@$(BIN)/python -m benchmarks.drift
 
 format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .

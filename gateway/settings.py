@@ -25,6 +25,7 @@ from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
 from gateway.core.metrics import known as judged
 from gateway.settings_access import OidcSettings
+from gateway.settings_drift import DriftSettings
 from gateway.settings_rules import GateSettings, StartSettings
 from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
@@ -47,6 +48,16 @@ class InputSettings(Section):
     """Greatest value accepted, in the feature's own unit."""
     example: Scalar = None
     """A value for the documentation's example body."""
+    categories: tuple[Scalar, ...] = ()
+    """The only values it may have; none takes any of its type."""
+    on_invalid: core.OnInvalid = core.OnInvalid.REFUSE
+    """``refuse`` (422) or ``default``, where a value is of a wrong type, out of range or of no declared category."""
+
+    @model_validator(mode="after")
+    def _has_something_to_fall_back_on(self) -> "InputSettings":
+        if self.on_invalid is core.OnInvalid.DEFAULT and self.default is None:
+            raise ValueError("on_invalid: default needs a default")
+        return self
 
 
 class FeatureSettings(Section):
@@ -62,6 +73,14 @@ class FeatureSettings(Section):
     """``default`` or ``error``, where the store did not answer in time."""
     max_age: Seconds | None = None
     """Age limit as a duration; none takes the feature view's TTL."""
+    on_invalid: core.OnUnavailable = core.OnUnavailable.DEFAULT
+    """``default`` or ``error``, where the store's value is of another type, out of range or of no declared category."""
+    minimum: float | None = None
+    """Smallest valid value, in the feature's own unit."""
+    maximum: float | None = None
+    """Greatest valid value, in the feature's own unit."""
+    categories: tuple[Scalar, ...] = ()
+    """The only valid values; none takes any of its type."""
 
 
 class GuardrailSettings(Section):
@@ -197,6 +216,8 @@ class DeploymentSettings(Section):
     """Labels an outcome may have, for people; outcomes are not held to it yet."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
+    drift: DriftSettings = DriftSettings()
+    """How live traffic is watched for drift, and what follows."""
     labels_independent: bool = False
     """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
     follow_aliases: bool = False
@@ -237,6 +258,7 @@ class DeploymentSettings(Section):
             guardrails=tuple(guardrail_of(said, f"deployments.{name}.guardrails") for said in self.guardrails),
             plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
+            drift=self.drift.terms(),
             starts=self.starts.rules(),
             gate=self.gate.rules(),
             **{field: getattr(self, field) for field in same},
@@ -487,7 +509,8 @@ def _fields(said: Mapping[str, InputSettings]) -> dict[str, core.Field]:
 
 
 def _policy(said: FeatureSettings) -> core.FeaturePolicy:
-    return core.FeaturePolicy(said.default, said.on_missing, said.on_stale, said.on_unavailable, said.max_age)
+    same = said.model_dump(exclude={"max_age"})
+    return core.FeaturePolicy(max_age_s=said.max_age, **same)
 
 
 def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:
