@@ -46,7 +46,9 @@ def busy(tmp_path_factory: pytest.TempPathFactory, sqlite_repo: FeastSandbox) ->
     }
     gateway = Gateway(folder, config)
     try:
-        yield _lived(gateway.start())
+        gateway.start(ready=False)
+        until(gateway.is_ready, 120.0)
+        yield _lived(gateway)
     finally:
         gateway.close()
 
