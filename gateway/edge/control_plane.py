@@ -124,6 +124,8 @@ class ControlPlane:
     declared: Mapping[str, DeploymentSpec] = field(default_factory=dict)
     """What the configuration of this host says, to compare with what is in force."""
     hosts: frozenset[str] = frozenset()
+    preparing: Callable[[str], Sequence[str]] = lambda _: ()
+    """The models being prepared for a deployment on this host."""
     locks: Locks | None = None
 
 
@@ -456,7 +458,7 @@ def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     name, declared = state.deployment, plane.declared.get(state.deployment)
     verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
     moved = declared is not None and declared != state.spec
-    return deployment_view(state, plane.features(name), verdicts, drift=moved)
+    return deployment_view(state, plane.features(name), verdicts, drift=moved, preparing=plane.preparing(name))
 
 
 def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:

@@ -35,7 +35,12 @@ from gateway.ports import StoredPrediction, VariantPerformance
 
 
 def deployment_view(
-    state: DeploymentState, plan: FeaturePlan, verdicts: Mapping[str, tuple[Verdict, Outlook | None]], *, drift: bool
+    state: DeploymentState,
+    plan: FeaturePlan,
+    verdicts: Mapping[str, tuple[Verdict, Outlook | None]],
+    *,
+    drift: bool,
+    preparing: Sequence[str] = (),
 ) -> DeploymentView:
     """Show a deployment; ``verdicts`` by candidate name, each with what it still needs, if that can be said."""
     taken = sum(rollout.weight for rollout in state.rollouts.values())
@@ -47,6 +52,7 @@ def deployment_view(
         revision=state.revision,
         default=state.spec.rules.default,
         config_drift=drift,
+        preparing=tuple(preparing),
         variants=(stable, *candidates, *shadows),
         previous=tuple(_model(part) for part in state.previous),
         plans=tuple(sorted(state.spec.plans)),
