@@ -141,7 +141,7 @@ def _held_to(opening: Opening, policy: Policy) -> Opening:
     }
     changed = replace(terms, **{name: value for name, value in said.items() if value is not None})
     plan = policy.plan or was.plan
-    looking.check_terms(changed, was.model, plan.steps)
+    looking.check_terms(changed, [was.model], plan.steps)
     fresh = begin(was.name, was.generation, was.model, plan, was.salt, changed, was.opened_at)
     return replace(opening, rollout=send(fresh, Signal.READY, opening.opened_at))
 

@@ -3,37 +3,63 @@
 :func:`serving` puts a worker's stories together, :func:`controlling` the agent's. Neither starts anything.
 """
 
+import contextlib
 import os
 import secrets
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
+from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
+from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.models.profile import decode_profile
+from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
 from gateway.adapters.spool.segment import SEGMENT_BYTES, SegmentSpool
-from gateway.adapters.store import Store, open_store
-from gateway.adapters.store.keys import load_or_create_keys
+from gateway.adapters.store import SHARED, Store, open_store
+from gateway.adapters.store.keys import await_keys, load_or_create_keys, share_keys
 from gateway.control import Control
 from gateway.core.alerts import Kind
+from gateway.core.drift.profiles import Profile
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
+from gateway.drifting import Drifting
 from gateway.feedback import Feedback
-from gateway.ports import AlertSink, Announcer, ModelStore, Observer, PlanCompiler, Registry, Routing
+from gateway.governance import Governance
+from gateway.ports import (
+    AlertSink,
+    Announcer,
+    ControlState,
+    DriftSink,
+    Flags,
+    ModelStore,
+    Observer,
+    PlanCompiler,
+    Registry,
+    Routing,
+)
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+
+if TYPE_CHECKING:
+    from gateway.adapters.tracing import Tracing
+
+_KEYS_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +92,14 @@ def serving(
     clock: WallClock | ReplayClock,
     observer: Observer,
     read_error: Callable[[str, str], None],
+    crowded: Callable[[], bool] = lambda: False,
+    flags: Flags | None = None,
+    tracing: "Tracing | None" = None,
 ) -> Serving:
-    """Put a worker's stories together over its state folder."""
+    """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced.
+
+    While it is ``crowded``, shadows are dropped.
+    """
     spool = spool_folder(settings)
     signing = keys(settings)
     lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
@@ -76,18 +108,21 @@ def serving(
     features = FeatureReader(read_error)
     shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer, together=runner.together)
     predict = Predict(
-        routing=routing,
-        features=features,
-        runner=runner,
-        spool=predictions,
+        routing=routing if tracing is None else tracing.routing(routing),
+        features=features if tracing is None else tracing.features(features),
+        runner=runner if tracing is None else tracing.runner(runner),
+        spool=predictions if tracing is None else tracing.spool(predictions),
         shadows=shadows,
         clock=clock,
         keys=lambda: signing,
         random=os.urandom,
         marks=marks,
         observer=observer,
+        crowded=crowded,
+        flags=flags,
     )
-    feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
+    told = outcomes if tracing is None else tracing.spool(outcomes)
+    feedback = Feedback(told, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
 
 
@@ -96,7 +131,11 @@ class Controlling:
     """What the agent does: the story of a look, and what it stands on."""
 
     control: Control
+    judge: Control
+    """The same story as the leader tells it: what it writes holds only while this host leads."""
+    drifting: Drifting
     store: Store
+    host: str
     keys: SigningKeys
     clock: WallClock | ReplayClock
     spool: SpoolReader
@@ -106,29 +145,53 @@ class Controlling:
     compiler: PlanCompiler
 
 
-def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -> Controlling:
-    """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
-    store = open_store(settings.store_url)
+def controlling(
+    settings: Settings, alerts: Sequence[AlertSink] | None = None, drift: Sequence[DriftSink] = ()
+) -> Controlling:
+    """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
+    host = host_name(settings)
+    store = open_store(settings.store_url, host)
     clock = open_clock(settings.clock)
+    told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
+    gate = open_policy(settings.policy, clock)
+    prepared = cache(settings)
     models = open_model_store(settings.registry)
-    return Controlling(
-        control=Control(
-            store.control,
+
+    def story(state: ControlState) -> Control:
+        return Control(
+            state,
             store.events,
             clock,
             JudgeJson(),
             token=lambda: secrets.token_hex(6),
-            alerts=[LogSink()] if alerts is None else alerts,
-        ),
+            alerts=told,
+            governance=Governance(gate, state, store.events, clock),
+        )
+
+    judge = story(store.leading)
+    return Controlling(
+        control=story(store.control),
+        judge=judge,
+        drifting=Drifting(store.drift, judge, partial(_profile, prepared), PackedDriftCodec(), drift),
         store=store,
-        keys=keys(settings),
+        host=host,
+        keys=keys(settings) if store.keys is None else share_keys(_keys_file(settings), store.keys),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
         models=models,
         registry=registry_of(models),
-        cache=cache(settings),
+        cache=prepared,
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
+
+
+def open_traces(settings: Settings, worker: int) -> "Tracing | None":
+    """Open a worker's way to the collector, where the settings name one."""
+    if not settings.traces:
+        return None
+    from gateway.adapters.tracing import open_tracing  # an extra, which nobody pays for who does not ask for it
+
+    return open_tracing(settings.traces, settings.trace_share, worker)
 
 
 def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announcer:
@@ -145,6 +208,11 @@ def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announc
         link=said.link,
         count=count,
     )
+
+
+def _profile(models: ModelCache, digest: str) -> Profile | None:
+    raw = models.profile(digest)
+    return None if raw is None else decode_profile(raw)
 
 
 class JudgeJson:
@@ -184,8 +252,23 @@ def models_folder(settings: Settings) -> Path:
 
 
 def keys(settings: Settings) -> SigningKeys:
-    """The keys that sign prediction ids, made by whoever comes first."""
-    return load_or_create_keys(settings.state_dir / "keys.json")
+    """The keys that sign prediction ids: made by whoever comes first, or brought by the agent from a shared store."""
+    if settings.store_url.partition(":")[0] in SHARED:
+        return await_keys(_keys_file(settings), _KEYS_WITHIN_S)
+    return load_or_create_keys(_keys_file(settings))
+
+
+def host_name(settings: Settings) -> str:
+    """What this host is called among those that share its store: it goes with the state folder, not the machine."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.state_dir / "host"
+    with contextlib.suppress(FileExistsError), path.open("x") as file:
+        file.write(f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    return path.read_text()
+
+
+def _keys_file(settings: Settings) -> Path:
+    return settings.state_dir / "keys.json"
 
 
 def spool_folder(settings: Settings) -> Path:
@@ -196,6 +279,11 @@ def spool_folder(settings: Settings) -> Path:
 def _segment(most: int) -> int:
     """Size of a segment: a small part of what the log may hold, for its bound is looked at when one is begun."""
     return max(1, min(SEGMENT_BYTES, most // 8))
+
+
+def heads_file(settings: Settings) -> Path:
+    """Where the heads of timelines are noted, outside the store."""
+    return settings.state_dir / "audit-heads.json"
 
 
 def tables_folder(settings: Settings) -> Path:

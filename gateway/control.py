@@ -19,6 +19,9 @@ from gateway.core.errors import (
     CandidateRunning,
     InvalidBody,
     InvalidTransition,
+    OutboundRefused,
+    PolicyDenied,
+    PolicyPending,
     Problem,
     RevisionConflict,
     UnknownDeployment,
@@ -47,6 +50,8 @@ from gateway.core.state import (
     without_shadow,
 )
 from gateway.core.tables import accept, in_order
+from gateway.courses import Courses
+from gateway.governance import APPROVE, DENY, START, Governance, Wish
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
 
 CANDIDATE = "canary"
@@ -90,14 +95,17 @@ class Control:
         *,
         token: Callable[[], str],
         alerts: Sequence[AlertSink] = (),
+        governance: Governance | None = None,
     ) -> None:
-        """``token`` makes short random names: generations and salts."""
+        """``token`` makes short random names: generations and salts. ``governance`` is asked before a rise."""
         self._state = state
         self._log = log
         self._clock = clock
         self._codec = codec
         self._token = token
         self._alerts = tuple(alerts)
+        self._courses = Courses(state)
+        self._governance = governance
 
     def read(self, deployment: str) -> DeploymentState:
         """The control document as it stands. Raises UnknownDeployment."""
@@ -128,7 +136,7 @@ class Control:
                 due += [
                     (deployment, rollout.name)
                     for rollout in _looked_at(state)
-                    if self._asked(state, rollout, watermark, visible)[2] is not None
+                    if self._asked(state, rollout, watermark, visible, bounds=False)[2] is not None
                 ]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         made += [self._lean(deployment, watermark) for deployment in leaning]
@@ -160,12 +168,15 @@ class Control:
             case, verdict, move = self._asked(state, rollout, watermark, visible)
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
-            note = Note(
-                said(rollout, move), "judge", move.reason, name, _evidence(since_opened(rollout, case), case, verdict)
-            )
+            action = said(rollout, move)
+            evidence = _evidence(since_opened(rollout, case), case, verdict)
             after = self._after(state, rollout, move, watermark, seen_by_then(rollout, case))
             try:
-                return self._write(state, after, note)
+                if action == Signal.PROMOTE.value:
+                    evidence |= self._permitted(state, _promotion(rollout, "judge", evidence))
+                return self._write(state, after, Note(action, "judge", move.reason, name, evidence))
+            except (PolicyDenied, PolicyPending, OutboundRefused):  # it stays where it is, and the next look asks again
+                return None
             except RevisionConflict:
                 continue
 
@@ -179,12 +190,19 @@ class Control:
         return sent_away(after, rollout.name, watermark) if move.signal is Signal.DEMOTE else after
 
     def _asked(
-        self, state: DeploymentState, rollout: Rollout, watermark: float, visible: Mapping[str, int]
+        self,
+        state: DeploymentState,
+        rollout: Rollout,
+        watermark: float,
+        visible: Mapping[str, int],
+        *,
+        bounds: bool = True,
     ) -> tuple[JudgeState, Verdict, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._judged(opening, watermark, visible)
-        verdict, seen = judging.verdict(case, watermark), observed(rollout.current, case)
+        verdict, seen = judging.verdict(case, watermark, bounds=bounds), observed(rollout.current, case)
+        self._courses.note(opening, verdict, lambda: judging.verdict(case, watermark))
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
@@ -230,13 +248,15 @@ class Control:
         alive = rollout.phase in JUDGED
         return rollout, verdict, outlook(rollout, case, verdict, observed(rollout.current, case)) if alive else None
 
+    def seen(self, deployment: str, rollout: Rollout) -> int:
+        """How many observations of the candidate have been judged since its step began."""
+        return observed(rollout.current, self.case(rollout, deployment)) - rollout.seen
+
     def degraded(self, state: DeploymentState, rollout: Rollout, until: float) -> float:
         """Share of the requests since a candidate's step began that are no evidence, since features were degraded."""
         both = {rollout.generation, state.stable.generation}
-        rows = self._log.performance(state.deployment, rollout.since, until)
-        counted = [row for row in rows if row.generation in both]
-        total = sum(row.n for row in counted)
-        return sum(row.degraded for row in counted) / total if total else 0.0
+        total, degraded = self._log.degraded(state.deployment, both, rollout.since, until)
+        return degraded / total if total else 0.0
 
     def ready(self, deployment: str, generation: str) -> Decision | None:
         """Every live worker has this generation's model: it begins its plan. None if it is not waiting for that."""
@@ -288,7 +308,7 @@ class Control:
         standing = state.rollouts.get(name)
         if standing is not None and standing.phase not in ENDED and not replaces:
             raise CandidateRunning(name, standing.phase.value)
-        _check_plan(chosen, _terms(state.spec, guardrails), state.stable.model)
+        looking.check_plan(chosen, _terms(state.spec, guardrails), [state.stable.model])
         return chosen
 
     def start_canary(
@@ -310,12 +330,13 @@ class Control:
 
         ``alias`` is the registry's alias that asks for it: what it asked for before makes way. ``override`` starts
         in spite of quarantine, cool-down and freeze. ``evidence`` (of the gate) goes into the timeline.
-        Raises CandidateRunning, Unmeasurable, ModelUnusable, InvalidBody (no such plan), Quarantined, Postponed.
+        Raises CandidateRunning, Unmeasurable, ModelUnusable, Quarantined, Postponed, InvalidBody (no such plan, or an
+        idle watch period).
         """
         state, at = self.read(deployment), self.now(deployment)
         chosen, spec = _plan(state.spec, plan), state.spec
         terms = _terms(spec, guardrails)
-        _check_plan(chosen, terms, model)
+        looking.check_plan(chosen, terms, [state.stable.model, model])
         rollout = replace(begin(name, self._token(), model, chosen, self._token(), terms, at), alias=alias)
 
         def change(state: DeploymentState) -> DeploymentState:
@@ -327,7 +348,10 @@ class Control:
             return started(free, rollout)
 
         why = reason or f"{model.name} {model.version} follows the plan {chosen.name}"
-        return self.change(deployment, change, Note("start", actor, why, name, dict(evidence or {})))
+        known = dict(evidence or {}) | self._permitted(
+            state, Wish(START, actor, name, model, chosen.name, features.names())
+        )
+        return self.change(deployment, change, Note(START, actor, why, name, known))
 
     def refuse(
         self, deployment: str, model: str, version: str, reason: str, *, actor: str, evidence: Mapping[str, Any]
@@ -337,22 +361,58 @@ class Control:
         return self.change(deployment, lambda state: state, Note(REFUSE, actor, reason, evidence=about))
 
     def send(
-        self, deployment: str, signal: Signal, *, actor: str, reason: str, candidate: str | None = None
+        self,
+        deployment: str,
+        signal: Signal,
+        *,
+        actor: str,
+        reason: str,
+        candidate: str | None = None,
+        expected: int | None = None,
     ) -> Decision:
-        """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant."""
+        """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant.
+
+        With ``expected``, RevisionConflict when that revision has gone by.
+        """
         state = self.read(deployment)
         name = _named(state, candidate)
         if candidate is None and name not in state.rollouts and not in_order(state):
             raise InvalidTransition("none", signal.value, f"There is no candidate to tell to {signal.value}.")
-        phase = state.rollouts[name].phase if name in state.rollouts else Phase.PREPARING
-        return self._signal(deployment, signal, Note(action_of(phase, signal), actor, reason, name))
+        rollout = state.rollouts.get(name)
+        action = action_of(rollout.phase if rollout else Phase.PREPARING, signal)
+        asked = rollout if action == Signal.PROMOTE.value else None
+        evidence = self._permitted(state, _promotion(asked, actor, {})) if asked else {}
+        return self._signal(deployment, signal, Note(action, actor, reason, name, evidence), expected)
 
-    def rollback(self, deployment: str, *, actor: str, reason: str, to: str | None = None) -> Decision:
-        """Return to a former stable, the latest or that of version ``to``. Raises InvalidTransition, InvalidBody."""
-        at = self.now(deployment)
-        return self.change(
-            deployment, lambda s: rolled_back(s, at, reason, self._token, to), Note("rollback", actor, reason)
-        )
+    def approve(
+        self, deployment: str, *, actor: str, reason: str, candidate: str | None = None, model: ModelCard | None = None
+    ) -> Decision:
+        """Note that somebody approves of a candidate's model, or of one to be started. Raises UnknownVariant."""
+        state = self.read(deployment)
+        name = _named(state, candidate)
+        card = model or rollout_of(state, name).model
+        about = {"model": {"name": card.name, "version": card.version, "digest": card.digest}}
+        return self.change(deployment, lambda s: s, Note(APPROVE, actor, reason, name, about))
+
+    def _permitted(self, state: DeploymentState, wish: Wish) -> dict[str, Any]:
+        """What the trail says of a wish that governance grants. Raises PolicyDenied, PolicyPending, OutboundRefused."""
+        if self._governance is None:
+            return {}
+
+        def deny(why: str, evidence: dict[str, Any]) -> None:
+            self._write(state, state, Note(DENY, wish.actor, why, wish.name, evidence))
+
+        return {"governance": self._governance.permit(state, wish, deny)}
+
+    def rollback(
+        self, deployment: str, *, actor: str, reason: str, to: str | None = None, expected: int | None = None
+    ) -> Decision:
+        """Return to a former stable: the latest, or that of version ``to``.
+
+        Raises InvalidTransition when there is none, InvalidBody for another version, RevisionConflict as ``send``.
+        """
+        at, note = self.now(deployment), Note("rollback", actor, reason)
+        return self.change(deployment, lambda s: rolled_back(s, at, reason, self._token, to), note, expected)
 
     def set_traffic(
         self,
@@ -394,7 +454,7 @@ class Control:
         """Let a shadow go. Raises UnknownVariant."""
         return self.change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
-    def _signal(self, deployment: str, signal: Signal, note: Note) -> Decision:
+    def _signal(self, deployment: str, signal: Signal, note: Note, expected: int | None = None) -> Decision:
         at, name = self.now(deployment), note.candidate or CANDIDATE
 
         def change(state: DeploymentState) -> DeploymentState:
@@ -402,7 +462,7 @@ class Control:
             seen = seen_by_then(rollout, self.case(rollout, deployment))
             return signalled(state, name, signal, at, note.reason, seen, self._token)
 
-        return self.change(deployment, change, note)
+        return self.change(deployment, change, note, expected)
 
     def change(self, deployment: str, change: Change, note: Note, expected: int | None = None) -> Decision:
         """Make a change of the document as it stands; without ``expected`` again and again until it holds.
@@ -453,14 +513,9 @@ def _terms(spec: DeploymentSpec, guardrails: tuple[Guardrail, ...] | None) -> Te
 
 
 def _check(spec: DeploymentSpec, model: ModelCard) -> None:
-    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model."""
-    looking.check_terms(_terms(spec, None), model)
-
-
-def _check_plan(plan: Plan, terms: Terms, model: ModelCard) -> None:
-    """Raise Unmeasurable, or InvalidBody for a watch period in which nothing could be seen."""
-    looking.check_terms(terms, model, plan.steps)
-    looking.check_watch(plan.watch_s, terms.guardrails)
+    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model, whatever the plan."""
+    steps = [step for plan in spec.plans.values() for step in plan.steps]
+    looking.check_terms(_terms(spec, None), [model], steps)
 
 
 def _looked_at(state: DeploymentState) -> list[Rollout]:
@@ -489,6 +544,12 @@ def _evidence(rollout: Rollout, case: JudgeState, verdict: Verdict) -> dict[str,
         "visible": dict(case.cursor),
         "verdict": asdict(verdict),
     }
+
+
+def _promotion(rollout: Rollout, actor: str, evidence: dict[str, Any]) -> Wish:
+    about: dict[str, Any] = {name: evidence[name] for name in ("verdict", "n_candidate", "window") if name in evidence}
+    model, plan, generation = rollout.model, rollout.plan.name, rollout.generation
+    return Wish(Signal.PROMOTE.value, actor, rollout.name, model, plan, (), generation, about)
 
 
 def _named(state: DeploymentState, candidate: str | None) -> str:

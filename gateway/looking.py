@@ -10,13 +10,14 @@ from typing import Any
 
 from gateway.core import judging
 from gateway.core.admission import check_bandits, check_outputs
-from gateway.core.deployments import Guardrail, ModelCard, Role, Step, Task
-from gateway.core.errors import InvalidBody, Problem
+from gateway.core.deployments import Guardrail, ModelCard, Plan, Role, Step, Task
+from gateway.core.errors import InvalidBody, Problem, Unmeasurable
 from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.judging import JUDGE_VERSION, JudgeState
 from gateway.core.looks import Opening
 from gateway.core.metrics import known
 from gateway.core.rollout import Phase, Rollout, Terms
+from gateway.core.words import span
 from gateway.ports import EventLog, Window
 
 OUT_OF_ORDER_S = 3_600.0
@@ -48,21 +49,32 @@ def evidence_of(rollout: Rollout) -> str:
 def open_case(opening: Opening) -> JudgeState:
     """Open the case that an opening describes. Raises Unmeasurable."""
     rollout = opening.rollout
-    return _open(rollout.terms, rollout.model, opening.opened_at, pairs=_on_pairs(opening))
+    return _open(rollout.terms, [rollout.model], opening.opened_at, pairs=_on_pairs(opening))
 
 
-def check_terms(terms: Terms, model: ModelCard, steps: Sequence[Step] = ()) -> None:
-    """Raise Unmeasurable for a guardrail that cannot be judged on such a model."""
-    _open(terms, model, 0.0, pairs=any(step.shadow > 0.0 for step in steps))
+def check_terms(terms: Terms, models: Sequence[ModelCard], steps: Sequence[Step]) -> None:
+    """Raise Unmeasurable for a guardrail that cannot be judged on all of these models, along these steps."""
+    _open(terms, models, 0.0, pairs=any(step.shadow > 0.0 for step in steps))
     check_bandits(terms.guardrails, steps)
-    if model.task is Task.MULTIOUTPUT:
-        check_outputs(terms.guardrails, model.outputs)
+    for model in models:
+        if model.task is Task.MULTIOUTPUT:
+            check_outputs(terms.guardrails, model.outputs)
 
 
-def check_watch(watch_s: float, guardrails: Sequence[Guardrail]) -> None:
-    """Raise InvalidBody for a watch period in which nothing could be seen."""
-    if watch_s > 0.0 and not watchable(guardrails):
+def check_plan(plan: Plan, terms: Terms, models: Sequence[ModelCard]) -> None:
+    """Raise Unmeasurable for what this plan never lets anybody see, InvalidBody for an idle watch period.
+
+    InvalidBody, too, where no guardrail acts: with none, nothing could send the candidate back.
+    """
+    check_terms(terms, models, plan.steps)
+    for one in terms.guardrails:
+        if known(one.metric).labelled and terms.maturity_s >= plan.max_age_s:
+            because = f"labels count at the age of {span(terms.maturity_s)}, the plan gives up after"
+            raise Unmeasurable(one.metric, f"{because} {span(plan.max_age_s)}.")
+    if plan.watch_s > 0.0 and not watchable(terms.guardrails):
         raise InvalidBody(Problem("/plan", "Its watch period needs a guardrail that is judged by labels."))
+    if not any(one.role is Role.GUARDRAIL and not one.dry_run for one in terms.guardrails):
+        raise InvalidBody(Problem("/guardrails", "Must name one that acts, or nothing could send the candidate back."))
 
 
 def watchable(guardrails: Sequence[Guardrail]) -> tuple[Guardrail, ...]:
@@ -128,12 +140,15 @@ def _windows(rollout: Rollout, case: JudgeState, watermark: float, visible: Mapp
     return Window(judged, watermark, visible), Window(matured, watermark - rollout.terms.maturity_s, visible)
 
 
-def _open(terms: Terms, model: ModelCard, at: float, *, pairs: bool) -> JudgeState:
+def _open(terms: Terms, models: Sequence[ModelCard], at: float, *, pairs: bool) -> JudgeState:
+    last = models[-1]
     return judging.open_case(
         terms.guardrails,
         alpha=terms.alpha,
         alpha_promote=terms.alpha_promote,
-        task=model.task,
+        task=last.task,
         at=at,
         pairs=pairs,
+        classes=last.classes,
+        scored=all(model.scored for model in models),
     )

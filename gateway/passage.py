@@ -123,7 +123,14 @@ def status_of(failure: BaseException | None) -> int:
 
 
 def record_of(
-    trip: Trip, draw: Draw, sight: Sight, row: int, result: Result, failure: BaseException | None, total_s: float
+    trip: Trip,
+    draw: Draw,
+    sight: Sight,
+    row: int,
+    result: Result,
+    failure: BaseException | None,
+    total_s: float,
+    instances: int = 1,
 ) -> PredictionRecord:
     """Write down one instance: its draw, what was seen, what came of it. ``failure`` is the whole request's."""
     table, assignment, output = trip.table, draw.assignment, result.output or _NO_OUTPUT
@@ -155,8 +162,9 @@ def record_of(
         values=values,
         statuses=statuses,
         event_times=_event_times(trip, sight, row),
-        degraded=_is_degraded(sight, row, failure),
+        degraded=_is_degraded(sight, row, failure) or bool(draw.instance.invalid),
         shadows=assignment.shadows if failure is None else (),
+        instances=instances,
     )
 
 
@@ -204,7 +212,8 @@ def _seen(layout: Layout, instance: Instance, sight: Sight, row: int) -> tuple[t
             continue
         for name, declared in fields.items():
             values.append(sent.get(name, declared.default))
-            statuses.append(Status.REQUEST if name in sent else Status.MISSING)
+            absent = Status.INVALID if name in instance.invalid else Status.MISSING
+            statuses.append(Status.REQUEST if name in sent else absent)
     return tuple(values), bytes(statuses)
 
 

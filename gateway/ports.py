@@ -4,13 +4,18 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.core.alerts import Alert
+from gateway.core.audit import Head, Trail
+from gateway.core.course import CoursePoint
 from gateway.core.deployments import ModelCard, Scalar, Task
+from gateway.core.drift.causes import DriftEvent
+from gateway.core.drift.profiles import Profile
+from gateway.core.drift.rows import LoggedRow
 from gateway.core.events import (
     Decision,
     Event,
@@ -26,6 +31,7 @@ from gateway.core.events import (
 from gateway.core.features import FeatureBatch, FeaturePlan
 from gateway.core.gates import Replayable
 from gateway.core.looks import Look, Opening
+from gateway.core.policy import Ruling
 from gateway.core.routing import Part, RoutingTable
 from gateway.core.state import DeploymentState as DeploymentState  # the document that ControlState keeps
 
@@ -97,6 +103,13 @@ class Routing(Protocol):
 
     def able(self, table: RoutingTable) -> frozenset[str]:
         """Names of candidates that may take traffic: lease in force, model loaded, not refused on this worker."""
+
+
+class Flags(Protocol):
+    """Flags that may name who answers, evaluated in this process."""
+
+    def variant(self, flag: str, key: str, attributes: Mapping[str, Scalar]) -> str | None:
+        """The variant that a flag names for a routing key, or None. Never raises and never waits."""
 
 
 class Runner(Protocol):
@@ -277,6 +290,8 @@ class VariantPerformance:
     A request belongs to the arm that was drawn for it (``name``, ``generation``, ``digest``). Forced requests and
     repeated request ids are left out. ``failed`` counts the arm's own failures; a labelled request that it failed
     at is labelled and not correct. ``brier_sum`` is over the ``scored`` ones: labelled, binary, with a score.
+    ``latency_s`` is the machine time that the arm took for requests of their own, ``label_delay_s`` the data time from
+    a request to its first label: None where there is none.
     """
 
     name: str
@@ -289,6 +304,17 @@ class VariantPerformance:
     correct: int
     scored: int = 0
     brier_sum: float = 0.0
+    latency_s: "Spread | None" = None
+    label_delay_s: "Spread | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Quantiles of a duration, in seconds: half of all, and all but a twentieth and a hundredth, took no longer."""
+
+    p50: float
+    p95: float
+    p99: float
 
 
 class EventLog(Protocol):
@@ -327,6 +353,9 @@ class EventLog(Protocol):
 
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
         """
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Count what :meth:`performance` counts of these generations, and how many of it met degraded features."""
 
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest ``limit`` randomised requests with whole features, oldest first; ``labelled``: with a label only.
@@ -410,8 +439,79 @@ class ControlState(Protocol):
     def openings(self, deployment: str) -> list[Opening]:
         """The openings of every generation, oldest first."""
 
+    def trail(self) -> Trail:
+        """Every timeline with its seals (``core.audit``), which :meth:`write` makes, and the documents' digests."""
+
+    def head(self, deployment: str) -> Head:
+        """How long a timeline is, and its last seal."""
+
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """Every look of a generation, in order."""
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep a point of how a generation's evidence has gone; one of the same look replaces it."""
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """The points kept of a generation, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostWord:
+    """What a host says of itself several times a second. Data times in seconds; ``as_of`` is wall time.
+
+    ``low`` and ``high`` are a Punctuation's, over all its spools, each drained up to there; ``high`` None: no spool of
+    its has anything to say. ``loaded`` are the digests that every worker there has warm, ``failed`` those that none can
+    load, and why. ``spooled`` counts what it has acknowledged and not drained, by kind.
+    """
+
+    host: str
+    low: float | None = None
+    high: float | None = None
+    workers: int = 0
+    loaded: frozenset[str] = frozenset()
+    failed: dict[str, str] = field(default_factory=dict)
+    spooled: dict[str, int] = field(default_factory=dict)
+    as_of: float = 0.0
+    schema: int = 1
+
+
+class Hosts(Protocol):
+    """The hosts around one store. Raises StoreUnavailable."""
+
+    def beat(self, word: HostWord) -> None:
+        """Say that this host lives, and how it is."""
+
+    def live(self) -> list[HostWord]:
+        """The last word of every host heard within ``SILENT_AFTER_S`` seconds, by name."""
+
+    def leave(self, host: str) -> None:
+        """Forget a host that ends, so that nobody waits for it."""
+
+
+class Leadership(Protocol):
+    """Which of the hosts around one store looks at rollouts: one at a time, its epoch checked at each write."""
+
+    def acquire(self) -> int | None:
+        """Take the lead or renew it, for a few seconds; the epoch, or None while another host leads. Never raises."""
+
+    def epoch(self) -> int:
+        """The epoch in which this process leads, as it last heard. Raises NotLeading."""
+
+    def reach(self, watermark: float | None) -> float | None:
+        """Move the store's watermark (data time; never back) and say where it stands: the next leader goes on there.
+
+        What is drained below it later is reported and never bet on. Raises NotLeading, StoreUnavailable.
+        """
+
+    def resign(self) -> None:
+        """Let another host lead at once. Raises StoreUnavailable."""
+
+
+class PolicyGate(Protocol):
+    """A policy that is asked before a rollout or a promotion."""
+
+    def rule(self, question: Mapping[str, Any]) -> Ruling:
+        """What it says of plain data. Raises PolicyPending rather than wait, OutboundRefused without an answer."""
 
 
 class AlertSink(Protocol):
@@ -429,3 +529,34 @@ class Announcer(Protocol):
 
     def close(self, longest_s: float = 5.0) -> None:
         """Send what waits, within ``longest_s`` machine seconds."""
+
+
+class DriftLog(Protocol):
+    """What drift watches read of the log and keep in the store. May block. Raises StoreUnavailable."""
+
+    def logged(self, deployment: str, after: float, until: float, most: int) -> list[LoggedRow]:
+        """At most ``most`` requests with data time in (``after``, ``until``], in order of time.
+
+        They are those with the smallest ids, which are random: a sample without regard to arm or content. Forced
+        requests and repeated request ids after the first record are left out; degraded ones are not.
+        """
+
+    def remembered(self, deployment: str, watch: str) -> bytes | None:
+        """What a watch saved last, or None."""
+
+    def remember(self, deployment: str, watch: str, memory: bytes) -> None:
+        """Keep what a watch knows, in the place of what it knew."""
+
+
+class Profiles(Protocol):
+    """Where the reference profile of a prepared model is found."""
+
+    def __call__(self, digest: str, /) -> Profile | None:
+        """The profile that lies beside the model, None where it carries none. Raises ModelUnusable."""
+
+
+class DriftSink(Protocol):
+    """Somebody who wants to know of drift and of its cause: alerts, retraining."""
+
+    def drifted(self, event: DriftEvent) -> None:
+        """An alarm rose, or ended. Told at least once, so the same event twice must do nothing. Never raises."""

@@ -29,7 +29,19 @@ from gateway.core.features import FeatureBatch, FeatureVector, resolve, resolve_
 from gateway.core.inputs import Instance, Layout, lay_out, read_body, row_of
 from gateway.core.routing import STABLE, Part, RoutingTable, assign, force
 from gateway.passage import Answer, Draw, Result, Sight, Trip, explain, failure_of, record_of
-from gateway.ports import Clock, FeatureSource, Marks, Observer, Output, Routing, Runner, Spool, Unmarked, Unobserved
+from gateway.ports import (
+    Clock,
+    FeatureSource,
+    Flags,
+    Marks,
+    Observer,
+    Output,
+    Routing,
+    Runner,
+    Spool,
+    Unmarked,
+    Unobserved,
+)
 from gateway.shadow import Invitation, ShadowLane
 
 Row: TypeAlias = Sequence[Scalar]
@@ -57,7 +69,7 @@ class Ask:
 class Predict:
     """The story of a prediction. ``spool`` is the predictions' lane, ``keys`` says which key signs now.
 
-    With more than ``shed_shadows_above`` requests under way, shadows are dropped: they are the first to be shed.
+    While the worker is ``crowded``, shadows are dropped: they are the first to be shed.
     """
 
     def __init__(
@@ -73,14 +85,16 @@ class Predict:
         random: Callable[[int], bytes],
         marks: Marks | None = None,
         observer: Observer | None = None,
-        shed_shadows_above: int = 64,
+        flags: Flags | None = None,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         self._routing, self._features, self._runner = routing, features, runner
         self._spool, self._shadows, self._clock = spool, shadows, clock
         self._keys, self._random = keys, random
         self._marks: Marks = marks or Unmarked()
         self._observer: Observer = observer or Unobserved()
-        self._shed_shadows_above = shed_shadows_above
+        self._flags = flags
+        self._crowded = crowded
         self._under_way: dict[int, float] = {}
         self._tickets = count()
         self._layouts: dict[str, tuple[RoutingTable, Layout, Mapping[str, Part]]] = {}
@@ -107,7 +121,7 @@ class Predict:
             raise failure
         if refusal is not None and trip.table.rules.when_log_fails is WhenLogFails.REFUSE:
             raise refusal
-        said = zip(records, results, sight.vectors, strict=True)
+        said = zip(draws, records, results, sight.vectors, strict=True)
         return [self._say(trip, ask, *each, logged=refusal is None) for each in said]
 
     def offer(self, deployment: str | None) -> tuple[RoutingTable, Layout, frozenset[str]]:
@@ -161,6 +175,12 @@ class Predict:
         key = instance.routing_key or request_id or body
         if ask.variant is not None:
             return Draw(instance, body, key, force(trip.table, ask.variant, key, trip.at))
+        flag = trip.table.rules.flag
+        if flag is not None and self._flags is not None:
+            known = {**instance.entities, "deployment": trip.table.deployment, "caller": ask.caller}
+            named = self._flags.variant(flag, key, known)
+            if named is not None and (named == STABLE or named in trip.able):  # a flag revives nobody
+                return Draw(instance, body, key, force(trip.table, named, key, trip.at))
         return Draw(instance, body, key, assign(trip.table, key, trip.at, trip.able))
 
     # What is seen, and what the models say.
@@ -269,7 +289,7 @@ class Predict:
     ) -> list[PredictionRecord]:
         failure, total_s = failure_of(results), self._clock.machine() - trip.arrived
         return [
-            record_of(trip, draw, sight, row, result, failure, total_s)
+            record_of(trip, draw, sight, row, result, failure, total_s, len(draws))
             for row, (draw, result) in enumerate(zip(draws, results, strict=True))
         ]
 
@@ -310,7 +330,7 @@ class Predict:
 
     def _invite(self, trip: Trip, draws: Sequence[Draw], records: Sequence[PredictionRecord], sight: Sight) -> None:
         """Offer each recorded prediction to the shadows its record names; each of them owes one record of its own."""
-        crowded = len(self._under_way) > self._shed_shadows_above
+        crowded = self._crowded()
         for row, (draw, record) in enumerate(zip(draws, records, strict=True)):
             for name in record.shadows:
                 part = trip.parts[name]
@@ -328,14 +348,21 @@ class Predict:
                 self._shadows.offer(invitation, crowded)
 
     def _say(
-        self, trip: Trip, ask: Ask, record: PredictionRecord, result: Result, vector: FeatureVector, logged: bool
+        self,
+        trip: Trip,
+        ask: Ask,
+        draw: Draw,
+        record: PredictionRecord,
+        result: Result,
+        vector: FeatureVector,
+        logged: bool,
     ) -> Answer:
         blind, version = trip.table.rules.blind, trip.parts[record.served].model.version
         return Answer(
             prediction_id=ids.mint(self._keys(), record.tag, record.body),
             deployment=record.deployment,
             output=result.output or Output(None),
-            degraded=vector.degraded,
+            degraded=vector.degraded + draw.instance.invalid,
             logged=logged,
             variant=None if blind else record.served,
             model_version=None if blind else version,

@@ -6,6 +6,7 @@ it is never a silent default. Deployments become core values here; the rest of t
 """
 
 import difflib
+import importlib.util
 import ipaddress
 import os
 import re
@@ -23,6 +24,8 @@ from gateway.core.alerts import Kind
 from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
 from gateway.core.metrics import known as judged
+from gateway.settings_access import OidcSettings
+from gateway.settings_drift import DriftSettings
 from gateway.settings_rules import GateSettings, StartSettings
 from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
@@ -45,6 +48,16 @@ class InputSettings(Section):
     """Greatest value accepted, in the feature's own unit."""
     example: Scalar = None
     """A value for the documentation's example body."""
+    categories: tuple[Scalar, ...] = ()
+    """The only values it may have; none takes any of its type."""
+    on_invalid: core.OnInvalid = core.OnInvalid.REFUSE
+    """``refuse`` (422) or ``default``, where a value is of a wrong type, out of range or of no declared category."""
+
+    @model_validator(mode="after")
+    def _has_something_to_fall_back_on(self) -> "InputSettings":
+        if self.on_invalid is core.OnInvalid.DEFAULT and self.default is None:
+            raise ValueError("on_invalid: default needs a default")
+        return self
 
 
 class FeatureSettings(Section):
@@ -60,6 +73,14 @@ class FeatureSettings(Section):
     """``default`` or ``error``, where the store did not answer in time."""
     max_age: Seconds | None = None
     """Age limit as a duration; none takes the feature view's TTL."""
+    on_invalid: core.OnUnavailable = core.OnUnavailable.DEFAULT
+    """``default`` or ``error``, where the store's value is of another type, out of range or of no declared category."""
+    minimum: float | None = None
+    """Smallest valid value, in the feature's own unit."""
+    maximum: float | None = None
+    """Greatest valid value, in the feature's own unit."""
+    categories: tuple[Scalar, ...] = ()
+    """The only valid values; none takes any of its type."""
 
 
 class GuardrailSettings(Section):
@@ -79,6 +100,12 @@ class GuardrailSettings(Section):
     """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
     """Judge and tell, but never act."""
+    low: float | None = Field(default=None, allow_inf_nan=False)
+    """Least a business value (``value:NAME``) can be, in its unit; without both ends its order is compared."""
+    high: float | None = Field(default=None, allow_inf_nan=False)
+    """Most it can be; also of an error without a range of its own (``mae``, ``rmse``), in that metric's unit."""
+    higher_is_better: bool = False
+    """Whether more of a business value is better, as of a revenue; else less is, as of a cost."""
 
 
 class BanditSettings(Section):
@@ -170,6 +197,8 @@ class DeploymentSettings(Section):
     """Withhold the variant from callers, for label sources that must not learn the arm."""
     allow_forced: bool = False
     """Accept ``X-Variant``; such requests are never evidence."""
+    flag: str | None = None
+    """Name of a flag (``flags``) that may name who answers a request, which then is no evidence; none asks nobody."""
     durability: core.Durability = core.Durability.PROCESS
     """``process`` (survives any kill) or ``disk`` (survives power loss, costs an fsync)."""
     when_log_fails: core.WhenLogFails = core.WhenLogFails.REFUSE
@@ -202,6 +231,8 @@ class DeploymentSettings(Section):
     """Labels an outcome may have, for people; outcomes are not held to it yet."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
+    drift: DriftSettings = DriftSettings()
+    """How live traffic is watched for drift, and what follows."""
     labels_independent: bool = False
     """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
     follow_aliases: bool = False
@@ -242,13 +273,14 @@ class DeploymentSettings(Section):
             guardrails=tuple(guardrail_of(said, f"deployments.{name}.guardrails") for said in self.guardrails),
             plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
+            drift=self.drift.terms(),
             starts=self.starts.rules(),
             gate=self.gate.rules(),
             **{field: getattr(self, field) for field in same},
         )
 
     def _rules(self) -> core.ServingRules:
-        same = ("default", "sticky", "routing_key", "blind", "allow_forced", "durability", "when_log_fails")
+        same = ("default", "sticky", "routing_key", "blind", "allow_forced", "flag", "durability", "when_log_fails")
         return core.ServingRules(
             deadline_s=self.deadline,
             canary_deadline_s=self.canary_deadline,
@@ -272,7 +304,8 @@ class Settings(BaseSettings):
     state_dir: Path = Path("state")
     """Folder of everything this host must not forget: spool, store, keys, prepared models."""
     store: str = ""
-    """Events and control state: ``sqlite:PATH``; empty puts ``store.db`` into the state folder."""
+    """Events and control state: ``sqlite:PATH``, or ``postgresql://HOST/DATABASE`` for many hosts; empty puts a
+    ``store.db`` into the state folder."""
     features: Path | None = None
     """Folder of the Feast repository; none serves models that read no feature service."""
     registry: str = "models"
@@ -304,13 +337,37 @@ class Settings(BaseSettings):
     max_feedback_body: Bytes = 8 * 2**20
     """Largest feedback body accepted, in bytes (``8MiB``)."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Requests one worker has under way before it answers 503, a count."""
+    """Most requests one worker has under way, a count; it lets in fewer while they would only wait (503)."""
     max_spool: Bytes = 2**30
     """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
+    keys_file: Path | None = None
+    """File of API keys, made by ``gateway keys new``; none looks for ``api-keys.json`` in the state folder."""
+    oidc: OidcSettings | None = None
+    """An identity provider whose tokens are taken beside keys; none takes keys only."""
+    rate: str | None = None
+    """What a key without a rate of its own may ask of each worker, such as ``100/second``; none sets no bound."""
+    rate_of_failures: str = "20/minute"
+    """How many requests without a good key an address may send each worker before it is told 429."""
+    flags: str | None = None
+    """OpenFeature flags: a YAML file of rules, or ``MODULE:FACTORY`` of a provider that evaluates in memory."""
+    policy: str | None = None
+    """Rego that a rollout or promotion has to pass: a folder, or an OPA server's URL; none lets every one pass."""
+    tls_certificate: Path | None = None
+    """Certificate chain (PEM) of both planes; none serves plain HTTP, for a proxy that ends TLS."""
+    tls_key: Path | None = None
+    """Private key (PEM) of that certificate."""
     alerts: AlertSettings = AlertSettings()
     """Who is told."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
+    log_requests: Literal["none", "failed", "all"] = "failed"
+    """Which requests leave a line: ``failed`` (5xx, or the variant drawn failed) or ``all``, outcomes too; ids only."""
+    log_fields: tuple[str, ...] = ()
+    """Features and entities whose values such a line may carry, by name; none, so nothing personal, by default."""
+    traces: str = ""
+    """Where spans go: an OTLP/HTTP address such as ``http://collector:4318/v1/traces``; empty traces nothing."""
+    trace_share: Share = 1.0
+    """Share of requests traced, as 1% or 0.01, where the caller has not decided."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}
     """What is served, by name."""
 
@@ -331,6 +388,16 @@ class Settings(BaseSettings):
         """The store's URL, the default filled in."""
         return self.store or f"sqlite:{self.state_dir / 'store.db'}"
 
+    @property
+    def keys_path(self) -> Path:
+        """Where the API keys are, the default filled in."""
+        return self.keys_file or self.state_dir / "api-keys.json"
+
+    @property
+    def locked(self) -> bool:
+        """Whether callers need a key or a token."""
+        return self.oidc is not None or self.keys_file is not None or self.keys_path.exists()
+
     def specs(self) -> dict[str, core.DeploymentSpec]:
         """Every deployment as the core knows it."""
         return {name: said.spec(name) for name, said in self.deployments.items()}
@@ -344,12 +411,35 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _traces_with_the_extra(self) -> "Settings":
+        if self.traces and not self.traces.startswith(("http://", "https://")):
+            raise ValueError("traces must be an http:// or https:// address of an OTLP collector")
+        if self.traces and not _is_installed("opentelemetry.exporter"):
+            raise ValueError("traces need the extra: pip install 'gateway[tracing]'")
+        return self
+
+    @model_validator(mode="after")
     def _stays_home_without_keys(self) -> "Settings":
-        if not _is_loopback(self.control_host):
-            raise ValueError("control_host must be a loopback address: there are no operator keys")
+        if not _is_loopback(self.control_host) and not self.locked:
+            raise ValueError(
+                "control_host must be a loopback address until there are keys (`gateway keys new`) or oidc"
+            )
         if self.clock == "replay" and not _is_loopback(self.data_host):
             raise ValueError("clock: replay lets callers set the time, so data_host must be a loopback address")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_whole_certificate(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together")
+        return self
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package it would be in
+        return False
 
 
 CAREFUL = core.Plan(
@@ -435,7 +525,8 @@ def _fields(said: Mapping[str, InputSettings]) -> dict[str, core.Field]:
 
 
 def _policy(said: FeatureSettings) -> core.FeaturePolicy:
-    return core.FeaturePolicy(said.default, said.on_missing, said.on_stale, said.on_unavailable, said.max_age)
+    same = said.model_dump(exclude={"max_age"})
+    return core.FeaturePolicy(max_age_s=said.max_age, **same)
 
 
 def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:

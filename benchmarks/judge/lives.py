@@ -18,8 +18,8 @@ from gateway.core.evidence.rates import (
     PROMOTION_WEIGHTS,
     Line,
     demotion_bets,
-    pooled_rate,
     promotion_bets,
+    settled_rate,
 )
 from gateway.core.evidence.restarts import STAKE, released
 
@@ -83,7 +83,7 @@ class RateLives:
 
     def see(self, counts: FloatArray, requests: int, propensity: float) -> FloatArray:
         """Bet at the pooled rate of everything before."""
-        bets = demotion_bets(pooled_rate(self.bad, self.n), propensity, self.line)
+        bets = demotion_bets(settled_rate(self.bad, self.n), propensity, self.line)
         growth = np.einsum("rgc,rc->rg", bets, counts)
         self.bad, self.n = self.bad + counts[:, 0] + counts[:, 2], self.n + counts.sum(axis=1)
         return self.wealth.grow(growth, requests)
@@ -105,7 +105,7 @@ class SafetyLives:
 
     def see(self, counts: FloatArray, requests: int, propensity: float) -> FloatArray:  # noqa: ARG002
         """Bet at the pooled rate of everything before."""
-        bets = promotion_bets(pooled_rate(self.bad, self.n), propensity, self.margin)
+        bets = promotion_bets(settled_rate(self.bad, self.n), propensity, self.margin)
         self.log_bets = self.log_bets + np.einsum("rgc,rc->rg", bets, counts)
         self.bad, self.n = self.bad + counts[:, 0] + counts[:, 2], self.n + counts.sum(axis=1)
         return log_sum_exp(self.log_bets)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from gateway.core.deployments import Guardrail, Role, Step, Task
 from gateway.core.errors import Unmeasurable
-from gateway.core.losses import positive
 from gateway.core.metrics import LABEL, VALUE, Kind, Metric, measurable, told_as
 
 SIGNALS_ONLY = frozenset({Kind.BLOCKS, Kind.RANKING, Kind.CALIBRATION})
@@ -46,14 +45,6 @@ def _check_fit(
         raise Unmeasurable(metric.name, "no step of the plan lets the candidate watch as a shadow.")
     if metric.scored and not scored:
         raise Unmeasurable(metric.name, "it needs probabilities, and the models here answer labels only.")
-    if metric.classed and classes and not positive(classes[-1]):
-        raise Unmeasurable(
-            metric.name,
-            f"its positive class must be 1 or true, the classes here are {', '.join(map(repr, classes))}; "
-            f"name the class, as {metric.name}:{classes[-1]}."
-            if metric.kind is not Kind.RANKING
-            else f"its positive class must be 1 or true, the classes here are {', '.join(map(repr, classes))}.",
-        )
     name = metric.name.partition(":")[2]
     if name and metric.outcome == LABEL and classes and name not in map(str, classes):
         raise Unmeasurable(metric.name, f"there is no class {name!r} here, only {', '.join(map(repr, classes))}.")

@@ -4,16 +4,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.core.block_cases import CoverageCase, bet_on_blocks, bet_on_coverage, bet_on_ranks, open_coverage
+from gateway.core.block_cases import (
+    CoverageCase,
+    bet_on_blocks,
+    bet_on_coverage,
+    bet_on_pair_ranks,
+    bet_on_ranks,
+    open_coverage,
+)
 from gateway.core.calibration import bet_on_calibration
 from gateway.core.cases import bet_on_pairs, bet_on_rate, bet_on_ratio
-from gateway.core.deployments import Guardrail, Task
+from gateway.core.deployments import Task
 from gateway.core.events import EvidenceRow, PairRow
+from gateway.core.evidence.restarts import tick_of
 from gateway.core.judge_state import PAIRED, JudgeState
-from gateway.core.losses import confidence, name_of, positive
-from gateway.core.metrics import LABEL, Kind, Metric, known, told_as
+from gateway.core.losses import confidence, name_of
+from gateway.core.metrics import LABEL, Kind, Metric, compared, known, told_as
 from gateway.core.tail_cases import bet_on_slower, bet_on_spread
-from gateway.core.tallies import Layout, Sample, Tally, count, count_pairs, measured, measured_pairs, stratified
+from gateway.core.tallies import (
+    Layout,
+    Sample,
+    Tally,
+    count,
+    count_pairs,
+    everyone,
+    measured,
+    measured_pairs,
+    stratified,
+)
 from gateway.core.value_cases import bet_on_mean, bet_on_pair_mean, bet_on_shift
 
 MOST_CLASSES = 10
@@ -32,12 +50,12 @@ class _Batch:
 def arrived(state: JudgeState, rows: Layout) -> JudgeState:
     """Bet on what needs no label, and on whether requests come from the arms as drawn."""
     after = _bet(state, _Batch(rows, {}, _last(rows)), labelled=False)
-    return replace(after, arrivals=bet_on_ratio(state.arrivals, count(rows, _any)))
+    return replace(after, arrivals=bet_on_ratio(state.arrivals, everyone(rows)))
 
 
 def matured(state: JudgeState, rows: Layout) -> JudgeState:
     """Bet on what waited for outcomes, and on whether those come alike from both arms."""
-    due = count(rows, _any)
+    due = everyone(rows)
     outcomes = (LABEL, *state.values)
     posted = {name: count(rows, _posted(name)) for name in outcomes}
     n = sum(sum(tally.cells) for tally in due)
@@ -55,16 +73,19 @@ def matured(state: JudgeState, rows: Layout) -> JudgeState:
 
 def watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
     """Bet on requests that a shadow answered too."""
-    pairs, means = dict(state.pairs), dict(state.paired_means)
+    pairs, means, ranks = dict(state.pairs), dict(state.paired_means), dict(state.paired_ranks)
     for guardrail in state.guardrails if rows else ():
-        metric = told_as(guardrail)
+        metric = told_as(guardrail, state.yes)
         name = metric.name if metric.kind is Kind.AGREEMENT else PAIRED + metric.name
         if name in pairs:
             pairs[name] = bet_on_pairs(pairs[name], guardrail, count_pairs(rows, metric.pair))
         elif name in means:
-            terms = _terms(guardrail, metric)
+            terms = compared(guardrail)
             means[name] = bet_on_pair_mean(means[name], terms, measured_pairs(rows, metric.amounts), metric.high)
-    return replace(state, pairs=pairs, paired_means=means)
+        elif name in ranks:
+            last = tick_of(rows[-1].position.at)
+            ranks[name] = bet_on_pair_ranks(ranks[name], guardrail, last, _ranked_pairs(rows, metric))
+    return replace(state, pairs=pairs, paired_means=means, paired_ranks=ranks)
 
 
 def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
@@ -72,10 +93,10 @@ def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
     kinds = (state.rates, state.means, state.tails, state.blocks, state.ranks, state.calibrations)
     rates, means, tails, blocks, ranks, calibrations = (dict[str, Any](cases) for cases in kinds)
     for guardrail in state.guardrails:
-        metric = told_as(guardrail)
+        metric = told_as(guardrail, state.yes)
         if metric.labelled is not labelled or not batch.rows.rows:
             continue
-        name, kind, terms = metric.name, metric.kind, _terms(guardrail, metric)
+        name, kind, terms = metric.name, metric.kind, compared(guardrail)
         if kind is Kind.RATE:
             missing = _against(batch.missing.get(metric.outcome, ()))
             rates[name] = bet_on_rate(rates[name], terms, count(batch.rows, metric.value), missing)
@@ -93,26 +114,15 @@ def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
         elif kind is Kind.BLOCKS:
             blocks[name] = bet_on_blocks(blocks[name], terms, batch.tick, _events(batch.rows, metric))
         elif kind is Kind.RANKING:
-            ranks[name] = bet_on_ranks(ranks[name], terms, batch.tick, _ranked(batch.rows))
+            ranks[name] = bet_on_ranks(ranks[name], terms, batch.tick, _ranked(batch.rows, metric))
         elif kind is Kind.CALIBRATION:
-            said, came = measured(batch.rows, _said), measured(batch.rows, _came)
+            said, came = measured(batch.rows, _said(metric)), measured(batch.rows, _came(metric))
             calibrations[name] = bet_on_calibration(calibrations[name], terms, said, came)
     return replace(state, rates=rates, means=means, tails=tails, blocks=blocks, ranks=ranks, calibrations=calibrations)
 
 
-def _terms(guardrail: Guardrail, metric: Metric) -> Guardrail:
-    """A ratio of roots is the root of a ratio: RMSE's tolerance, squared, is that of the squares."""
-    if not metric.squared:
-        return guardrail
-    return replace(guardrail, relative=guardrail.relative**2, margin_relative=guardrail.margin_relative**2)
-
-
 def _last(rows: Layout) -> int:
     return rows.keys[-1][0] if rows.keys else 0
-
-
-def _any(row: EvidenceRow) -> bool | None:  # noqa: ARG001 - every row counts, as a good one
-    return False
 
 
 def _posted(name: str) -> Callable[[EvidenceRow], bool | None]:
@@ -133,34 +143,50 @@ def _events(rows: Layout, metric: Metric) -> list[tuple[bool, float]]:
     return [(ours, float(bad)) for ours, bad in found if bad is not None]
 
 
-def _ranked(rows: Layout) -> list[tuple[bool, bool, float]]:
+def _ranked(rows: Layout, metric: Metric) -> list[tuple[bool, bool, float]]:
     """Scores of labelled requests; a failed one ranks last among positives, first among negatives."""
     found: list[tuple[bool, bool, float]] = []
     for row in rows.rows:
         truth = row.outcomes.get(LABEL)
         if truth is None or (row.score is None and not row.failed):
             continue
-        hit = positive(truth)
-        worst = -1.0 if hit else 2.0
-        found.append((row.candidate, hit, worst if row.failed or row.score is None else row.score))
+        hit = metric.positive(truth)
+        found.append((row.candidate, hit, _worst(hit) if row.failed or row.score is None else row.score))
     return found
 
 
-def _pair_of(row: EvidenceRow) -> tuple[float, bool] | None:
+def _ranked_pairs(rows: Sequence[PairRow], metric: Metric) -> list[tuple[bool, tuple[float, ...]]]:
+    """The same for pairs: (positive, (stable's, the shadow's) score)."""
+    found: list[tuple[bool, tuple[float, ...]]] = []
+    for row in rows:
+        truth = row.outcomes.get(LABEL)
+        if truth is None:
+            continue
+        hit = metric.positive(truth)
+        shadow = _worst(hit) if row.shadow_failed else row.shadow_score
+        if row.stable_score is not None and shadow is not None:
+            found.append((hit, (row.stable_score, shadow)))
+    return found
+
+
+def _worst(hit: bool) -> float:
+    return -1.0 if hit else 2.0
+
+
+def _confidence(row: EvidenceRow, metric: Metric) -> tuple[float, bool] | None:
     truth = row.outcomes.get(LABEL)
     if truth is None or row.failed:
         return None
-    return confidence(row.label, row.score, row.scores, truth)
+    known_as = truth if row.scores is not None else metric.positive(truth)
+    return confidence(row.label, row.score, row.scores, known_as)
 
 
-def _said(row: EvidenceRow) -> float | None:
-    found = _pair_of(row)
-    return None if found is None else found[0]
+def _said(metric: Metric) -> Callable[[EvidenceRow], float | None]:
+    return lambda row: None if (found := _confidence(row, metric)) is None else found[0]
 
 
-def _came(row: EvidenceRow) -> float | None:
-    found = _pair_of(row)
-    return None if found is None else float(found[1])
+def _came(metric: Metric) -> Callable[[EvidenceRow], float | None]:
+    return lambda row: None if (found := _confidence(row, metric)) is None else float(found[1])
 
 
 def _covered(state: JudgeState, rows: Layout) -> dict[str, CoverageCase]:

@@ -14,10 +14,10 @@ from gateway.core.deployments import Guardrail
 from gateway.core.evidence.arrays import FloatArray, normalised
 from gateway.core.evidence.blocks import Block, Queue, Ranks, matched, ranked
 from gateway.core.evidence.intervals import Stratum
-from gateway.core.evidence.rates import DEMOTION_WEIGHTS, Line, demotion_bets, pooled_rate
+from gateway.core.evidence.rates import DEMOTION_WEIGHTS, Line, kept_demotion_bets, settled_rate
 from gateway.core.evidence.restarts import Wealth, advanced, opened
 from gateway.core.tallies import Sample, Tally, stratified
-from gateway.core.value_cases import MeanCase, bet_on_mean, open_mean
+from gateway.core.value_cases import MeanCase, PairMeanCase, bet_on_mean, bet_on_pair_mean, open_mean, open_pair_mean
 
 BOTH_WAYS = normalised(*DEMOTION_WEIGHTS.tolist() * 2)
 
@@ -43,6 +43,14 @@ class RankCase:
 
 
 @dataclass(frozen=True, slots=True)
+class PairRankCase:
+    """Evidence about ranking from requests that both models scored: 1 - AUC of either, on the same blocks."""
+
+    mean: PairMeanCase
+    ranks: Ranks = Ranks()
+
+
+@dataclass(frozen=True, slots=True)
 class CoverageCase:
     """Evidence that requests of one predicted class lose their labels more often, or less often, with the candidate."""
 
@@ -59,6 +67,11 @@ def open_blocks() -> BlockCase:
 def open_ranks() -> RankCase:
     """Return a case that has seen nothing."""
     return RankCase(open_mean())
+
+
+def open_pair_ranks() -> PairRankCase:
+    """Return a case that has seen no pair."""
+    return PairRankCase(open_pair_mean())
 
 
 def open_coverage() -> CoverageCase:
@@ -94,11 +107,28 @@ def bet_on_ranks(case: RankCase, guardrail: Guardrail, tick: int, scores: list[t
     >>> case.mean.harm.peak > 20.0                             # the candidate ranks at random, stable perfectly
     True
     """
-    candidate, ours = ranked(case.candidate, [(positive, score) for mine, positive, score in scores if mine])
-    stable, theirs = ranked(case.stable, [(positive, score) for mine, positive, score in scores if not mine])
-    queue, blocks = matched(case.queue, [(False, value) for value in theirs] + [(True, value) for value in ours])
+    candidate, ours = ranked(case.candidate, [(positive, (score,)) for mine, positive, score in scores if mine])
+    stable, theirs = ranked(case.stable, [(positive, (score,)) for mine, positive, score in scores if not mine])
+    events = [(False, missed) for (missed,) in theirs] + [(True, missed) for (missed,) in ours]
+    queue, blocks = matched(case.queue, events)
     mean = bet_on_mean(case.mean, guardrail, _samples(tick, blocks), [], 1.0)
     return RankCase(mean, queue, stable, candidate)
+
+
+def bet_on_pair_ranks(
+    case: PairRankCase, guardrail: Guardrail, tick: int, scores: list[tuple[bool, tuple[float, ...]]]
+) -> PairRankCase:
+    """Bet on (positive, (stable's, the shadow's) score) of labelled pairs, in their order.
+
+    >>> rng = np.random.default_rng(1)
+    >>> rows = [(n % 4 < 2, (rng.random() + (n % 4 < 2), rng.random())) for n in range(400)]
+    >>> bet_on_pair_ranks(open_pair_ranks(), Guardrail("auc"), 0, rows).mean.harm.peak > 10.0
+    True
+    """
+    ranks, missed = ranked(case.ranks, scores)
+    if not missed:
+        return replace(case, ranks=ranks)
+    return PairRankCase(bet_on_pair_mean(case.mean, guardrail, {tick: np.array(missed)}, 1.0), ranks)
 
 
 def bet_on_coverage(case: CoverageCase, events: list[tuple[bool, float]]) -> CoverageCase:
@@ -111,7 +141,7 @@ def bet_on_coverage(case: CoverageCase, events: list[tuple[bool, float]]) -> Cov
     queue, blocks = matched(case.queue, events)
     tallies = _tallies(0, blocks)
     lost = sum(one.bad_stable + one.bad_candidate for one in case.strata)
-    rate = pooled_rate(lost, sum(one.n for one in case.strata))
+    rate = float(settled_rate(lost, sum(one.n for one in case.strata)))
     growth = np.zeros(len(BOTH_WAYS))
     for tally in tallies:
         growth += _both_ways(rate, tally)
@@ -119,10 +149,10 @@ def bet_on_coverage(case: CoverageCase, events: list[tuple[bool, float]]) -> Cov
     return CoverageCase(wealth, queue, stratified(case.strata, tallies))
 
 
-def _both_ways(rate: FloatArray, tally: Tally) -> FloatArray:
+def _both_ways(rate: float, tally: Tally) -> FloatArray:
     cells = np.array(tally.cells, dtype=np.float64)
-    more = demotion_bets(rate, tally.propensity, Line()) @ cells
-    fewer = demotion_bets(1.0 - rate, tally.propensity, Line()) @ cells[_SWAPPED]
+    more = kept_demotion_bets(rate, tally.propensity, Line()) @ cells
+    fewer = kept_demotion_bets(1.0 - rate, tally.propensity, Line()) @ cells[_SWAPPED]
     return np.concatenate([more, fewer])
 
 

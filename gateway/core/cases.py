@@ -17,9 +17,9 @@ from gateway.core.evidence.rates import (
     DEMOTION_WEIGHTS,
     PROMOTION_WEIGHTS,
     Line,
-    demotion_bets,
-    pooled_rate,
-    promotion_bets,
+    kept_demotion_bets,
+    kept_promotion_bets,
+    settled_rate,
 )
 from gateway.core.evidence.ratio import RATIO_WEIGHTS, ratio_bets
 from gateway.core.evidence.restarts import Wealth, advanced, opened
@@ -107,16 +107,18 @@ def bet_on_rate(
     if not tallies and not missing:
         return case
     bad = sum(one.bad_stable + one.bad_candidate for one in case.strata)
-    rate = pooled_rate(bad, sum(one.n for one in case.strata))
+    rate = float(settled_rate(bad, sum(one.n for one in case.strata)))
     against, towards = tolerance_of(guardrail), margin_of(guardrail)
-    harm = _growth(tallies, lambda propensity: demotion_bets(rate, propensity, against))
-    safety = _growth(tallies, lambda propensity: promotion_bets(rate, propensity, towards))
-    doubt = _growth(missing, lambda propensity: promotion_bets(rate, propensity, towards))
+    harm = _growth(tallies, lambda propensity: kept_demotion_bets(rate, propensity, against))
+    safety = _growth(tallies, lambda propensity: kept_promotion_bets(rate, propensity, towards))
+    doubt = _growth(missing, lambda propensity: kept_promotion_bets(rate, propensity, towards))
+    safe = advanced(case.safety, PROMOTION_WEIGHTS, safety)
+    worst = safe if case.worst == case.safety else advanced(case.worst, PROMOTION_WEIGHTS, safety)
     return RateCase(
         advanced(case.harm, DEMOTION_WEIGHTS, harm),
-        advanced(case.safety, PROMOTION_WEIGHTS, safety),
+        safe,
         stratified(case.strata, tallies),
-        advanced(advanced(case.worst, PROMOTION_WEIGHTS, safety), PROMOTION_WEIGHTS, doubt),
+        advanced(worst, PROMOTION_WEIGHTS, doubt),
     )
 
 

@@ -12,7 +12,10 @@ GatewayError
 │   ├── FeaturesUnavailable  required features could not be read within their budget
 │   ├── LogRefused           the spool did not take the record
 │   ├── Overloaded           more work than this worker takes on
-│   └── StoreUnavailable     the store cannot be reached
+│   ├── StoreUnavailable     the store cannot be reached
+│   ├── NotLeading           another host leads now, so what this one decided does not hold
+│   ├── OutboundRefused      another server was not called, or its answer was not taken
+│   └── PolicyPending        the policy was asked and has not answered yet
 ├── ModelFailed              a model raised, or answered something that is no answer
 ├── DeadlinePassed           the time given to the request or to a part of it is over
 ├── ControlError             an operator's change that cannot be made
@@ -22,6 +25,7 @@ GatewayError
 │   ├── CandidateRunning     a candidate of that name is already running
 │   ├── CandidateLatched     the candidate was demoted; only a new generation may take traffic
 │   ├── Unmeasurable         a guardrail cannot be measured on this deployment
+│   ├── PolicyDenied         the policy has something against a rollout or a promotion
 │   ├── NotReplayable        a recorded decision cannot be computed again
 │   ├── Quarantined          the model was demoted and has to stay out for a while yet
 │   └── Postponed            nothing may start now: a freeze, a watch, or the time after a demotion
@@ -34,8 +38,10 @@ GatewayError
 Nothing here knows HTTP; :mod:`gateway.edge.problems` turns each class into a status code.
 """
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 
 class GatewayError(Exception):
@@ -120,6 +126,25 @@ class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
 
 
+class NotLeading(Unserviceable):
+    """Another host leads now, so what this one decided does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__("Another host leads now.")
+
+
+class OutboundRefused(Unserviceable):
+    """Another server (identity provider, policy server) was not called, or its answer was not taken."""
+
+
+class PolicyPending(Unserviceable):
+    """The policy was asked and has not answered yet; ``answer`` is done when it has."""
+
+    def __init__(self, answer: "Future[Any]") -> None:
+        super().__init__("The policy has not answered yet.")
+        self.answer = answer
+
+
 class LakeUnavailable(Unserviceable):
     """The place that predictions are exported to cannot be written."""
 
@@ -192,6 +217,14 @@ class Unmeasurable(ControlError):
     def __init__(self, metric: str, reason: str) -> None:
         super().__init__(f"Guardrail {metric} cannot be measured here: {reason}")
         self.metric = metric
+
+
+class PolicyDenied(ControlError):
+    """The policy has something against it: ``reasons`` are its own sentences."""
+
+    def __init__(self, action: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(f"The policy does not let this {action} happen: {'; '.join(reasons)}.")
+        self.reasons = reasons
 
 
 class NotReplayable(ControlError):

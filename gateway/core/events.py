@@ -60,6 +60,8 @@ class PredictionRecord:
     """Names of the shadows that were to watch, each of which owes one :class:`ShadowRecord`."""
     sticky: bool = False
     """The deployment's unit is the key: only a key's first request in (generation, epoch) is a bet."""
+    instances: int = 1
+    """How many predictions the caller asked for at once; a model call for several says nothing about one's latency."""
     schema: int = PREDICTION_SCHEMA
 
 
@@ -140,6 +142,7 @@ class EvidenceRow:
 
     ``propensity`` is P(candidate) between the two arms, ``pi_c / (pi_c + pi_s)``. ``failed`` charges the assigned
     arm whatever was served. ``outcomes`` holds, by metric, the outcome that counts at the look ("label" is the label).
+    ``latency_s`` is None where it is not this request's alone.
     """
 
     position: Position
@@ -149,7 +152,7 @@ class EvidenceRow:
     label: Scalar
     score: float | None
     scores: dict[str, float] | None
-    latency_s: float
+    latency_s: float | None
     outcomes: dict[str, Scalar]
 
 

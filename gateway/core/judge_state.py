@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from gateway.core.block_cases import BlockCase, CoverageCase, RankCase
+from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
 from gateway.core.calibration import CalibrationCase
 from gateway.core.cases import PairCase, RateCase, RatioCase
 from gateway.core.deployments import Guardrail, Role, Task
@@ -11,7 +11,7 @@ from gateway.core.metrics import Kind, known, told_as
 from gateway.core.tail_cases import TailCase
 from gateway.core.value_cases import MeanCase, PairMeanCase
 
-JUDGE_VERSION = "2"
+JUDGE_VERSION = "3"
 PAIRED = "paired_"
 SAMPLE_RATIO = "sample_ratio"
 LABEL_RATIO = "label_ratio"
@@ -22,10 +22,10 @@ class JudgeState:
     """Everything the judge remembers of a candidate. Plain data: JSON keeps it bit for bit.
 
     Cases are held by kind, by the guardrail's metric; ``coverage`` by predicted class, ``values`` by the outcome that a
-    business value is posted under. ``n_candidate`` is the number of the candidate's bets in the counted metric that has
-    fewest, ``n_pairs`` likewise for pairs. ``judged_until``, ``matured_until``, ``paired_until`` (data time, seconds)
-    and ``cursor`` (offset by spool) belong to the caller, who hands every row in exactly once; the judge carries them
-    along.
+    business value is posted under. ``yes`` names the positive class where that is neither 1 nor true. ``n_candidate``
+    is the number of the candidate's bets in the counted metric that has fewest, ``n_pairs`` likewise for pairs.
+    ``judged_until``, ``matured_until``, ``paired_until`` (data time, seconds) and ``cursor`` (offset by spool) belong
+    to the caller, who hands every row in exactly once; the judge carries them along.
     """
 
     version: str
@@ -54,6 +54,8 @@ class JudgeState:
     paired_means: dict[str, PairMeanCase] = field(default_factory=dict)
     coverage: dict[str, CoverageCase] = field(default_factory=dict)
     values: dict[str, RatioCase] = field(default_factory=dict)
+    yes: str | None = None
+    paired_ranks: dict[str, PairRankCase] = field(default_factory=dict)
 
 
 def threshold(state: JudgeState) -> float:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from gateway.core.admission import check
 from gateway.core.betting import arrived, matured, watched
-from gateway.core.block_cases import open_blocks, open_ranks
+from gateway.core.block_cases import open_blocks, open_pair_ranks, open_ranks
 from gateway.core.calibration import open_calibration
 from gateway.core.cases import open_pairs, open_rate, open_ratio
 from gateway.core.deployments import Guardrail, Role, Task
@@ -32,7 +32,7 @@ from gateway.core.judge_state import (
     n_candidate,
     threshold,
 )
-from gateway.core.metrics import LABEL, Kind, told_as
+from gateway.core.metrics import LABEL, Kind, spelled, told_as
 from gateway.core.reports import (
     Bar,
     block_finding,
@@ -43,6 +43,7 @@ from gateway.core.reports import (
     mean_finding,
     pair_finding,
     pair_mean_finding,
+    pair_rank_finding,
     rank_finding,
     rate_finding,
     ratio_finding,
@@ -106,7 +107,9 @@ def open_case(
         pairs={PAIRED + one.name: open_pairs() for one in paired if one.kind is Kind.RATE}
         | {one.name: open_pairs() for one in by_kind[Kind.AGREEMENT]},
         paired_means={PAIRED + one.name: open_pair_mean() for one in paired if one.kind is Kind.MEAN},
+        paired_ranks={PAIRED + one.name: open_pair_ranks() for one in paired if one.kind is Kind.RANKING},
         values={one.outcome: open_ratio() for one in metrics if one.outcome != LABEL},
+        yes=spelled(classes, task),
     )
 
 
@@ -140,13 +143,16 @@ def look(
     return replace(after, looked_at=at, n_candidate=_least_judged(after), n_pairs=n_pairs)
 
 
-def verdict(state: JudgeState, at: float) -> Verdict:
+def verdict(state: JudgeState, at: float, *, bounds: bool = True) -> Verdict:
     """Return what the evidence so far says, in the order of the guardrails; ``at`` is data time, seconds.
+
+    The intervals of rates take a third of the work, and no finding and no sentence rests on them: without ``bounds``
+    they are left as wide as they can be.
 
     Fails when a guardrail (not a dry run) has failed, on its own traffic or on pairs. Passes when every counted
     metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn.
     """
-    own = [found for one in state.guardrails if (found := _own_finding(state, one)) is not None]
+    own = [found for one in state.guardrails if (found := _own_finding(state, one, bounds=bounds)) is not None]
     paired = [found for one in state.guardrails if (found := _pair_finding(state, one)) is not None]
     findings = (*own, *paired, *_alarms(state))
     fired = [one for one in findings if one.finding is Finding.FAIL and not one.dry_run]
@@ -184,7 +190,7 @@ def _least_paired(state: JudgeState, handed_in: int) -> int:
 def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "") -> Bar:
     return Bar(
         name,
-        told_as(guardrail),
+        told_as(guardrail, state.yes),
         guardrail,
         threshold(state),
         1.0 / state.alpha_promote,
@@ -193,13 +199,13 @@ def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "") 
     )
 
 
-def _own_finding(state: JudgeState, guardrail: Guardrail) -> MetricFinding | None:
+def _own_finding(state: JudgeState, guardrail: Guardrail, *, bounds: bool) -> MetricFinding | None:
     """Report a guardrail on the arms' own traffic; None for what only pairs can show."""
-    metric = told_as(guardrail)
+    metric = told_as(guardrail, state.yes)
     name, kind = metric.name, metric.kind
     bar = _bar(state, guardrail, name, _outcomes_wanting(state, metric.outcome) if metric.labelled else "")
     if kind is Kind.RATE:
-        return rate_finding(bar, state.rates[name])
+        return rate_finding(bar, state.rates[name], bounds=bounds)
     if kind in (Kind.MEAN, Kind.SHIFT):
         return mean_finding(bar, state.means[name])
     if kind in (Kind.SLOWER, Kind.SPREAD):
@@ -221,6 +227,8 @@ def _pair_finding(state: JudgeState, guardrail: Guardrail) -> MetricFinding | No
         return pair_finding(_bar(state, guardrail, name), state.pairs[name])
     if name in state.paired_means:
         return pair_mean_finding(_bar(state, guardrail, name), state.paired_means[name])
+    if name in state.paired_ranks:
+        return pair_rank_finding(_bar(state, guardrail, name), state.paired_ranks[name])
     return None
 
 
@@ -237,7 +245,7 @@ def _alarms(state: JudgeState) -> list[MetricFinding]:
         coverage_finding(f"{LABEL_RATIO}:{name}", case, number)
         for number, (name, case) in enumerate(state.coverage.items(), start=1)
     ]
-    return found + [one for one in by_class if one.finding is Finding.FAIL]
+    return found + [one for one in by_class if one is not None]
 
 
 def _outcomes_wanting(state: JudgeState, outcome: str) -> str:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from gateway.core.deployments import Guardrail, Scalar, Task
 from gateway.core.errors import Unmeasurable
 from gateway.core.events import EvidenceRow, PairRow
-from gateway.core.losses import Loss, same
+from gateway.core.losses import Loss, name_of, positive, same
 
 LABEL = "label"
 """The outcome metric under which the truth about a prediction is posted."""
@@ -75,6 +75,12 @@ class Metric:
     start: float = 0.0
     sign: float = 1.0
     """The amount is ``start + sign * value`` of what was posted."""
+    yes: str | None = None
+    """How the positive class is spelled, where that is neither 1 nor true."""
+
+    def positive(self, label: Scalar) -> bool:
+        """Whether a label of a binary deployment is its positive class."""
+        return positive(label) if self.yes is None else name_of(label) == self.yes
 
     def value(self, row: EvidenceRow) -> bool | None:
         """Whether the drawn arm did badly at this request; None while (or if) the row does not count.
@@ -97,7 +103,7 @@ class Metric:
         truth = row.outcomes.get(self.outcome)
         if self.labelled and truth is None:
             return None
-        if self.kind is Kind.SLOWER and not row.failed:
+        if self.kind is Kind.SLOWER and (not row.failed or row.latency_s is None):
             return row.latency_s
         return math.inf if row.failed else self.lost(row.label, row.score, row.scores, truth)
 

@@ -8,6 +8,7 @@ Precision, F1 and AUC condition on what the arm itself predicted, which the draw
 and never demote. False positives and false negatives per request, and recall (given a label no arm can change), do.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.core.deployments import Guardrail, Role, Scalar, Task
@@ -26,7 +27,7 @@ from gateway.core.losses import (
     same,
     squared_error,
 )
-from gateway.core.measures import LABEL, Kind, Metric
+from gateway.core.measures import LABEL, Kind, Metric, Rule
 
 __all__ = ["LABEL", "METRICS", "Kind", "Metric", "default_guardrail", "known", "measurable", "positive", "same"]
 
@@ -105,7 +106,7 @@ METRICS: dict[str, Metric] = {
             name="latency",
             labelled=False,
             tasks=_ANY_TASK,
-            of="requests",
+            of="requests for one prediction",
             says="took longer than",
             default=Guardrail("latency", relative=1.1, margin_relative=1.25),
             kind=Kind.SLOWER,
@@ -314,23 +315,40 @@ def measurable(metric: str, task: Task) -> Metric:
     return found
 
 
-def told_as(guardrail: Guardrail) -> Metric:
+def told_as(guardrail: Guardrail, yes: str | None = None) -> Metric:
     """Return a guardrail's metric with the range and direction that the guardrail declares for it.
+
+    ``yes`` is the name of a binary deployment's positive class, None where that is 1 or true.
 
     >>> told_as(Guardrail("value:revenue", low=0.0, high=50.0, higher_is_better=True)).kind.value
     'mean'
     >>> told_as(Guardrail("value:revenue", higher_is_better=True)).kind.value
     'shift'
     """
-    metric = known(guardrail.metric)
+    metric = _of_positive(known(guardrail.metric), yes)
     if not metric.name.startswith(VALUE):
-        return replace(metric, high=guardrail.high) if guardrail.high is not None else metric
+        if guardrail.high is None:
+            return metric
+        return replace(metric, high=guardrail.high**2 if metric.squared else guardrail.high)
     low, high = guardrail.low, guardrail.high
     sign = -1.0 if guardrail.higher_is_better else 1.0
     if low is None or high is None:
         return replace(metric, loss=_valued(0.0, sign), sign=sign)
     start = high if guardrail.higher_is_better else -low
     return replace(metric, kind=Kind.MEAN, loss=_valued(start, sign), high=high - low, start=start, sign=sign)
+
+
+def compared(guardrail: Guardrail) -> Guardrail:
+    """Return a guardrail's terms on the scale on which amounts are compared.
+
+    A ratio of roots is the root of a ratio: RMSE's tolerance, squared, is that of the squares.
+
+    >>> round(compared(Guardrail("rmse", relative=1.1)).relative, 2), compared(Guardrail("mae", relative=1.1)).relative
+    (1.21, 1.1)
+    """
+    if not known(guardrail.metric).squared:
+        return guardrail
+    return replace(guardrail, relative=guardrail.relative**2, margin_relative=guardrail.margin_relative**2)
 
 
 def _valued(start: float, sign: float) -> Loss:
@@ -366,13 +384,41 @@ def _of_output(metric: Metric, name: str, output: str) -> Metric:
     )
 
 
-def _of_class(metric: Metric, name: str, wanted: str) -> Metric:
-    """Return a binary metric for "is it this class" of a model with several."""
-    rule = metric.judge
+def spelled(classes: Sequence[int | str], task: Task) -> str | None:
+    """Name a binary model's positive class, its second; None where that is 1 or true, or nobody knows.
 
-    def one_against_rest(failed: bool, predicted: Scalar, truth: Scalar) -> bool | None:
+    >>> spelled((0, 1), Task.BINARY), spelled(("on time", "late"), Task.BINARY), spelled((), Task.BINARY)
+    (None, 'late', None)
+    """
+    return name_of(classes[-1]) if task is Task.BINARY and classes and not positive(classes[-1]) else None
+
+
+def _of_positive(metric: Metric, yes: str | None) -> Metric:
+    """Return a binary metric for a positive class of another spelling."""
+    if yes is None or not (metric.classed or metric.scored):
+        return metric
+    loss, rule = metric.loss, metric.rule
+
+    def for_yes(label: Scalar, score: float | None, scores: Scores, truth: Scalar) -> float | None:
+        return loss(label, score, scores, truth if scores is not None else int(name_of(truth) == yes)) if loss else None
+
+    return replace(
+        metric,
+        yes=yes,
+        rule=None if rule is None else _one_against_rest(rule, yes),
+        loss=None if loss is None else for_yes,
+    )
+
+
+def _one_against_rest(rule: Rule, wanted: str) -> Rule:
+    def of_class(failed: bool, predicted: Scalar, truth: Scalar) -> bool | None:
         return rule(failed, int(name_of(predicted) == wanted), int(name_of(truth) == wanted))
 
+    return of_class
+
+
+def _of_class(metric: Metric, name: str, wanted: str) -> Metric:
+    """Return a binary metric for "is it this class" of a model with several."""
     whose = {
         "recall": f"requests whose label is {wanted!r}",
         "false_positive_rate": f"requests whose label is not {wanted!r}",
@@ -385,6 +431,6 @@ def _of_class(metric: Metric, name: str, wanted: str) -> Metric:
         tasks=_CLASSES,
         of=whose[metric.name],
         default=replace(metric.default, metric=name),
-        rule=one_against_rest,
+        rule=None if metric.rule is None else _one_against_rest(metric.rule, wanted),
         classed=False,
     )

@@ -11,12 +11,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from statistics import fmean, pstdev
 from typing import TypeAlias
 
 from gateway.core.deployments import Guardrail, Plan, Role, Step
-from gateway.core.events import ServedRow
-from gateway.core.evidence.bounds import information, paired_information, paired_safety
-from gateway.core.metrics import known
+from gateway.core.events import EvidenceRow, ServedRow
+from gateway.core.evidence.bounds import information, paired_information, paired_safety, shift_information
+from gateway.core.measures import Kind, Metric
+from gateway.core.metrics import compared, known, told_as
 from gateway.core.rollout import Terms
 
 DAY_S = 86_400.0
@@ -44,6 +46,8 @@ class Traffic:
     ``labelled`` is the share of requests that get a label, ``label_delay_s`` how long nearly all of these take (data
     time). ``rates`` are stable's rates of badness by metric; a metric without one cannot be planned for. ``counted``
     is the share of requests that a metric is about (of recall: those with a positive label), where it is known.
+    Of an amount (a loss, a business value within a range) ``rates`` has the mean, ``spreads`` the standard deviation;
+    without that it is reckoned with as if each were nothing or 1.
     """
 
     requests_per_day: float
@@ -53,6 +57,7 @@ class Traffic:
     rates: dict[str, float]
     counted: dict[str, float] = field(default_factory=dict)
     keys_per_epoch: float | None = None
+    spreads: dict[str, float] = field(default_factory=dict)
 
     def about(self, metric: str) -> float:
         """The share of requests that a metric is about."""
@@ -134,9 +139,17 @@ Speed: TypeAlias = Callable[[_Span], float]
 
 
 def traffic_of(
-    rows: Sequence[ServedRow], stable: str, metrics: Iterable[str], epoch_s: float, *, sticky: bool
+    rows: Sequence[ServedRow],
+    stable: str,
+    guardrails: Iterable[Guardrail],
+    epoch_s: float,
+    *,
+    sticky: bool,
+    yes: str | None = None,
 ) -> Traffic:
     """Work out what comes in from what came in; ``stable`` is the generation whose rates count.
+
+    ``yes`` names the positive class where that is neither 1 nor true.
 
     Raises ValueError for fewer than two rows, or rows of one instant: there is no pace in that.
     """
@@ -148,21 +161,33 @@ def traffic_of(
     keys = len({(row.epoch, row.key_hash) for row in rows}) / max(1.0, span / epoch_s, len(epochs) - 1)
     delays = sorted(row.label_delay_s for row in rows if row.label_delay_s is not None)
     ours = [row.row for row in rows if row.generation == stable]
-    rated = [metric for metric in map(known, metrics) if metric.rule is not None]
+    told = [told_as(guardrail, yes) for guardrail in guardrails]
+    rated = [metric for metric in told if metric.rule is not None]
     seen = {metric.name: [bad for bad in map(metric.value, ours) if bad is not None] for metric in rated}
+    sized = {one.name: found for one in told if one.kind is Kind.MEAN and (found := _amounts(one, ours))}
     return Traffic(
         requests_per_day=per_day,
         bets_per_day=min(per_day, keys * DAY_S / epoch_s) if sticky else per_day,
         labelled=len(delays) / len(rows),
         label_delay_s=delays[math.ceil(NEARLY_ALL * len(delays)) - 1] if delays else 0.0,
-        rates={metric: sum(bad) / len(bad) for metric, bad in seen.items() if bad},
-        counted={metric: len(bad) / len(ours) for metric, bad in seen.items() if bad},
+        rates={metric: fmean(bad) for metric, bad in (seen | sized).items() if bad},
+        counted={metric: len(bad) / len(ours) for metric, bad in (seen | sized).items() if bad},
+        spreads={metric: pstdev(amounts) for metric, amounts in sized.items()},
         keys_per_epoch=keys if sticky else None,
     )
 
 
+def _amounts(metric: Metric, rows: Iterable[EvidenceRow]) -> list[float]:
+    """Stable's amounts; a failure is the worst there is. None (an empty list) where none is finite."""
+    found = [amount for row in rows if (amount := metric.amount(row)) is not None]
+    finite = [amount for amount in found if math.isfinite(amount)]
+    top = metric.high if metric.high is not None else max(finite, default=0.0)
+    return [min(amount, top) for amount in found] if finite else []
+
+
 def forecast(plan: Plan, terms: Terms, traffic: Traffic) -> PlanForecast:
-    """Reckon a plan through, under the terms and traffic given."""
+    """Reckon a plan through, under the terms and traffic given. Amounts are told on the scale they are compared on."""
+    terms = replace(terms, guardrails=tuple(compared(one) for one in terms.guardrails))
     steps = tuple(_steps(plan, terms, traffic))
     judged = [one for one in terms.guardrails if one.metric in traffic.rates]
     proofs = tuple(_proof(one, steps, plan, terms, traffic) for one in judged if one.role is not Role.SIGNAL)
@@ -224,21 +249,44 @@ def _proof(guardrail: Guardrail, steps: Sequence[StepForecast], plan: Plan, term
     on_pairs = plan.steps[-1].weight <= 0.0
     if on_pairs and not (labelled and terms.labels_independent):
         return Proof(guardrail.metric, margin, None)
-    speed = _paired_proof_speed(rate, margin) if on_pairs else _proof_speed(guardrail, rate)
+    speed = (_paired_proof_speed if on_pairs else _proof_speed)(guardrail, rate, traffic)
     takes = _time_to(math.log(1.0 / terms.alpha_promote), [one for one in spans if one.on_pairs is on_pairs], speed)
     return Proof(guardrail.metric, margin, None if takes is None else replace(takes, seconds=takes.seconds + waits))
 
 
-def _proof_speed(guardrail: Guardrail, rate: float) -> Speed:
+def _nats(traffic: Traffic, line: Guardrail, stable: float, candidate: float, share: float) -> float:
+    """Nats that one request brings about both arms' badness against a line of tolerance."""
+    spread = traffic.spreads.get(line.metric)
+    if spread is None:
+        return information(stable, candidate, share, line.relative, line.absolute)
+    gap = candidate - line.relative * stable - line.absolute
+    return shift_information(gap, spread, share, line.relative) if spread else math.inf
+
+
+def _paired_nats(traffic: Traffic, metric: str, gap: float) -> float | None:
+    """Nats that one pair brings about amounts whose difference lies ``gap`` beyond the line; None for a rate."""
+    spread = traffic.spreads.get(metric)
+    if spread is None:
+        return None
+    variance = 2.0 * spread * spread * (1.0 - SHARED_MISTAKES)
+    return gap * gap / (2.0 * variance) if variance else math.inf
+
+
+def _proof_speed(guardrail: Guardrail, rate: float, traffic: Traffic) -> Speed:
+    margin_line = replace(guardrail, relative=guardrail.margin_relative, absolute=guardrail.margin_absolute)
+
     def speed(span: _Span) -> float:
-        nats = information(rate, rate, span.share, guardrail.margin_relative, guardrail.margin_absolute)
+        nats = _nats(traffic, margin_line, rate, rate, span.share)
         return nats / (PROMOTION_RATIO if span.share <= SMALL_SHARE else PROMOTION_RATIO_WIDE)
 
     return speed
 
 
-def _paired_proof_speed(rate: float, margin: float) -> Speed:
-    nats = paired_safety(rate * (1.0 - SHARED_MISTAKES), margin - rate)
+def _paired_proof_speed(guardrail: Guardrail, rate: float, traffic: Traffic) -> Speed:
+    room = guardrail.margin_relative * rate + guardrail.margin_absolute - rate
+    nats = _paired_nats(traffic, guardrail.metric, room)
+    if nats is None:
+        nats = paired_safety(rate * (1.0 - SHARED_MISTAKES), room)
     return lambda _: nats / PROMOTION_RATIO_WIDE
 
 
@@ -247,34 +295,44 @@ def _detection(
 ) -> Detection:
     rate, need = traffic.rates[guardrail.metric], math.log(_shares(terms, plan) / terms.alpha)
     waits = terms.maturity_s if known(guardrail.metric).labelled else 0.0
-    tolerated = min(1.0, guardrail.relative * rate + guardrail.absolute)
+    worst = _worst(guardrail.metric, traffic)
+    tolerated = min(worst, guardrail.relative * rate + guardrail.absolute)
 
     def found(candidate: float, until: float) -> Delay | None:
         """On its own traffic or on pairs, whichever is sooner: these are two bets, and do not add up."""
         spans = list(_spans(guardrail.metric, steps, traffic, until - waits))
-        speed = _harm_speed(guardrail, rate, candidate)
+        speed = _harm_speed(guardrail, rate, candidate, traffic)
         ways = [_time_to(need, [one for one in spans if one.on_pairs is pairs], speed) for pairs in (False, True)]
         taken = [replace(way, seconds=way.seconds + waits) for way in ways if way is not None]
         return min(taken, key=lambda way: way.seconds, default=None)
 
     def delay(times: float) -> Delay | None:
-        return found(min(1.0, times * rate), plan.max_age_s) if times * rate > tolerated else None
+        worse = min(worst, rate * (times**2 if known(guardrail.metric).squared else times))
+        return found(worse, plan.max_age_s) if worse > tolerated else None
 
     ends = [None if one.begins_s is None or one.lasts_s is None else one.begins_s + one.lasts_s for one in steps]
-    smallest = tuple(None if end is None else _smallest(partial(found, until=end), tolerated) for end in ends)
+    smallest = tuple(None if end is None else _smallest(partial(found, until=end), tolerated, worst) for end in ends)
     return Detection(guardrail.metric, rate, tolerated, smallest, delay(2.0), delay(5.0))
 
 
-def _harm_speed(guardrail: Guardrail, stable: float, candidate: float) -> Speed:
+def _worst(metric: str, traffic: Traffic) -> float:
+    """The greatest badness that is looked for: all of them bad, or an amount a hundred spreads off."""
+    spread = traffic.spreads.get(metric)
+    return 1.0 if spread is None else traffic.rates[metric] + 100.0 * spread
+
+
+def _harm_speed(guardrail: Guardrail, stable: float, candidate: float, traffic: Traffic) -> Speed:
     """Nats per request, or per pair; pairs only about what labels decide."""
     tolerated = guardrail.relative * stable + guardrail.absolute
 
     def speed(span: _Span) -> float:
         if not span.on_pairs:
-            nats = information(stable, candidate, span.share, guardrail.relative, guardrail.absolute)
-            return nats / DEMOTION_RATIO
+            return _nats(traffic, guardrail, stable, candidate, span.share) / DEMOTION_RATIO
         if candidate <= tolerated or not known(guardrail.metric).labelled:
             return 0.0
+        nats = _paired_nats(traffic, guardrail.metric, candidate - tolerated)
+        if nats is not None:
+            return nats / DEMOTION_RATIO
         common = SHARED_MISTAKES * min(stable, candidate)
         return paired_information(candidate - common, tolerated - common) / DEMOTION_RATIO
 
@@ -296,11 +354,11 @@ def _time_to(need: float, spans: Sequence[_Span], speed: Speed) -> Delay | None:
     return None
 
 
-def _smallest(found: Callable[[float], Delay | None], tolerated: float) -> float | None:
-    """The smallest rate of the candidate's, above what is tolerated, that is found in time."""
-    if tolerated >= 1.0 or found(1.0) is None:
+def _smallest(found: Callable[[float], Delay | None], tolerated: float, worst: float) -> float | None:
+    """The smallest badness of the candidate's, above what is tolerated, that is found in time."""
+    if tolerated >= worst or found(worst) is None:
         return None
-    missed, caught = tolerated, 1.0
+    missed, caught = tolerated, worst
     for _ in range(_HALVINGS):
         middle = 0.5 * (missed + caught)
         missed, caught = (missed, middle) if found(middle) else (middle, caught)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core.block_cases import BlockCase, CoverageCase, RankCase
+from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
 from gateway.core.calibration import CalibrationCase
 from gateway.core.cases import PairCase, RateCase, RatioCase, margin_of, tolerance_of
 from gateway.core.deployments import Guardrail, Role
@@ -29,6 +29,8 @@ from gateway.core.metrics import Kind, Metric
 from gateway.core.tail_cases import SHOWN, TailCase
 from gateway.core.value_cases import MeanCase, PairMeanCase
 
+_NONE = Stratum(1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -52,9 +54,9 @@ class _Weighed:
     worst: float | None = None
 
 
-def rate_finding(bar: Bar, case: RateCase) -> MetricFinding:
-    """Report a binary metric of two arms."""
-    found = _counted(_put(bar, estimate(case.strata), case.harm), case.strata)
+def rate_finding(bar: Bar, case: RateCase, *, bounds: bool = True) -> MetricFinding:
+    """Report a binary metric of two arms, with or without the intervals."""
+    found = _put(bar, estimate(case.strata, bounds=bounds), case.harm, _counts(case.strata))
     weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
     return _worded(bar, found, weighed, counts(found, bar.metric.of, bar.metric.says))
 
@@ -63,13 +65,8 @@ def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
     """Report a binary metric of both models on the same requests."""
     only_candidate, only_stable, both, _ = case.cells
     n = sum(case.cells)
-    found = replace(
-        _put(bar, paired_estimate(*case.cells), case.harm),
-        n_stable=n,
-        n_candidate=n,
-        bad_stable=only_stable + both,
-        bad_candidate=only_candidate + both,
-    )
+    sizes = Stratum(1.0, n, only_stable + both, n, only_candidate + both)
+    found = _put(bar, paired_estimate(*case.cells), case.harm, sizes)
     if bar.metric.kind is Kind.AGREEMENT:
         said = f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
     else:
@@ -92,22 +89,14 @@ def mean_finding(bar: Bar, case: MeanCase) -> MetricFinding:
 
 def pair_mean_finding(bar: Bar, case: PairMeanCase) -> MetricFinding:
     """Report an amount of both models on the same requests."""
-    n, alpha = case.difference.n, (1.0 - CONFIDENCE) / 3.0
-    if n:
-        ends = [
-            Interval(one.mean - half_width(one.variance, n, alpha), one.mean + half_width(one.variance, n, alpha))
-            for one in (case.stable, case.candidate, case.difference)
-        ]
-        seen = Estimate(case.stable.mean, case.candidate.mean, case.difference.mean, *ends)
-    else:
-        seen = mean_estimate(())
-    found = replace(_in_unit(bar.metric, _put(bar, seen, case.harm)), n_stable=n, n_candidate=n)
+    n = case.difference.n
+    found = replace(_in_unit(bar.metric, _put(bar, _seen_on_pairs(case), case.harm)), n_stable=n, n_candidate=n)
     return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), amounts(found, bar.metric.of))
 
 
 def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
     """Report a distribution: rates are exceedances of one threshold, quantiles are told beside them."""
-    found = _counted(_put(bar, estimate(case.strata), case.harm), case.strata)
+    found = _put(bar, estimate(case.strata), case.harm, _counts(case.strata))
     edge = edge_of(case.bins[SHOWN]) if case.bins else None
     unit = " s" if bar.metric.kind is Kind.SLOWER else ""
     seen = f"{counts(found, bar.metric.of, f'{bar.metric.says} {quantity(edge)}{unit}')}; {_quantiles(case, unit)}"
@@ -117,12 +106,14 @@ def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
 def rank_finding(bar: Bar, case: RankCase) -> MetricFinding:
     """Report a ranking: the rates are 1 - AUC."""
     found = _sized(_put(bar, mean_estimate(case.mean.strata), case.mean.harm), case.mean.strata)
-    aucs = [None if rate is None else 1.0 - rate for rate in (found.candidate, found.stable)]
-    seen = (
-        f"the candidate's AUC is {quantity(aucs[0])} (over {found.n_candidate:,} {bar.metric.of}), "
-        f"stable's {quantity(aucs[1])} (over {found.n_stable:,})"
-    )
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), seen)
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
+
+
+def pair_rank_finding(bar: Bar, case: PairRankCase) -> MetricFinding:
+    """Report a ranking of both models on the same requests: the rates are 1 - AUC."""
+    found = _put(bar, _seen_on_pairs(case.mean), case.mean.harm)
+    found = replace(found, n_stable=case.mean.difference.n, n_candidate=case.mean.difference.n)
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
 
 
 def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
@@ -153,12 +144,18 @@ def ratio_finding(name: str, case: RatioCase, of: str) -> MetricFinding:
     return _alarm(name, case.mismatch, 1.0 / RATIO_ALPHA, said, difference, (n - n_candidate, n_candidate))
 
 
-def coverage_finding(name: str, case: CoverageCase, number: int) -> MetricFinding:
-    """Report whether labels go missing alike, given the predicted class; it was the ``number``-th one to appear."""
+def coverage_finding(name: str, case: CoverageCase, number: int) -> MetricFinding | None:
+    """Report that labels go missing in other shares, given the predicted class, the ``number``-th to appear.
+
+    None while they do not.
+    """
+    enough = number * (number + 1) / RATIO_ALPHA
+    if case.mismatch.peak < math.log(enough):
+        return None
     seen = estimate(case.strata)
     sizes = sum(one.n_stable for one in case.strata), sum(one.n_candidate for one in case.strata)
     said = f"no label came for {percent(seen.candidate)} of the candidate's, {percent(seen.stable)} of stable's"
-    return _alarm(name, case.mismatch, number * (number + 1) / RATIO_ALPHA, said, seen.difference, sizes)
+    return _alarm(name, case.mismatch, enough, said, seen.difference, sizes)
 
 
 def counted(found: MetricFinding) -> bool:
@@ -189,8 +186,8 @@ def _alarm(
     )
 
 
-def _put(bar: Bar, seen: Estimate, harm: Wealth) -> MetricFinding:
-    """Put numbers together; finding, counts and sentence follow."""
+def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> MetricFinding:
+    """Put numbers together; finding and sentence follow."""
     return MetricFinding(
         metric=bar.name,
         role=bar.guardrail.role,
@@ -209,8 +206,10 @@ def _put(bar: Bar, seen: Estimate, harm: Wealth) -> MetricFinding:
         evidence_now=_shown(harm.log_total),
         threshold=bar.threshold,
         promote_threshold=bar.promote_threshold,
-        n_stable=0,
-        n_candidate=0,
+        n_stable=sizes.n_stable,
+        n_candidate=sizes.n_candidate,
+        bad_stable=sizes.bad_stable,
+        bad_candidate=sizes.bad_candidate,
         sentence="",
         amount=bar.metric.kind in (Kind.MEAN, Kind.SHIFT, Kind.CALIBRATION),
     )
@@ -218,15 +217,16 @@ def _put(bar: Bar, seen: Estimate, harm: Wealth) -> MetricFinding:
 
 def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: str) -> MetricFinding:
     """Decide the finding and say it."""
-    found = replace(found, promote_evidence=_shown(weighed.safe))
     enough = math.log(bar.promote_threshold)
     certain = weighed.worst is not None and weighed.worst >= enough
+    finding, needed = Finding.INCONCLUSIVE, None
     if found.evidence >= found.threshold:
-        decided = replace(found, finding=Finding.FAIL)
+        finding = Finding.FAIL
     elif weighed.safe >= enough and not doubtful(found) and (not bar.waiting or certain):
-        decided = replace(found, finding=Finding.PASS)
+        finding = Finding.PASS
     else:
-        decided = replace(found, needed=_needed(found, weighed, enough))
+        needed = _needed(found, weighed, enough)
+    decided = replace(found, finding=finding, promote_evidence=_shown(weighed.safe), needed=needed)
     points = not found.amount
     tolerance, margin = (limit(line, points=points) for line in (tolerance_of(bar.guardrail), margin_of(bar.guardrail)))
     waiting = [one for one in (bar.waiting, _forecast(decided, bar.elapsed_s)) if one]
@@ -247,14 +247,10 @@ def _forecast(found: MetricFinding, elapsed_s: float) -> str:
     return f"at this pace decided after about {found.needed:,} more of the candidate's, in about {time}"
 
 
-def _counted(found: MetricFinding, strata: Sequence[Stratum]) -> MetricFinding:
-    return replace(
-        found,
-        n_stable=sum(one.n_stable for one in strata),
-        n_candidate=sum(one.n_candidate for one in strata),
-        bad_stable=sum(one.bad_stable for one in strata),
-        bad_candidate=sum(one.bad_candidate for one in strata),
-    )
+def _counts(strata: Sequence[Stratum]) -> Stratum:
+    """Add strata up, whatever their propensity."""
+    n = [(one.n_stable, one.bad_stable, one.n_candidate, one.bad_candidate) for one in strata]
+    return Stratum(1.0, *map(sum, zip(*n, strict=True))) if n else _NONE
 
 
 def _sized(found: MetricFinding, strata: Sequence[MeanStratum]) -> MetricFinding:
@@ -282,6 +278,25 @@ def _in_unit(metric: Metric, found: MetricFinding) -> MetricFinding:
         stable_high=stable[1],
         candidate_low=candidate[0],
         candidate_high=candidate[1],
+    )
+
+
+def _seen_on_pairs(case: PairMeanCase) -> Estimate:
+    n, alpha = case.difference.n, (1.0 - CONFIDENCE) / 3.0
+    if not n:
+        return mean_estimate(())
+    ends = [
+        Interval(one.mean - half_width(one.variance, n, alpha), one.mean + half_width(one.variance, n, alpha))
+        for one in (case.stable, case.candidate, case.difference)
+    ]
+    return Estimate(case.stable.mean, case.candidate.mean, case.difference.mean, *ends)
+
+
+def _aucs(bar: Bar, found: MetricFinding) -> str:
+    aucs = [None if rate is None else 1.0 - rate for rate in (found.candidate, found.stable)]
+    return (
+        f"the candidate's AUC is {quantity(aucs[0])} (over {found.n_candidate:,} {bar.metric.of}), "
+        f"stable's {quantity(aucs[1])} (over {found.n_stable:,})"
     )
 
 

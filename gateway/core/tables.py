@@ -7,7 +7,7 @@ the rollback window, knows is accepted and optional; a candidate that could not 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gateway.core.deployments import DeploymentSpec, Field, Inputs, ModelCard, Scalar, Type
+from gateway.core.deployments import DeploymentSpec, Field, Inputs, ModelCard, Scalar, Task, Type
 from gateway.core.errors import ModelUnusable
 from gateway.core.features import FeaturePlan
 from gateway.core.ids import tag_of
@@ -98,6 +98,8 @@ def accept(spec: DeploymentSpec, stable: ModelCard, candidate: ModelCard, plan: 
     """
     if candidate.task is not stable.task:
         raise ModelUnusable(f"It answers as {candidate.task.value}, stable as {stable.task.value}.")
+    if stable.task is Task.BINARY and candidate.classes and stable.classes and candidate.classes != stable.classes:
+        raise ModelUnusable(f"Its classes are {list(candidate.classes)}, stable's {list(stable.classes)}.")
     if not set(stable.outputs) <= set(candidate.outputs):
         raise ModelUnusable(f"It answers {', '.join(candidate.outputs)}, stable {', '.join(stable.outputs)}.")
     entities = {*spec.entities, *(key.request for key in plan.join_keys())}
@@ -129,6 +131,8 @@ def example_of(field: Field) -> Scalar:
         return field.example
     if field.default is not None:
         return field.default
+    if field.categories:
+        return field.categories[0]
     if field.type is Type.STRING:
         return "text"
     if field.type is Type.BOOLEAN:

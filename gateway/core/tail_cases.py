@@ -108,8 +108,7 @@ def bet_on_spread(case: TailCase, guardrail: Guardrail, samples: Sequence[Sample
     after = _noted(ready, samples)
     if not ready.bins:
         return after
-    rates = _rates(ready, SPREAD)
-    both = np.concatenate([rates, 1.0 - rates])
+    both = np.concatenate([_rates(ready, SPREAD), _rates(ready, SPREAD, below=True)])
     harm: dict[int, FloatArray] = {}
     safety: list[dict[int, FloatArray]] = [{} for _ in both]
     for one in samples:
@@ -137,15 +136,16 @@ def _threshold(case: TailCase, shares: Sequence[float]) -> TailCase:
     return replace(case, bins=thresholds(case.stable, shares), taken_at=n, strata=())
 
 
-def _rates(case: TailCase, shares: Sequence[float]) -> FloatArray:
+def _rates(case: TailCase, shares: Sequence[float], *, below: bool = False) -> FloatArray:
     """The share of both arms' values so far beyond each threshold, and half a value that may have been missed.
 
     What the quantile says counts as ten values.
     """
     places = np.array([*case.stable, *case.candidate])
     times = np.array([*case.stable.values(), *case.candidate.values()], dtype=np.float64)
-    above = (places > np.array(case.bins)[:, None]) @ times
-    return np.asarray((_PRIOR * np.array(shares) + above + 0.5) / (_PRIOR + times.sum() + 1.0), dtype=np.float64)
+    edges, said = np.array(case.bins)[:, None], np.array(shares)
+    beyond, said = (places < edges, 1.0 - said) if below else (places > edges, said)
+    return np.asarray((_PRIOR * said + beyond @ times + 0.5) / (_PRIOR + times.sum() + 1.0), dtype=np.float64)
 
 
 def _noted(case: TailCase, samples: Sequence[Sample]) -> TailCase:
@@ -167,9 +167,13 @@ def _exceeding(sample: Sample, bins: Sequence[int], line: Line) -> FloatArray:
 
 
 def _falling(sample: Sample, bins: Sequence[int]) -> FloatArray:
-    """Count cells of lying at or below each threshold; a failure does."""
+    """Count cells of lying below each threshold's own bin; a failure does.
+
+    Values in that bin count neither way, else a value that all of stable's share would hide those that fall short.
+    """
     values = np.where(np.isinf(sample.values), -np.inf, sample.values)
-    return _cells(bins_of(values[sample.ours]), bins_of(values[~sample.ours]), bins)[:, [1, 0, 3, 2]]
+    below = [place - 1 for place in bins]
+    return _cells(bins_of(values[sample.ours]), bins_of(values[~sample.ours]), below)[:, [1, 0, 3, 2]]
 
 
 def _cells(ours: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64], bins: Sequence[int]) -> FloatArray:

@@ -96,12 +96,25 @@ def count(rows: Layout, value: Callable[[EvidenceRow], bool | None]) -> tuple[Ta
     codes = (2 if bad is None else int(not bad) for bad in map(value, rows.rows))
     good = np.fromiter(codes, dtype=np.int64, count=len(rows.rows))
     kept = good < 2
-    cells = np.bincount((rows.places + good)[kept], minlength=4 * len(rows.keys)).reshape(-1, 4)
+    return _tallied(rows, (rows.places + good)[kept])
+
+
+def _tallied(rows: Layout, places: npt.NDArray[np.int64]) -> tuple[Tally, ...]:
+    cells = np.bincount(places, minlength=4 * len(rows.keys)).reshape(-1, 4).tolist()
     return tuple(
-        Tally(tick, propensity, (int(cell[0]), int(cell[1]), int(cell[2]), int(cell[3])))
-        for (tick, propensity), cell in zip(rows.keys, cells, strict=True)
-        if cell.any()
+        Tally(tick, propensity, (a, b, c, d))
+        for (tick, propensity), (a, b, c, d) in zip(rows.keys, cells, strict=True)
+        if a or b or c or d
     )
+
+
+def everyone(rows: Layout) -> tuple[Tally, ...]:
+    """Count every row as a good one.
+
+    >>> everyone(layout([]))
+    ()
+    """
+    return _tallied(rows, rows.places + 1)
 
 
 def measured(rows: Layout, amount: Callable[[EvidenceRow], float | None]) -> tuple[Sample, ...]:
@@ -156,13 +169,13 @@ def stratified(strata: tuple[Stratum, ...], tallies: Sequence[Tally]) -> tuple[S
     """
     found = {stratum.propensity: stratum for stratum in strata}
     for tally in tallies:
-        old = found.get(tally.propensity, Stratum(tally.propensity))
-        found[tally.propensity] = replace(
-            old,
-            n_stable=old.n_stable + tally.n_stable,
-            bad_stable=old.bad_stable + tally.cells[2],
-            n_candidate=old.n_candidate + tally.n_candidate,
-            bad_candidate=old.bad_candidate + tally.cells[0],
+        old, (bad_ours, good_ours, bad, good) = found.get(tally.propensity), tally.cells
+        found[tally.propensity] = Stratum(
+            tally.propensity,
+            n_stable=bad + good + (old.n_stable if old else 0),
+            bad_stable=bad + (old.bad_stable if old else 0),
+            n_candidate=bad_ours + good_ours + (old.n_candidate if old else 0),
+            bad_candidate=bad_ours + (old.bad_candidate if old else 0),
         )
     return tuple(found.values())
 

@@ -1,7 +1,8 @@
 """Cases about amounts: a loss, a revenue, a calibration gap; of two arms, or of both models on the same requests.
 
 An amount is counted from its best end, 0, to ``top``. Where the metric knows no top, it is the 99.9 % quantile of
-stable's amounts so far, moved at predictable times; before the first of them amounts are looked at and not bet on.
+stable's amounts so far, moved at predictable times; before the first of them amounts are looked at and not bet on. What
+is then compared, and shown to be safe, are amounts clipped there: rare greater ones are beyond any test.
 """
 
 from collections.abc import Mapping, Sequence

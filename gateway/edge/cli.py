@@ -10,13 +10,14 @@ import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
-from gateway.edge import cli_models, cli_rollout, cli_setup
+from gateway.edge import cli_audit, cli_keys, cli_models, cli_rollout, cli_setup
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_export import export
 from gateway.edge.cli_judge import backtest, replay
 from gateway.edge.cli_plan import plan
 from gateway.edge.control_client import CommandFailed
 from gateway.edge.reference import metrics_page, settings_page
+from gateway.edge.reference_code import cli_page, client_page
 from gateway.processes import supervisor
 from gateway.processes.logs import start_logs
 
@@ -35,6 +36,8 @@ for _command in (
     cli_setup.init,
 ):
     app.command()(_command)
+app.add_typer(cli_keys.app, name="keys")
+app.add_typer(cli_audit.app, name="audit")
 
 
 @app.command()
@@ -84,9 +87,12 @@ def apply(
 
 
 @app.command()
-def reference(page: Annotated[Literal["settings", "metrics"], typer.Argument(help="Which page.")]) -> None:
+def reference(
+    page: Annotated[Literal["settings", "metrics", "cli", "client"], typer.Argument(help="Which page.")],
+) -> None:
     """Print a reference page, written from the code."""
-    typer.echo({"settings": settings_page, "metrics": metrics_page}[page](), nl=False)
+    pages = {"settings": settings_page, "metrics": metrics_page, "cli": lambda: cli_page(app), "client": client_page}
+    typer.echo(pages[page](), nl=False)
 
 
 def main() -> None:

@@ -10,8 +10,10 @@ import typer
 from gateway.core.amounts import parse_duration, parse_share
 from gateway.core.deployments import DeploymentSpec, Plan
 from gateway.core.errors import SettingsError, StoreUnavailable, UnknownDeployment
+from gateway.core.findings import quantity
 from gateway.core.forecast import about
-from gateway.core.metrics import known
+from gateway.core.measures import Kind, Metric
+from gateway.core.metrics import known, spelled, told_as
 from gateway.core.planning import Delay, Detection, PlanForecast, Proof, StepForecast, Traffic, forecast, traffic_of
 from gateway.core.rollout import Terms
 from gateway.edge.cli_config import Config, settings_of
@@ -72,13 +74,17 @@ def _known(config: "Config", named: str | None) -> tuple[DeploymentSpec, Traffic
             name = _one(named, [*specs, *states])
             spec = specs.get(name) or states[name].spec
             rows = store.events.served(name, NEWEST) if name in states else []
-            stable = states[name].stable.generation if name in states else ""
+            stable = states[name].stable if name in states else None
     except StoreUnavailable:
         name = _one(named, list(specs))
         return specs[name], None
-    metrics = [guardrail.metric for guardrail in spec.guardrails]
+    if stable is None:
+        return spec, None
+    yes = spelled(stable.model.classes, stable.model.task)
     try:
-        return spec, traffic_of(rows, stable, metrics, spec.rules.epoch_s, sticky=spec.rules.sticky)
+        return spec, traffic_of(
+            rows, stable.generation, spec.guardrails, spec.rules.epoch_s, sticky=spec.rules.sticky, yes=yes
+        )
     except ValueError:  # too little was served to tell a pace
         return spec, None
 
@@ -162,7 +168,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _as_text(spec: DeploymentSpec, found: PlanForecast, *, from_log: bool) -> str:
-    traffic = found.traffic
+    traffic, told = found.traffic, {one.metric: told_as(one) for one in spec.guardrails}
     source = "from the log" if from_log else "as said"
     what = f"{traffic.requests_per_day:,.0f} requests a day, {traffic.labelled:.0%} labelled within "
     what += f"{about(traffic.label_delay_s)} ({source})"
@@ -179,10 +185,10 @@ def _as_text(spec: DeploymentSpec, found: PlanForecast, *, from_log: bool) -> st
             "twice as bad: after",
             "five times: after",
         )
-        parts.append(table(heads, [_detection(one) for one in found.detections]))
+        parts.append(table(heads, [_detection(one, told[one.metric]) for one in found.detections]))
     if found.proofs:
         heads = ("to be promoted", "margin", "an equal candidate takes")
-        parts.append(table(heads, [_proof(one) for one in found.proofs]))
+        parts.append(table(heads, [_proof(one, told[one.metric]) for one in found.proofs]))
     end = "never by itself" if found.decides_s is None else f"after about {about(found.decides_s)}"
     parts.append(f"an equal candidate is promoted {end}")
     parts += [f"warning: {warning}" for warning in found.warnings]
@@ -195,20 +201,25 @@ def _step(step: StepForecast) -> tuple[str, ...]:
     return str(step.number), share, f"{step.per_day:,.0f}", f"{step.events:,}", lasts
 
 
-def _detection(found: Detection) -> tuple[str, ...]:
-    by_step = ("-" if rate is None else f"{rate:.3%}" for rate in found.by_step)
+def _detection(found: Detection, told: Metric) -> tuple[str, ...]:
+    by_step = ("-" if rate is None else _level(told, rate) for rate in found.by_step)
     return (
         found.metric,
-        f"{found.rate:.3%}",
-        f"{found.tolerated:.3%}",
+        _level(told, found.rate),
+        _level(told, found.tolerated),
         *by_step,
         _delay(found.doubled),
         _delay(found.fivefold),
     )
 
 
-def _proof(found: Proof) -> tuple[str, ...]:
-    return found.metric, f"{found.margin:.3%}", _delay(found.takes)
+def _proof(found: Proof, told: Metric) -> tuple[str, ...]:
+    return found.metric, _level(told, found.margin), _delay(found.takes)
+
+
+def _level(told: Metric, badness: float) -> str:
+    """Say a rate, or an amount in the unit people know it in."""
+    return quantity(told.told(badness)) if told.kind is Kind.MEAN else f"{badness:.3%}"
 
 
 def _delay(delay: Delay | None) -> str:

@@ -1,7 +1,8 @@
 """Who may knock at the control plane: this machine's own pages and commands, with JSON of a sensible size.
 
 Without keys the control plane trusts its address, so it must not trust names that merely resolve to it: a foreign
-``Host`` (DNS rebinding) or ``Origin`` (another site's form) is 403 before any route is looked for.
+``Host`` (DNS rebinding) or ``Origin`` (another site's form) is 403 before any route is looked for. With keys it may be
+reached by any name, and a browser's own password still serves no other site.
 """
 
 from collections.abc import Collection
@@ -12,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.edge.bodies import is_json
+from gateway.edge.locks import Locks
 from gateway.edge.problems import PROTOCOL, Row, problem
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -26,9 +28,13 @@ class ControlGuard:
     ``HEAD`` is answered as ``GET`` is; the server leaves the body out.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
-        """``hosts`` are names beside the loopback ones under which this control plane may be reached."""
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), locks: Locks | None = None) -> None:
+        """``hosts`` are names beside the loopback ones under which this control plane may be reached.
+
+        Once there are ``locks`` that ask for keys, every name will do; a page's ``Origin`` must be the name asked for.
+        """
         self._app = app
+        self._locks = locks
         self._hosts = LOOPBACK | {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +58,8 @@ class ControlGuard:
 
     def _known(self, headers: Headers) -> bool:
         origin = headers.get("origin")
+        if self._locks is not None and self._locks.locked:
+            return origin is None or urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
         named = [headers.get("host", ""), *([urlsplit(origin).netloc] if origin is not None else [])]
         return all(_name(host) in self._hosts for host in named)
 
@@ -68,7 +76,7 @@ def _name(host: str) -> str:
 
 def _announced(headers: Headers) -> int:
     length = headers.get("content-length", "0")
-    return int(length) if length.isdigit() and len(length) < 20 else 0
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
 
 
 def _has_body(headers: Headers) -> bool:

@@ -1,9 +1,11 @@
 """The operators' door. It translates: every route is one question to the control story or to the store's records.
 
 Nothing here blocks the event loop: whatever touches the store runs through ``ControlPlane.run``, on its one thread.
-Without keys every caller is the principal ``local``, and the guard lets in none but this machine.
+Who asks is in the timeline by name: a key's, a token's, or ``local`` where there are no keys; then the guard lets in
+none but this machine.
 """
 
+import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,21 +15,23 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from fastapi.responses import HTMLResponse
 
 from gateway.control import Control
 from gateway.core.deployments import DeploymentSpec, ModelCard
-from gateway.core.errors import BadRequest, GateRefused, RevisionRequired, UnknownPrediction
+from gateway.core.drift.report import DriftReport
+from gateway.core.errors import BadRequest, GateRefused, PolicyPending, RevisionRequired, UnknownPrediction
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
 from gateway.core.gates import GateResult, evidence_of, failed
 from gateway.core.ids import SigningKeys, verify
 from gateway.core.rollout import Signal
 from gateway.core.state import DeploymentState
-from gateway.edge import problems, schemas
+from gateway.edge import api_docs, control_room, problems, room_routes, schemas
+from gateway.edge.control_drift import DriftView, drift_view
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_schemas import (
+    ApprovalRequest,
     CanaryRequest,
     DecisionView,
     DeploymentsView,
@@ -51,6 +55,7 @@ from gateway.edge.control_schemas import (
     VerdictView,
 )
 from gateway.edge.control_views import (
+    Standing,
     decision_view,
     deployment_view,
     performance_lines,
@@ -58,19 +63,19 @@ from gateway.edge.control_views import (
     verdict_view,
     versions_of,
 )
+from gateway.edge.dear import Dear
+from gateway.edge.doors import CONTROL_DOORS, Doors
+from gateway.edge.fresh import Fresh
+from gateway.edge.locks import Locked, Locks, principal_of
+from gateway.edge.pulse import Pulse
 from gateway.edge.run import Run as Run  # part of what the door asks for
-from gateway.edge.status_page import Glance, render
-from gateway.edge.trend import Trend
 from gateway.ports import Clock, ControlState, EventLog
 
-PRINCIPAL = "local"
-"""Who is at the door where there are no keys."""
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 _HOUR_S = 3_600.0
-_GLANCE_HOURS = 24.0
-_GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
 _NO_WORDS_BACK = RollbackRequest()
+_NO_VIEW = ApprovalRequest()
 _METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
 
@@ -108,6 +113,8 @@ class ControlPlane:
     """(deployment, prepared) -> what each gate found. Slow; raises ModelUnusable where the model cannot even run."""
     features: Callable[[str], FeaturePlan]
     """The compiled plan in force for a deployment."""
+    drift: Callable[[str], DriftReport]
+    """What is known of a deployment's drift; blocks. Raises UnknownDeployment."""
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
     """Drain for at most so many seconds (0: not at all), then say what is left."""
     keys: Callable[[], SigningKeys]
@@ -118,6 +125,9 @@ class ControlPlane:
     declared: Mapping[str, DeploymentSpec] = field(default_factory=dict)
     """What the configuration of this host says, to compare with what is in force."""
     hosts: frozenset[str] = frozenset()
+    preparing: Callable[[str], Sequence[str]] = lambda _: ()
+    """The models being prepared for a deployment on this host."""
+    locks: Locks | None = None
 
 
 def create_app(plane: ControlPlane) -> FastAPI:
@@ -127,13 +137,22 @@ def create_app(plane: ControlPlane) -> FastAPI:
         description="What is deployed, who gets which traffic, what the judge says, and the operators' signals.",
         version="1",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.plane = plane
-    app.state.trend = Trend(plane.log, plane.clock, plane.run)
-    app.add_middleware(ControlGuard, hosts=plane.hosts)
+    app.state.pulse = Pulse(plane.log, plane.clock, plane.run)
+    app.state.degraded = Dear[float](plane.clock, plane.run)
+    app.add_middleware(Fresh)
+    if plane.locks is not None:
+        app.add_middleware(Locked, locks=plane.locks, doors=Doors(CONTROL_DOORS))
+    app.add_middleware(ControlGuard, hosts=plane.hosts, locks=plane.locks)
     app.include_router(_reading)
     app.include_router(_operating)
     app.include_router(_probing)
+    app.include_router(room_routes.router)
+    control_room.install(app)
+    api_docs.install(app)
     problems.install(app)
     schemas.document(app, [schemas.ProblemDetails], EXAMPLES)
     return app
@@ -144,14 +163,21 @@ def _plane(request: Request) -> ControlPlane:
     return plane
 
 
+def _who(request: Request) -> str:
+    return principal_of(request.scope).name
+
+
 Plane = Annotated[ControlPlane, Depends(_plane)]
+IfMatch = Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")]
+Who = Annotated[str, Depends(_who)]
+"""The name of whoever asks, for the timeline."""
 
 
-_reading = APIRouter(prefix="/admin", tags=["reading"], responses=schemas.problems([403, 422, 503]))
+_reading = APIRouter(prefix="/admin", tags=["reading"], responses=schemas.problems([401, 403, 422, 429, 503]))
 _operating = APIRouter(
     prefix="/admin/deployments/{deployment}",
     tags=["operating"],
-    responses=schemas.problems([400, 403, 404, 413, 415, 422, 503]),
+    responses=schemas.problems([400, 401, 403, 404, 413, 415, 422, 429, 503]),
 )
 _probing = APIRouter(tags=["probing"], responses=schemas.problems([403]))
 
@@ -173,15 +199,14 @@ async def deployment(plane: Plane, deployment: str, response: Response) -> Deplo
 
 
 @_reading.get("/deployments/{deployment}/verdict", responses=schemas.problems([404]))
-async def verdict(plane: Plane, deployment: str, candidate: Name | None = None) -> VerdictView:
+async def verdict(plane: Plane, request: Request, deployment: str, candidate: Name | None = None) -> VerdictView:
     """Each guardrail of a candidate (by default the one alive): estimate, interval, evidence, threshold, sentence."""
-
-    def work() -> VerdictView:
-        rollout, said, still = plane.control.verdict(deployment, candidate)
-        degraded = plane.control.degraded(plane.control.read(deployment), rollout, said.at)
-        return verdict_view(deployment, rollout, said, still, degraded)
-
-    return await plane.run(work)
+    rollout, said, still = await plane.run(lambda: plane.control.verdict(deployment, candidate))
+    degraded = await request.app.state.degraded.get(
+        (deployment, rollout.generation, rollout.since),
+        lambda: plane.control.degraded(plane.control.read(deployment), rollout, said.at),
+    )
+    return verdict_view(deployment, rollout, said, still, degraded)
 
 
 @_reading.get("/deployments/{deployment}/timeline", responses=schemas.problems([404]))
@@ -211,6 +236,12 @@ async def performance(
         return PerformanceView(deployment=deployment, spans=found)
 
     return await plane.run(work)
+
+
+@_reading.get("/deployments/{deployment}/drift", responses=schemas.problems([404]))
+async def drift(plane: Plane, deployment: str) -> DriftView:
+    """Per feature and prediction: distances from the reference, how near an alarm, and the alarm that stands."""
+    return drift_view(await plane.run(lambda: plane.drift(deployment)))
 
 
 @_reading.get("/predictions/{prediction_id}", responses=schemas.problems([404]))
@@ -245,27 +276,28 @@ async def ledger(
 @_operating.put("/traffic", responses=schemas.problems([409, 412, 428]))
 async def traffic(
     plane: Plane,
+    who: Who,
     deployment: str,
     body: TrafficRequest,
-    if_match: Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")] = None,
+    if_match: IfMatch = None,
 ) -> DecisionView:
     """Put the whole split in force. A running plan is paused by it; ``resume`` returns to its step."""
     revision = _revision(if_match)
     return await _decided(
         plane,
         lambda: plane.control.set_traffic(
-            deployment, body.weights, body.shadows, expected=revision, actor=PRINCIPAL, reason=_why(body.reason)
+            deployment, body.weights, body.shadows, expected=revision, actor=who, reason=_why(who, body.reason)
         ),
     )
 
 
 @_operating.post("/canary", status_code=201, responses=schemas.problems([409]))
-async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> DecisionView:
+async def start_canary(plane: Plane, who: Who, deployment: str, body: CanaryRequest) -> DecisionView:
     """Start a rollout. The model is prepared and held to the gate first; that may take a while, no request waits."""
     guardrails, override = body.terms(), body.override
     await plane.run(lambda: plane.control.may_start(deployment, body.name, body.plan, guardrails, override=override))
     prepared = await plane.prepare(deployment, body.model)
-    evidence = await _vetted(plane, deployment, prepared)
+    evidence = await _vetted(plane, who, deployment, prepared)
     return await _decided(
         plane,
         lambda: plane.control.start_canary(
@@ -277,7 +309,7 @@ async def start_canary(plane: Plane, deployment: str, body: CanaryRequest) -> De
             guardrails=guardrails,
             override=override,
             evidence=evidence,
-            actor=PRINCIPAL,
+            actor=who,
             reason=body.reason,
         ),
     )
@@ -299,7 +331,7 @@ async def validate(plane: Plane, deployment: str, body: ValidationRequest) -> Va
 
 
 @_operating.post("/shadows", status_code=201)
-async def add_shadow(plane: Plane, deployment: str, body: ShadowRequest) -> DecisionView:
+async def add_shadow(plane: Plane, who: Who, deployment: str, body: ShadowRequest) -> DecisionView:
     """Let another model watch."""
     await plane.run(lambda: plane.control.read(deployment))
     prepared = await plane.prepare(deployment, body.model)
@@ -311,49 +343,69 @@ async def add_shadow(plane: Plane, deployment: str, body: ShadowRequest) -> Deci
             prepared.features,
             name=body.name,
             rate=body.rate,
-            actor=PRINCIPAL,
-            reason=_why(body.reason),
+            actor=who,
+            reason=_why(who, body.reason),
         ),
     )
 
 
 @_operating.delete("/shadows/{name}")
-async def remove_shadow(plane: Plane, deployment: str, name: Name, reason: Reason = "") -> DecisionView:
+async def remove_shadow(plane: Plane, who: Who, deployment: str, name: Name, reason: Reason = "") -> DecisionView:
     """Let a shadow go."""
     return await _decided(
-        plane, lambda: plane.control.remove_shadow(deployment, name, actor=PRINCIPAL, reason=_why(reason))
+        plane, lambda: plane.control.remove_shadow(deployment, name, actor=who, reason=_why(who, reason))
     )
 
 
-@_operating.post("/promote", responses=schemas.problems([409]))
-async def promote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/approve")
+async def approve(plane: Plane, who: Who, deployment: str, body: ApprovalRequest = _NO_VIEW) -> DecisionView:
+    """Say, by name, that a candidate's model may rise, or that a model may be started. A policy may ask for it."""
+    await plane.run(lambda: plane.control.read(deployment))
+    card = None if body.model is None else (await plane.prepare(deployment, body.model)).model
+    say = partial(plane.control.approve, deployment, actor=who, reason=_why(who, body.reason))
+    return await _decided(plane, lambda: say(candidate=body.candidate, model=card))
+
+
+@_operating.post("/promote", responses=schemas.problems([409, 412]))
+async def promote(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Make a candidate stable, on the operator's word."""
-    return await _signal(plane, deployment, Signal.PROMOTE, body)
+    return await _signal(plane, who, deployment, Signal.PROMOTE, body, if_match)
 
 
-@_operating.post("/demote", responses=schemas.problems([409]))
-async def demote(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/demote", responses=schemas.problems([409, 412]))
+async def demote(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Take all traffic from a candidate, for good: only a new rollout brings it back."""
-    return await _signal(plane, deployment, Signal.DEMOTE, body)
+    return await _signal(plane, who, deployment, Signal.DEMOTE, body, if_match)
 
 
-@_operating.post("/pause", responses=schemas.problems([409]))
-async def pause(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/pause", responses=schemas.problems([409, 412]))
+async def pause(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Hold a rollout where it is. The judge goes on and may still demote."""
-    return await _signal(plane, deployment, Signal.PAUSE, body)
+    return await _signal(plane, who, deployment, Signal.PAUSE, body, if_match)
 
 
-@_operating.post("/resume", responses=schemas.problems([409]))
-async def resume(plane: Plane, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/resume", responses=schemas.problems([409, 412]))
+async def resume(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Let a rollout go on: back to its step, or to the next one where it waited for approval."""
-    return await _signal(plane, deployment, Signal.RESUME, body)
+    return await _signal(plane, who, deployment, Signal.RESUME, body, if_match)
 
 
-@_operating.post("/rollback", responses=schemas.problems([409]))
-async def rollback(plane: Plane, deployment: str, body: RollbackRequest = _NO_WORDS_BACK) -> DecisionView:
+@_operating.post("/rollback", responses=schemas.problems([409, 412]))
+async def rollback(
+    plane: Plane, who: Who, deployment: str, body: RollbackRequest = _NO_WORDS_BACK, if_match: IfMatch = None
+) -> DecisionView:
     """Return to a former stable in one step; those of the window are warm on every worker."""
-    why = _why(body.reason)
-    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=PRINCIPAL, reason=why, to=body.to))
+    seen, reason = _seen(if_match), _why(who, body.reason)
+    back = partial(plane.control.rollback, deployment, actor=who, reason=reason, to=body.to, expected=seen)
+    return await _decided(plane, back)
 
 
 @_probing.get("/livez")
@@ -369,55 +421,48 @@ async def readyz(plane: Plane) -> HealthView | Response:
     return HealthView(status="ok") if reason is None else problems.not_ready(reason)
 
 
-@_probing.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"example": _METRIC}}}})
+@_probing.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"example": _METRIC}}}, **schemas.problems([401, 429])},
+)
 def metrics(plane: Plane) -> Response:
     """All processes of this host, as Prometheus reads them."""
     return plane.metrics()
 
 
-@_probing.get("/", response_class=HTMLResponse)
-async def status(plane: Plane, request: Request) -> HTMLResponse:
-    """A page for people: deployments, variants, live performance, the last decisions."""
-    trend: Trend = request.app.state.trend
-    now, glances = _now(plane), []
-    for state in await plane.run(plane.state.all):
-        view, lately, decisions = await plane.run(partial(_glance, plane, state, now))
-        weeks = await trend.weeks(state.deployment, now)
-        spans = [
-            PerformanceSpan(after=w.after, until=w.until, variants=performance_lines(w.rows, versions_of(state)))
-            for w in weeks
-        ]
-        glances.append(Glance(view, lately, decisions, tuple(spans)))
-    return HTMLResponse(render(glances, _GLANCE_HOURS))
-
-
-def _glance(
-    plane: ControlPlane, state: DeploymentState, now: float
-) -> tuple[DeploymentView, PerformanceSpan, tuple[DecisionView, ...]]:
-    decisions = plane.state.timeline(state.deployment, _GLANCE_DECISIONS)
-    lately = _span(plane, state, now - _GLANCE_HOURS * _HOUR_S, now)
-    return _describe(plane, state), lately, tuple(map(decision_view, decisions))
-
-
-async def _signal(plane: ControlPlane, deployment: str, signal: Signal, body: SignalRequest) -> DecisionView:
+async def _signal(
+    plane: ControlPlane, who: str, deployment: str, signal: Signal, body: SignalRequest, if_match: str | None
+) -> DecisionView:
+    seen, reason = _seen(if_match), _why(who, body.reason)
     return await _decided(
         plane,
         lambda: plane.control.send(
-            deployment, signal, actor=PRINCIPAL, reason=_why(body.reason), candidate=body.candidate
+            deployment, signal, actor=who, reason=reason, candidate=body.candidate, expected=seen
         ),
     )
 
 
 async def _decided(plane: ControlPlane, work: Callable[[], Decision]) -> DecisionView:
+    """Decide; where a policy server has to be asked first, once it has answered."""
+    try:
+        return decision_view(await plane.run(work))
+    except PolicyPending as pending:
+        await asyncio.wrap_future(pending.answer)
     return decision_view(await plane.run(work))
 
 
 def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
-    verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
-    drift = declared is not None and declared != state.spec
-    return deployment_view(state, plane.features(name), verdicts, drift=drift)
+    standings = {candidate: _standing(plane, name, candidate) for candidate in state.rollouts}
+    moved = declared is not None and declared != state.spec
+    return deployment_view(state, plane.features(name), standings, drift=moved, preparing=plane.preparing(name))
+
+
+def _standing(plane: ControlPlane, deployment: str, candidate: str) -> Standing:
+    rollout, said, still = plane.control.verdict(deployment, candidate)
+    return Standing(said, still, plane.control.seen(deployment, rollout))
 
 
 def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:
@@ -425,7 +470,7 @@ def _span(plane: ControlPlane, state: DeploymentState, after: float, until: floa
     return PerformanceSpan(after=after, until=until, variants=performance_lines(rows, versions_of(state)))
 
 
-async def _vetted(plane: ControlPlane, deployment: str, prepared: Prepared) -> dict[str, Any]:
+async def _vetted(plane: ControlPlane, who: str, deployment: str, prepared: Prepared) -> dict[str, Any]:
     """What the gate found, for the timeline. A refusal goes into the timeline too; then GateRefused is raised."""
     results, model = await plane.vet(deployment, prepared), prepared.model
     evidence, sentences = evidence_of(results), failed(results)
@@ -433,7 +478,7 @@ async def _vetted(plane: ControlPlane, deployment: str, prepared: Prepared) -> d
         error = GateRefused(sentences, evidence)
         await plane.run(
             lambda: plane.control.refuse(
-                deployment, model.name, model.version, str(error), actor=PRINCIPAL, evidence=evidence
+                deployment, model.name, model.version, str(error), actor=who, evidence=evidence
             )
         )
         raise error
@@ -456,5 +501,10 @@ def _revision(if_match: str | None) -> int:
     return int(match[1])
 
 
-def _why(reason: str) -> str:
-    return reason or f"asked for by {PRINCIPAL}, who gave no reason"
+def _seen(if_match: str | None) -> int | None:
+    """The revision that an operator had before them, where they say so."""
+    return None if if_match is None else _revision(if_match)
+
+
+def _why(who: str, reason: str) -> str:
+    return reason or f"asked for by {who}, who gave no reason"

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
 from gateway.core.errors import Unmeasurable
 from gateway.core.metrics import FAMILIES, METRICS, default_guardrail, known
+from gateway.edge.control_drift import DriftView as DriftView
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
@@ -19,10 +20,21 @@ Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["
 ModelUri = Annotated[str, Field(min_length=1, max_length=1_000, examples=["models:/flight-delay/7"])]
 
 
+_MOST_MEMBERS = 100
+
+
 class _Request(BaseModel):
     """What is sent: a member nobody knows is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, body: object) -> object:
+        """Say once that there are too many members, rather than look at each of tens of thousands."""
+        if isinstance(body, dict) and len(body) > _MOST_MEMBERS:
+            raise ValueError(f"Has more than {_MOST_MEMBERS} members.")
+        return body
 
 
 class _View(BaseModel):
@@ -48,7 +60,8 @@ class GuardrailRequest(_Request):
     """How much worse this candidate may be on one metric. What is left out is the metric's own default.
 
     All figures are badness, the metric turned so that higher is worse: of accuracy, the share of wrong answers. So
-    the direction is the metric's own. Tolerated is ``relative`` times stable's plus ``absolute``.
+    the direction is the metric's own; only a business value's is declared. Tolerated is ``relative`` times stable's
+    plus ``absolute``.
     """
 
     metric: Metric
@@ -61,6 +74,12 @@ class GuardrailRequest(_Request):
     """``guardrail`` demotes, ``signal`` pauses, ``objective`` only has to be met for promotion."""
     dry_run: bool = False
     """Judge and tell, but never act."""
+    low: _Offset | None = None
+    """Least a business value (``value:NAME``) can be, in its unit; without both ends its order is compared."""
+    high: _Offset | None = None
+    """Most it can be; also of ``mae`` and ``rmse``, in that metric's unit."""
+    higher_is_better: bool = False
+    """Whether more of a business value is better, as of a revenue."""
 
     @model_validator(mode="before")
     @classmethod
@@ -189,6 +208,18 @@ class RollbackRequest(SignalRequest):
     """Version of a former stable, as ``previous`` of the deployment lists them; the latest, where left out."""
 
 
+class ApprovalRequest(_Request):
+    """Somebody's word for a candidate that runs, or for a model that is to be started."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"candidate": "canary", "reason": "checked by risk"}]})
+
+    candidate: Name | None = None
+    """Left out: the one that is alive."""
+    model: ModelUri | None = None
+    """URI of a model that is to be started; then no candidate needs to be there."""
+    reason: Reason = ""
+
+
 class FieldView(_View):
     """One value of a request."""
 
@@ -198,6 +229,7 @@ class FieldView(_View):
     default: Scalar = None
     minimum: float | None = None
     maximum: float | None = None
+    categories: tuple[Scalar, ...] = ()
 
 
 class InputsView(_View):
@@ -221,6 +253,25 @@ class StepView(_View):
     at_least_s: float
     events: int
     approval: bool
+    seen: int = 0
+    """Observations since it began."""
+
+
+class PlanStepView(_View):
+    """One step of a plan: what it gives the candidate, and what it takes to leave it."""
+
+    weight: float
+    shadow: float
+    at_least_s: float
+    events: int
+    approval: bool
+
+
+class PlanView(_View):
+    """The plan that a candidate follows, as it was when it started."""
+
+    name: str
+    steps: tuple[PlanStepView, ...]
 
 
 class VerdictLine(_View):
@@ -246,6 +297,7 @@ class VariantView(_View):
     weight: float
     shadow: float = 0.0
     phase: str | None = None
+    plan: PlanView | None = None
     step: StepView | None = None
     verdict: VerdictLine | None = None
     reason: str = ""
@@ -267,6 +319,8 @@ class DeploymentView(_View):
     default: bool
     config_drift: bool
     """The file on this host declares something else; ``gateway apply`` would let it hold."""
+    preparing: tuple[str, ...]
+    """Models that this host is preparing for it: fetched, verified, opened in a process of their own."""
     variants: tuple[VariantView, ...]
     previous: tuple[ModelView, ...]
     plans: tuple[str, ...]
@@ -304,6 +358,7 @@ class TimelineView(_View):
 class GuardrailView(_View):
     """One guardrail now. Rates are badness (of accuracy: the share of wrong answers); a positive difference is worse.
 
+    Where ``amount`` is true both arms' figures are means in the metric's own unit (a loss, a business value).
     ``evidence`` demotes at ``threshold``; ``promote_evidence`` passes at ``promote_threshold``. All intervals hold
     at 95 %, at all times.
     """
@@ -331,6 +386,9 @@ class GuardrailView(_View):
     bad_stable: int
     bad_candidate: int
     sentence: str
+    amount: bool
+    needed: int | None
+    """So many more of the candidate's observations decide it at this pace; null when nothing can be said."""
 
 
 class StillNeededView(_View):
@@ -366,8 +424,16 @@ class VerdictView(_View):
     guardrails: tuple[GuardrailView, ...]
 
 
+class SpreadView(_View):
+    """Quantiles of a duration, in seconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
 class PerformanceLine(_View):
-    """How one variant's answers did. Rates are null where there is nothing to count."""
+    """How one variant's answers did. Rates and spreads are null where there is nothing to count."""
 
     variant: str
     generation: str
@@ -379,6 +445,10 @@ class PerformanceLine(_View):
     labelled: int
     accuracy: float | None
     brier: float | None
+    latency_s: SpreadView | None
+    """Machine time that the variant took; requests that came in one batch share a call and are left out."""
+    label_delay_s: SpreadView | None
+    """Data time from a request to its first label."""
 
 
 class PerformanceSpan(_View):

@@ -5,7 +5,8 @@ the other out.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,15 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
-from gateway.core.errors import Overloaded
-from gateway.edge import problems, schemas
+from gateway.core.access import LOCAL, Principal
+from gateway.edge import api_docs, problems, schemas
 from gateway.edge.bodies import deadline_s, decode, event_time, read_json
+from gateway.edge.doors import DATA_DOORS, Doors
 from gateway.edge.hot import HotApp, HotRoute
+from gateway.edge.lanes import AdaptiveLane, Lane
+from gateway.edge.locks import Locked, Locks, principal_of
 from gateway.edge.protocols import inference, scoring
 from gateway.edge.protocols import schemas as protocol_schemas
 from gateway.edge.protocols.behind import Behind
@@ -31,20 +36,7 @@ from gateway.predict import Ask, Predict
 
 MIB = 2**20
 JSON = "application/json"
-SCOPES = frozenset({"predict", "feedback", "debug", "operate", "read"})
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks, and what they may do."""
-
-    name: str
-    scopes: frozenset[str]
-
-
-def local(request: Request) -> Principal:  # noqa: ARG001 - without keys nobody is asked for one
-    """Take every caller for ``local``, with every scope: no keys are configured."""
-    return Principal("local", SCOPES)
+_PREDICTS = frozenset({"predict"})
 
 
 def always_ready() -> str | None:
@@ -56,39 +48,22 @@ def always_ready() -> str | None:
 class DataPlane:
     """What the door opens onto, and its limits: bytes, requests under way, seconds for a body to arrive.
 
-    ``ready`` says why traffic should stay away, or None. ``replay`` takes data time from ``X-Event-Time``.
+    ``ready`` says why traffic should stay away, or None. ``replay`` takes data time from ``X-Event-Time``. Without
+    ``locks`` everybody may do everything. ``lane`` is the predictions' one (None: one of its own, of at most
+    ``max_concurrency`` places).
     """
 
     predict: Predict
     feedback: Feedback
     clock: Clock
     ready: Callable[[], str | None] = always_ready
-    principal: Callable[[Request], Principal] = local
+    locks: Locks | None = None
     replay: bool = False
     max_body: int = MIB
     max_feedback_body: int = 8 * MIB
     max_concurrency: int = 256
     body_patience_s: float = 10.0
-
-
-class Lane:
-    """Lets at most ``limit`` requests under way at a time."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.under_way = 0
-
-    def enter(self) -> "Lane":
-        """Take a place while the context lasts. Raises Overloaded at once when there is none."""
-        return self
-
-    def __enter__(self) -> None:
-        if self.under_way >= self._limit:
-            raise Overloaded(f"This worker has {self._limit} requests under way already.")
-        self.under_way += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.under_way -= 1
+    lane: AdaptiveLane | None = None
 
 
 def create_app(plane: DataPlane) -> HotApp:
@@ -98,9 +73,14 @@ def create_app(plane: DataPlane) -> HotApp:
         version="1",
         description="Predictions and their outcomes. Errors are RFC 9457 problem details; none repeats what was sent.",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
+    api_docs.install(app)
     problems.install(app)
-    lane = Lane(plane.max_concurrency)
+    if plane.locks is not None:
+        app.add_middleware(Locked, locks=plane.locks, doors=Doors(DATA_DOORS))
+    lane = plane.lane or AdaptiveLane(plane.max_concurrency)
     _predictions(app, plane, lane)
     _protocols(app, plane, lane)
     _outcomes(app, plane)
@@ -109,26 +89,36 @@ def create_app(plane: DataPlane) -> HotApp:
     return app
 
 
-def _predictions(app: HotApp, plane: DataPlane, lane: Lane) -> None:
+def _predictions(app: HotApp, plane: DataPlane, lane: AdaptiveLane) -> None:
     docs = _predict_docs(plane)
 
-    async def say(ask: Ask) -> bytes:
-        with lane.enter():
+    async def say(arrived: float, asked: Callable[[], Ask]) -> bytes:
+        lane.enter()
+        answered = False
+        try:
+            ask = asked()
             answers = [said(each) for each in await plane.predict(ask)]
+            answered = True
+        finally:
+            lane.leave(arrived, plane.clock.machine(), answered=answered)
         batch = isinstance(ask.body, dict) and "instances" in ask.body
         return msgspec.json.encode({"predictions": answers} if batch else answers[0])
 
     async def answer(request: Request, deployment: str | None) -> Response:
         arrived = plane.clock.machine()
-        principal = plane.principal(request)
+        principal = principal_of(request.scope)
         body = await read_json(request, plane.max_body, plane.body_patience_s)
-        return Response(await say(_ask(plane, principal, request, body, deployment, arrived)), media_type=JSON)
+        content = await say(arrived, lambda: _ask(plane, principal, request, body, deployment, arrived))
+        return Response(content, media_type=JSON)
 
-    async def answer_plain(request: Request, raw: bytes, deployment: str | None) -> bytes:
-        arrived, principal = plane.clock.machine(), plane.principal(request)
-        return await say(Ask(decode(raw), arrived, deployment, principal.name, deadline_s=math.inf))
+    async def answer_plain(principal: Principal, raw: bytes, deployment: str | None) -> bytes:
+        arrived = plane.clock.machine()
+        return await say(arrived, lambda: Ask(decode(raw), arrived, deployment, principal.name, deadline_s=math.inf))
 
-    app.hot = HotRoute(answer_plain, plane.max_body, plane.body_patience_s)
+    def admit(scope: Scope) -> Principal:
+        return LOCAL if plane.locks is None else plane.locks.admit(scope, _PREDICTS)
+
+    app.hot = HotRoute(answer_plain, plane.max_body, plane.body_patience_s, admit)
 
     @app.post("/predict", summary="Predict with the default deployment", **docs)
     async def predict(request: Request) -> Response:
@@ -139,20 +129,30 @@ def _predictions(app: HotApp, plane: DataPlane, lane: Lane) -> None:
         return await answer(request, deployment)
 
 
-def _protocols(app: FastAPI, plane: DataPlane, lane: Lane) -> None:
+def _protocols(app: FastAPI, plane: DataPlane, lane: AdaptiveLane) -> None:
     """Let other protocols tell the same story, through the same lane."""
 
-    def offer(deployment: str | None) -> Offer:
-        return Offer(*plane.predict.offer(deployment))
+    @contextmanager
+    def inside(arrived: float) -> Iterator[None]:
+        lane.enter()
+        answered = False
+        try:
+            yield
+            answered = True
+        finally:
+            lane.leave(arrived, plane.clock.machine(), answered=answered)
 
     async def tell(
         request: Request, arrived: float, body: object, deployment: str, variant: str | None
     ) -> list[Answer]:
-        ask = _ask(plane, plane.principal(request), request, body, deployment, arrived, variant)
-        with lane.enter():
-            return await plane.predict(ask)
+        return await plane.predict(
+            _ask(plane, principal_of(request.scope), request, body, deployment, arrived, variant)
+        )
 
-    behind = Behind(plane.clock, plane.principal, offer, tell, plane.ready, plane.max_body, plane.body_patience_s)
+    def offer(deployment: str | None) -> Offer:
+        return Offer(*plane.predict.offer(deployment))
+
+    behind = Behind(plane.clock, inside, offer, tell, plane.ready, plane.max_body, plane.body_patience_s)
     headers = _predict_headers(plane)
     scoring.install(app, behind, headers)
     inference.install(app, behind, headers)
@@ -163,7 +163,6 @@ def _outcomes(app: FastAPI, plane: DataPlane) -> None:
 
     @app.post("/feedback", status_code=202, summary="Tell the truth about predictions", **_FEEDBACK_DOCS)
     async def feedback(request: Request) -> Response:
-        plane.principal(request)
         body = await read_json(request, plane.max_feedback_body, plane.body_patience_s)
         with lane.enter():
             receipt = await plane.feedback(body)

@@ -12,15 +12,17 @@ from typing import Final, TypeAlias
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from gateway.core.access import LOCAL, Principal
 from gateway.core.errors import GatewayError
 from gateway.edge import problems
 from gateway.edge.http_metrics import Seen
 
-Answering: TypeAlias = Callable[[Request, bytes, str | None], Awaitable[bytes]]
-"""Tells the story of one request with this body and deployment, and returns what to say. Raises as the route does."""
+Answering: TypeAlias = Callable[[Principal, bytes, str | None], Awaitable[bytes]]
+"""Tells the story of a request: by whom, its body and deployment. Returns what to say; raises as the route does."""
+Admitting: TypeAlias = Callable[[Scope], Principal]
+"""Says who asks, if they may predict. Raises HTTPException."""
 
 _ROUTE: Final = "/predict"
 _UNCOMMON: Final = frozenset(
@@ -40,11 +42,13 @@ _JSON_HEADER = (b"content-type", b"application/json")
 class HotRoute:
     """Answers what :meth:`takes` lets through. ``limit`` is the most bytes of a body, ``patience_s`` its time to come.
 
-    ``answered`` is told of every answer, if anybody listens.
+    ``admit`` is the lock, the same one that the app's routes have. ``answered`` is told of every answer, if anybody
+    listens.
     """
 
-    def __init__(self, answering: Answering, limit: int, patience_s: float) -> None:
+    def __init__(self, answering: Answering, limit: int, patience_s: float, admit: Admitting = lambda _: LOCAL) -> None:
         self._answering = answering
+        self._admit = admit
         self._limit = limit
         self._patience_s = patience_s
         self.answered: Callable[[Seen], None] | None = None
@@ -65,11 +69,11 @@ class HotRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that :meth:`takes` let through."""
         began, path = perf_counter(), scope["path"]
-        request = Request(scope, receive)
         unforeseen: Exception | None = None
         try:
+            principal = self._admit(scope)
             raw = await self._body(receive)
-            said = await self._answering(request, raw, None if len(path) == len(_ROUTE) else path[9:])
+            said = await self._answering(principal, raw, None if len(path) == len(_ROUTE) else path[9:])
             status, length = 200, len(said)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(length)})
             await send({"type": "http.response.body", "body": said})

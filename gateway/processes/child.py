@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from gateway.processes.joined import JoinedProtocol
 from gateway.processes.logs import start_logs
+from gateway.processes.patience import PatientProtocol
 from gateway.settings import Settings, thaw
 
 _PR_SET_PDEATHSIG = 1
@@ -50,7 +50,7 @@ def begin(name: str) -> Inherited:
     return Inherited(settings, socket.socket(fileno=said.listen), said.beat, said.index)
 
 
-def serve(app: FastAPI, inherited: Inherited, leaving: Callable[[], None] = lambda: None) -> None:
+def serve(app: ASGIApp, inherited: Inherited, leaving: Callable[[], None] = lambda: None) -> None:
     """Serve ``app`` on the inherited socket until SIGTERM; then finish what is under way and return.
 
     ``leaving`` is told of the signal at once.
@@ -58,12 +58,14 @@ def serve(app: FastAPI, inherited: Inherited, leaving: Callable[[], None] = lamb
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=JoinedProtocol,
+        http=PatientProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_certfile=inherited.settings.tls_certificate,
+        ssl_keyfile=inherited.settings.tls_key,
         timeout_graceful_shutdown=max(1, int(inherited.settings.drain_timeout)),
     )
     server = _Server(config, leaving)

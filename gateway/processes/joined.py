@@ -8,6 +8,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_GOODBYE_S = 0.05
+
 
 class JoinedProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol over a :class:`JoinedTransport`."""
@@ -38,9 +40,15 @@ class JoinedTransport:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Close, after what is held has been written."""
+        """Close, after what is held has been written.
+
+        TLS asks the peer to say goodbye too, and reads on until it does: a body that nobody wants must not come in by
+        that, so its goodbye is not waited for long.
+        """
         self._flush()
         self._transport.close()
+        if self._transport.get_extra_info("sslcontext") is not None:
+            asyncio.get_running_loop().call_later(_GOODBYE_S, self._transport.abort)
 
     def _flush(self) -> None:
         if self._head:

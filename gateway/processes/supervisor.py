@@ -188,7 +188,7 @@ def serve(settings: Settings) -> int:
         data = _bind(settings.data_host, settings.data_port)
         control = _bind(settings.control_host, settings.control_port)
         _prepare(settings, data, control)
-        log.info("listening", data=_url(data), control=_url(control))
+        log.info("listening", data=_url(settings, data), control=_url(settings, control))
         return Supervisor(settings, data, control, _household(settings, data, control)).run()
 
 
@@ -205,7 +205,7 @@ def _prepare(settings: Settings, data: socket.socket, control: socket.socket) ->
     (run / "metrics").mkdir(parents=True)
     with os.fdopen(os.open(run / "settings.json", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(freeze(settings))
-    (run / "addresses.json").write_text(json.dumps({"data": _url(data), "control": _url(control)}))
+    (run / "addresses.json").write_text(json.dumps({"data": _url(settings, data), "control": _url(settings, control)}))
 
 
 def _run_dir(settings: Settings) -> Path:
@@ -232,9 +232,10 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(settings: Settings, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if settings.tls_certificate is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 @contextlib.contextmanager

@@ -11,20 +11,25 @@ from collections.abc import AsyncIterator
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from gateway import compose
 from gateway.adapters.clock import open_clock
+from gateway.adapters.flags import open_flags
 from gateway.adapters.models import PoolRunner
 from gateway.core.deployments import Scalar, Type
 from gateway.core.errors import LogRefused
 from gateway.core.events import Punctuation
 from gateway.edge.data_plane import DataPlane, create_app
+from gateway.edge.lanes import AdaptiveLane, Pulse
 from gateway.edge.metrics import WorkerMetrics, instrument
+from gateway.edge.request_log import RequestLog
 from gateway.processes.channel import Hello, Lease, Status, Tables, ToWorker, WorkerEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.duties import Duties
 from gateway.processes.loader import Loader
 from gateway.processes.tables import TableBook, find_on_disk
+from gateway.processes.watchman import Watchman
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -47,20 +52,38 @@ class Worker:
         self._loader = Loader(self._book, compose.cache(settings), self._runner, self._clock, self._changed)
         hello = Hello(os.getpid(), index)
         self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
-        metrics = WorkerMetrics()
+        self._metrics = metrics = WorkerMetrics()
+        self._pulse = Pulse()
+        self._lane = AdaptiveLane(settings.max_concurrency, self._pulse)
+        self._flags = open_flags(settings.flags)
+        self._tracing = compose.open_traces(settings, index)
+        self._log = self._request_log(metrics)
         self._serving = compose.serving(
             settings,
             routing=self._book,
             runner=self._runner,
             clock=self._clock,
-            observer=metrics,
+            observer=self._log or metrics,
             read_error=metrics.read_error,
+            crowded=lambda: self._lane.crowded,
+            flags=self._flags,
+            tracing=self._tracing,
         )
+        refreshed = [] if self._flags is None else [self._flags.refresh]
+        self._watchman = Watchman(settings, self._clock, refreshed)
         self._duties = Duties()
         self._leaving = False
         self._moved = asyncio.Event()
 
-    def app(self) -> FastAPI:
+    def _request_log(self, metrics: WorkerMetrics) -> RequestLog | None:
+        settings, tracing = self._settings, self._tracing
+        if settings.log_requests == "none":
+            return None
+        signing = compose.keys(settings)
+        trace_id = (lambda: None) if tracing is None else tracing.trace_id
+        return RequestLog(metrics, settings.log_requests, settings.log_fields, lambda: signing, trace_id)
+
+    def app(self) -> ASGIApp:
         """The data plane, which begins and ends this worker's duties."""
         settings = self._settings
         plane = DataPlane(
@@ -72,25 +95,36 @@ class Worker:
             max_body=settings.max_body,
             max_feedback_body=settings.max_feedback_body,
             max_concurrency=settings.max_concurrency,
+            lane=self._lane,
+            locks=self._watchman.locks,
         )
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan
         instrument(app)
-        return app
+        if self._tracing is None:
+            return app
+        from gateway.edge.tracing import TracedApp  # an extra, which nobody pays for who does not ask for it
+
+        return TracedApp(app, self._tracing)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self._book.adopt(find_on_disk(compose.tables_folder(self._settings)))
         self._changed()
         self._duties.start(beat(self._beat_fd, lambda: not self._book.stable_refused()), "beat")
+        self._duties.start(self._pulse.run(), "pulse")
         self._duties.start(self._loader.run(), "load")
         self._duties.start(self._line.run(), "line")
         self._duties.start(self._punctuate(), "punctuate")
+        self._duties.start(self._watchman.watch(), "watch")
         await self._until_ready()
         await self._warm_features()
         yield
         await self._duties.stop()
         await self._serving.close(_SHADOWS_S)
+        for last_words in (self._log, self._tracing):
+            if last_words is not None:
+                await asyncio.to_thread(last_words.close)
         log.info("worker_left")
 
     async def _until_ready(self) -> None:
@@ -141,6 +175,7 @@ class Worker:
         while True:
             with contextlib.suppress(LogRefused):  # a full spool is told to callers; the watermark waits
                 self._serving.predictions.append(self._word())
+            self._metrics.crowd(self._lane.under_way, self._lane.places)
             await asyncio.sleep(_PUNCTUATE_EVERY_S)
 
     def _word(self) -> Punctuation:

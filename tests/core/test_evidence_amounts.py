@@ -101,9 +101,11 @@ def test_a_candidate_event_without_partners_waits_and_not_for_ever() -> None:
 
 
 def test_positives_are_ranked_against_the_next_negatives_of_their_arm() -> None:
-    ranks, missed = ranked(Ranks(n_positive=1, n_negative=2), [(True, 0.5), (False, 0.4), (False, 0.5), (False, 0.9)])
-    assert missed == [0.25]
-    assert ranks.negatives == (0.9,)
+    ranks, missed = ranked(
+        Ranks(n_positive=1, n_negative=2), [(True, (0.5,)), (False, (0.4,)), (False, (0.5,)), (False, (0.9,))]
+    )
+    assert missed == [(0.25,)]
+    assert ranks.negatives == ((0.9,),)
 
 
 def test_quantiles_are_edges_of_bins_that_no_more_than_their_share_exceeds() -> None:

@@ -338,3 +338,12 @@ def test_a_look_at_ten_thousand_rows_takes_a_fraction_of_a_second() -> None:
     state = look(state, health=rows, mature=rows, pairs=[], at=START)
     assert time.process_time() - began < 0.5  # about 0.03 on an idle core
     assert len(msgspec.json.encode(state)) < 3 * 4_096
+
+
+def test_no_finding_and_no_sentence_rests_on_the_intervals() -> None:
+    for wrong in ((0.1, 0.1), (0.1, 0.4)):
+        state = seen(case(ERRORS, ACCURACY), traffic(6_000, wrong=wrong, pi=0.5))
+        full, plain = verdict(state, START), verdict(state, START, bounds=False)
+        assert (plain.finding, plain.sentence, plain.paused_by) == (full.finding, full.sentence, full.paused_by)
+        assert [one.sentence for one in plain.findings] == [one.sentence for one in full.findings]
+        assert (plain.findings[0].low, plain.findings[0].high) == (-1.0, 1.0)

@@ -45,7 +45,7 @@ def failing(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
 
 
 def slow(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
-    return replace(row, latency_s=row.latency_s * 1.6)
+    return replace(row, latency_s=(row.latency_s or 0.0) * 1.6)
 
 
 def blind(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
@@ -174,6 +174,99 @@ def test_metrics_of_one_class_of_several() -> None:
     assert about("recall:early", said).finding is not Finding.FAIL
 
 
+WORDS: list[tuple[str, Change]] = [
+    ("recall", shy),
+    ("false_positives", eager),
+    ("precision", blind),
+    ("f1", blind),
+    ("auc", blind),
+    ("log_loss", blind),
+    ("brier", blind),
+    ("calibration_error", eager),
+]
+
+
+@pytest.mark.parametrize(("metric", "change"), WORDS)
+def test_a_positive_class_of_any_name_is_judged_as_if_it_were_called_1(metric: str, change: Change) -> None:
+    def spelled(row: EvidenceRow) -> EvidenceRow:
+        names = ("on time", "late")
+        return replace(
+            row, label=names[int(row.label or 0)], outcomes={"label": names[int(row.outcomes["label"] or 0)]}
+        )
+
+    rows = candidates(traffic(3_000, seed=43, pi=0.5), change)
+    guardrail = default_guardrail(metric)
+    as_numbers = about(metric, seen(opened(guardrail), rows))
+    state = open_case(
+        (guardrail,),
+        alpha=0.05,
+        alpha_promote=0.05,
+        task=Task.BINARY,
+        at=START,
+        pairs=False,
+        classes=("on time", "late"),
+    )
+    assert about(metric, seen(state, [spelled(row) for row in rows])) == as_numbers
+    assert as_numbers.evidence > 1.0
+
+
+def test_a_shadow_that_ranks_at_random_fails_auc_on_pairs_and_one_that_ranks_alike_does_not() -> None:
+    rows, rng = traffic(4_000, seed=44, pi=0.5), np.random.default_rng(45)
+    alike = pairs_of(rows)
+    random = [replace(pair, shadow_score=float(rng.random())) for pair in alike]
+    said = {
+        name: about("paired_auc", seen(opened(default_guardrail("auc"), pairs=True), (), pairs))
+        for name, pairs in (("alike", alike), ("random", random))
+    }
+    assert said["alike"].finding is not Finding.FAIL
+    assert said["random"].finding is Finding.FAIL
+    assert "the candidate's AUC is 0.5" in said["random"].sentence
+
+
+def test_several_classes_are_compared_by_their_probabilities_on_pairs_too() -> None:
+    rng = np.random.default_rng(46)
+    truths = rng.integers(3, size=2_000)
+    sure = {"a": 0.8, "b": 0.1, "c": 0.1}, {"a": 0.1, "b": 0.8, "c": 0.1}, {"a": 0.1, "b": 0.1, "c": 0.8}
+    pairs = [
+        PairRow(
+            Position(START + n, "s", n),
+            "abc"[truth],
+            None,
+            "abc"[truth],
+            None,
+            False,
+            {"label": "abc"[truth]},
+            stable_scores=sure[truth],
+            shadow_scores={"a": 0.4, "b": 0.3, "c": 0.3},
+        )
+        for n, truth in enumerate(truths)
+    ]
+    state = opened(default_guardrail("log_loss"), default_guardrail("brier"), task=Task.MULTICLASS, pairs=True)
+    said = seen(state, (), pairs)
+    assert about("paired_log_loss", said).finding is Finding.FAIL
+    assert about("paired_brier", said).finding is Finding.FAIL
+
+
+def test_scores_that_fall_short_of_the_one_that_all_of_stables_share_are_found() -> None:
+    rows = [replace(row, score=0.9) for row in traffic(2_000, seed=47, pi=0.5)]
+    unsure = [replace(row, score=0.4) if row.candidate else row for row in rows]
+    sure = [replace(row, score=0.99) if row.candidate else row for row in rows]
+    guardrail = default_guardrail("score_distribution")
+    assert about("score_distribution", seen(opened(guardrail), rows)).finding is Finding.PASS
+    assert about("score_distribution", seen(opened(guardrail), unsure)).finding is Finding.FAIL
+    assert about("score_distribution", seen(opened(guardrail), sure)).finding is Finding.FAIL
+
+
+def test_a_latency_that_is_not_the_requests_alone_is_no_evidence_even_where_it_failed() -> None:
+    rows = [replace(row, latency_s=None, failed=True) for row in traffic(500, seed=48, pi=0.5)]
+    found = about("latency", seen(opened(default_guardrail("latency")), rows))
+    assert (found.evidence, found.n_candidate, found.n_stable) == (1.0, 0, 0)
+
+
+def test_the_range_of_a_root_mean_squared_error_is_declared_in_its_own_unit() -> None:
+    assert told_as(Guardrail("rmse", high=3.0)).high == 9.0
+
+
 def test_labels_that_go_missing_for_one_predicted_class_put_the_rollout_on_hold() -> None:
     rows = traffic(8_000, seed=37, pi=0.5)
     rng = np.random.default_rng(38)
@@ -232,7 +325,6 @@ REFUSED: list[tuple[Guardrail, Task, dict[str, object], str]] = [
     (replace(default_guardrail("auc"), role=Role.OBJECTIVE), Task.BINARY, {}, "a signal only"),
     (default_guardrail("disagreement"), Task.BINARY, {"pairs": False}, "watch as a shadow"),
     (default_guardrail("brier"), Task.BINARY, {"scored": False}, "answer labels only"),
-    (default_guardrail("recall"), Task.BINARY, {"classes": ("no", "yes")}, "recall:yes"),
     (default_guardrail("recall:maybe"), Task.BINARY, {"classes": ("no", "yes")}, "no class 'maybe'"),
     (Guardrail("rmse", absolute=0.1), Task.REGRESSION, {}, "relative only"),
     (Guardrail("mae", high=-1.0), Task.REGRESSION, {}, "greater high"),

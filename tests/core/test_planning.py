@@ -150,10 +150,15 @@ def served(
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
+def told(number: int, label: float, truth: float, score: float | None = None) -> ServedRow:
+    made = served(number)
+    return replace(made, row=replace(made.row, label=label, score=score, outcomes={"label": truth}))
+
+
 def test_traffic_is_worked_out_from_what_came_in() -> None:
     rows = [served(n, wrong=n % 4 == 0, failed=n % 10 == 0, generation="g" if n % 2 else "other") for n in range(201)]
     rows[7] = replace(rows[7], row=replace(rows[7].row, outcomes={}), label_delay_s=None)
-    found = traffic_of(rows, "g", ("error_rate", "accuracy"), 6_000.0, sticky=False)
+    found = traffic_of(rows, "g", (ERRORS, ACCURACY), 6_000.0, sticky=False)
     assert found.requests_per_day == pytest.approx(201 * DAY_S / 12_000.0)
     assert found.bets_per_day == found.requests_per_day
     assert found.labelled == 200 / 201
@@ -165,7 +170,7 @@ def test_traffic_is_worked_out_from_what_came_in() -> None:
 
 def test_new_keys_are_counted_once_per_epoch() -> None:
     rows = [served(n) for n in range(201)]
-    found = traffic_of(rows, "g", ("error_rate",), 6_000.0, sticky=True)
+    found = traffic_of(rows, "g", (ERRORS,), 6_000.0, sticky=True)
     assert found.keys_per_epoch == pytest.approx(101 / 2)
     assert found.bets_per_day == pytest.approx(101 / 2 * DAY_S / 6_000.0)
 
@@ -174,3 +179,34 @@ def test_new_keys_are_counted_once_per_epoch() -> None:
 def test_there_is_no_pace_in_a_moment(rows: list[ServedRow]) -> None:
     with pytest.raises(ValueError, match="no pace"):
         traffic_of(rows, "g", (), 1.0, sticky=False)
+
+
+def test_an_amount_is_planned_by_its_mean_and_spread() -> None:
+    """Probabilities of 0.8 that come true four times in five: a Brier score of 0.16 on average."""
+    rows = [told(n, 1, int(n % 5 > 0), score=0.8) for n in range(1_000)]
+    brier = Guardrail("brier", margin_absolute=0.02)
+    seen = traffic_of(rows, "g", (brier,), 6_000.0, sticky=False)
+    assert seen.rates["brier"] == pytest.approx(0.16)
+    assert seen.spreads["brier"] == pytest.approx(0.24)
+    even = replace(seen, requests_per_day=100_000.0, bets_per_day=100_000.0)
+    found = forecast(FLAT, Terms((brier,)), even)
+    [detection], [proof] = found.detections, found.proofs
+    assert detection.doubled is not None
+    assert detection.doubled.observations == pytest.approx(
+        math.log(20) * DEMOTION_RATIO * 2 * 0.24**2 / 0.16**2 * (1 + 0.05 / 0.95), rel=0.02
+    )
+    assert proof.takes is not None
+    assert found.decides_s is not None
+    blunt = forecast(FLAT, Terms((brier,)), replace(even, spreads={}))
+    assert blunt.proofs[0].takes is not None
+    assert blunt.proofs[0].takes.observations > proof.takes.observations  # as if each were nothing or 1
+
+
+def test_a_root_mean_squared_error_is_planned_on_its_squares() -> None:
+    rows = [told(n, 100.0, 100.0 + (n % 7 - 3)) for n in range(700)]
+    rmse = Guardrail("rmse", relative=1.02, margin_relative=1.1)
+    seen = traffic_of(rows, "g", (rmse,), 6_000.0, sticky=False)
+    assert seen.rates["rmse"] == pytest.approx(4.0)
+    [detection] = forecast(FLAT, Terms((rmse,)), replace(seen, bets_per_day=100_000.0)).detections
+    assert detection.tolerated == pytest.approx(4.0 * 1.02**2)
+    assert detection.doubled is not None

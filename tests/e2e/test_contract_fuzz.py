@@ -23,7 +23,7 @@ CHECKS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
-NOTHING = cast("Any", SimpleNamespace(log=None, clock=None, run=None, hosts=()))
+NOTHING = cast("Any", SimpleNamespace(log=None, clock=None, run=None, hosts=(), locks=None))
 """What stands behind a door that is only asked for its document."""
 
 data = schemathesis.openapi.from_dict(data_plane.create_app(data_plane.DataPlane(*[cast("Any", None)] * 3)).openapi())

@@ -9,14 +9,14 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.requests import Request
 
 from gateway.core import errors
 from gateway.core.deployments import ServingRules
 from gateway.core.errors import GatewayError, LogRefused, ModelFailed
-from gateway.edge.data_plane import DataPlane, Principal, create_app
+from gateway.edge.data_plane import DataPlane, create_app
 from gateway.edge.problems import TABLE, row_of
 from tests.data_house import BODY, T0, House, canary, flights, reads_seats, shadow, table
+from tests.security.house import bearer, locks, secret_of
 
 JSON = {"content-type": "application/json"}
 
@@ -114,12 +114,21 @@ async def test_a_forced_variant_answers_where_the_deployment_allows_it(http: htt
 
 
 async def test_without_the_debug_scope_nothing_is_forced_or_explained(house: House) -> None:
-    def caller(_: Request) -> Principal:
-        return Principal("shop", frozenset({"predict"}))
-
-    async with client(door(house, principal=caller)) as http:
+    async with client(door(house, locks=locks({"shop": ["predict"]}))) as http:
+        http.headers.update(bearer(secret_of("shop")))
         is_problem(await http.post("/predict/churn", json=BODY, headers={"X-Variant": "stable"}), 403, "forbidden")
         assert "explain" not in (await http.post("/predict", json=BODY, headers={"X-Explain": "1"})).json()
+
+
+async def test_the_caller_is_the_keys_name_so_that_its_request_ids_are_its_own(house: House) -> None:
+    async with client(door(house, locks=locks({"shop": ["predict"], "app": ["predict"]}))) as http:
+        body = {**BODY, "request_id": "r1"}
+        said = [
+            (await http.post("/predict", json=body, headers=bearer(secret_of(name)))).json()
+            for name in ("shop", "app", "shop")
+        ]
+    ids = [one["prediction_id"] for one in said]
+    assert ids[0] == ids[2] != ids[1]
 
 
 async def test_the_deadline_header_bounds_the_request(house: House, http: httpx.AsyncClient) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.store import open_store
-from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.adapters.store.memory import MemoryEventLog
+from gateway.adapters.store.memory_control import MemoryControlState
+from gateway.core.audit import Head, Trail
+from gateway.core.course import CoursePoint
 from gateway.core.errors import (
     CandidateLatched,
     GatewayError,
@@ -29,6 +32,7 @@ from gateway.core.state import DeploymentState
 from gateway.core.tables import table_of
 from gateway.ports import ControlState, EventLog
 from tests.control_house import NAME, House, card
+from tests.postgres_house import fresh
 
 GOOD = {"1": 0.2, "2": 0.2}
 BETTER = {"1": 0.3, "2": 0.1}
@@ -61,6 +65,14 @@ class Interrupted:
         """As it is."""
         return self.inner.timeline(deployment, limit)
 
+    def trail(self) -> Trail:
+        """As it is."""
+        return self.inner.trail()
+
+    def head(self, deployment: str) -> Head:
+        """As it is."""
+        return self.inner.head(deployment)
+
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """As it is."""
         return self.inner.judge_state(deployment, generation)
@@ -87,6 +99,14 @@ class Interrupted:
         """As they are."""
         return self.inner.looks(deployment, generation)
 
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """As it is."""
+        self.inner.save_point(deployment, generation, point)
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """As it is."""
+        return self.inner.course(deployment, generation)
+
 
 @dataclass
 class Scene:
@@ -100,12 +120,12 @@ class Scene:
         return House(state=self.state, log=self.log)
 
 
-@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     if request.param == "memory:":
         yield Scene(Interrupted(MemoryControlState()), MemoryEventLog())
         return
-    store = open_store(request.param.format(tmp_path=tmp_path))
+    store = open_store(fresh(request.param, tmp_path=tmp_path))
     yield Scene(Interrupted(store.control), store.events)
     store.close()
 

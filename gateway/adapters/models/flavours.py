@@ -23,11 +23,12 @@ _MLFLOW_GUARD = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an opened model takes and gives."""
+    """What an opened model takes and gives; ``scored``: its answers carry probabilities, as far as anybody has seen."""
 
     inputs: tuple[Field, ...]
     task: Task
     classes: tuple[int | str, ...] = ()
+    scored: bool = True
     outputs: tuple[str, ...] = ()
 
 
@@ -96,7 +97,8 @@ class _Pyfunc:
         inputs = mlmodel.inputs(opened.described, files)
         if not inputs:
             raise ModelUnusable("A pyfunc needs a signature: without one it does not say what inputs it takes.")
-        return Description(inputs, *describe(opened, inputs))
+        task, classes, outputs = describe(opened, inputs)
+        return Description(inputs, task, classes, outputs=outputs)
 
     def model(self, card: ModelCard, opened: Foreign) -> Model:
         from gateway.adapters.models.pyfunc_model import PyfuncModel
@@ -144,7 +146,8 @@ def _description(
     if count is not None and count != len(known):
         raise ModelUnusable(f"{len(known)} inputs were declared, but the model takes {count}.")
     if found_task in (Task.REGRESSION, Task.MULTIOUTPUT):
-        return Description(known, *_numbers(task, outputs, sklearn_model.width_of(estimator, known)))
+        kind, names = _numbers(task, outputs, sklearn_model.width_of(estimator, known))
+        return Description(known, kind, outputs=names)
     found = sklearn_model.classes_of(estimator, found_task)
     if classes and classes != found:
         raise ModelUnusable(
@@ -153,15 +156,13 @@ def _description(
     return Description(known, found_task, found)
 
 
-def _numbers(
-    task: Task | None, outputs: tuple[str, ...], width: int
-) -> tuple[Task, tuple[int | str, ...], tuple[str, ...]]:
-    """Task, no classes, and the names of a model's ``width`` numbers. Raises ModelUnusable."""
+def _numbers(task: Task | None, outputs: tuple[str, ...], width: int) -> tuple[Task, tuple[str, ...]]:
+    """Task of a model that answers ``width`` numbers, and their names where there are several. Raises ModelUnusable."""
     if task is Task.REGRESSION and width > 1:
         raise ModelUnusable(f"A regression model has been declared, but it answers {width} numbers: say multioutput.")
     if width == 1 and task is not Task.MULTIOUTPUT:
-        return Task.REGRESSION, (), ()
+        return Task.REGRESSION, ()
     names = outputs or tuple(f"y{index}" for index in range(width))
     if len(names) != width:
         raise ModelUnusable(f"{len(names)} outputs were declared, but the model answers {width} numbers.")
-    return Task.MULTIOUTPUT, (), names
+    return Task.MULTIOUTPUT, names

@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +25,7 @@ from gateway.adapters.models.rows import example_row
 from gateway.adapters.models.sklearn_model import SklearnModel
 from gateway.core.deployments import ORIGINAL, Form, ModelCard
 from gateway.core.errors import GatewayError, ModelFailed, ModelUnusable
-from gateway.ports import Artifact, Model
+from gateway.ports import Artifact, Model, Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def inspect(job: Job) -> Verdict:
     if artifact.task is not None and artifact.task is not found.task:
         raise ModelUnusable(f"The registry says {artifact.task}, but the model is {found.task}.")
     model = kind.model(card_of(artifact, job.digest, found), opened)
-    _try_out(model)
+    found = replace(found, scored=_gives_probabilities(_try_out(model)))
     return Verdict(found, form=_form(model, opened))
 
 
@@ -115,18 +115,25 @@ def card_of(artifact: Artifact, digest: str, found: Description, form: Form = OR
         classes=found.classes,
         feature_service=artifact.feature_service,
         form=form,
+        scored=found.scored,
         outputs=found.outputs,
     )
 
 
-def _try_out(model: Model) -> None:
-    """A model must answer its own example; failing at a row that was made up proves nothing."""
+def _try_out(model: Model) -> Output | None:
+    """A model must answer its own example; failing at a row that was made up (None) proves nothing."""
     row, own = example_row(model.card.inputs)
     try:
-        model.predict([row])
+        return model.predict([row])[0]
     except ModelFailed as error:
         if own:
             raise ModelUnusable(f"The model fails at its own example ({error.kind}).") from error
+        return None
+
+
+def _gives_probabilities(answer: Output | None) -> bool:
+    """Whether an answer carries probabilities; without one to look at it is taken to."""
+    return answer is None or answer.score is not None or answer.scores is not None
 
 
 def keep_stdout_for_the_answer() -> BinaryIO:

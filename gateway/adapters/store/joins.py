@@ -4,13 +4,16 @@ Pure, so that two databases cannot disagree about them.
 """
 
 import itertools
+import math
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from gateway.core.deployments import Scalar
 from gateway.core.events import ArmRecord, OutcomeRecord, PredictionRecord
 from gateway.core.routing import STABLE
-from gateway.ports import VariantPerformance
+from gateway.ports import Spread, VariantPerformance
 
 LABEL = "label"
 """The metric of an outcome that is the truth about the prediction itself."""
@@ -79,8 +82,13 @@ def bets(record: PredictionRecord) -> list[Bet]:
     ]
 
 
-def arm_latency(record: PredictionRecord) -> float:
-    """Machine seconds that the assigned arm took; the whole request's where no model ran."""
+def arm_latency(record: PredictionRecord) -> float | None:
+    """Machine seconds that the assigned arm took; the whole request's where no model ran.
+
+    None for one of several asked for at once: they share a call, which is longer for the arm that drew more of them.
+    """
+    if record.instances > 1:
+        return None
     return record.latency.get("model", record.latency.get("total", 0.0))
 
 
@@ -133,9 +141,28 @@ def overruled(history: Sequence[Scalar]) -> tuple[int, int]:
     return changes, max(0, len(history) - 1 - changes)
 
 
+def told(history: list[tuple[Rank, Scalar]], place: Rank, value: Scalar) -> dict[str, int]:
+    """Put an outcome in its place among those told before (in order of rank); what it adds to the books, by name.
+
+    >>> history = [(Rank(1.0, 1.0, "w", 0), 1)]
+    >>> told(history, Rank(2.0, 2.0, "w", 100), 0), len(history)
+    ({'corrected': 1, 'duplicate': 0}, 2)
+    """
+    at = bisect(history, place, key=itemgetter(0))
+    first = max(0, at - 1)
+    was = overruled([value for _, value in history[first : at + 1]])
+    history.insert(at, (place, value))
+    now = overruled([value for _, value in history[first : at + 2]])
+    return {"corrected": now[0] - was[0], "duplicate": now[1] - was[1]}
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One counted request for :func:`performance`. ``labelled``: an outcome of metric ``label`` is there."""
+    """One counted request for :func:`performance`. ``labelled``: an outcome of metric ``label`` is there.
+
+    ``latency_s`` is None where it is not this request's alone. ``label_delay_s`` is the data time from the request to
+    its first label, None while there is none.
+    """
 
     name: str
     generation: str
@@ -146,6 +173,8 @@ class Answer:
     score: float | None
     labelled: bool
     truth: Scalar
+    latency_s: float | None
+    label_delay_s: float | None
 
 
 def performance(answers: Iterable[Answer]) -> list[VariantPerformance]:
@@ -169,4 +198,18 @@ def _count(key: tuple[str, str, str], answers: list[Answer]) -> VariantPerforman
         correct=sum(not answer.failed and answer.prediction == answer.truth for answer in labelled),
         scored=len(errors),
         brier_sum=sum(errors),
+        latency_s=spread([answer.latency_s for answer in answers if answer.latency_s is not None]),
+        label_delay_s=spread([answer.label_delay_s for answer in labelled if answer.label_delay_s is not None]),
     )
+
+
+def spread(durations: Sequence[float]) -> Spread | None:
+    """Return the quantiles of some durations: of each share the smallest that so many do not exceed.
+
+    >>> spread([3.0, 1.0, 2.0, 4.0])
+    Spread(p50=2.0, p95=4.0, p99=4.0)
+    """
+    if not durations:
+        return None
+    ordered = sorted(durations)
+    return Spread(*(ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95, 0.99)))

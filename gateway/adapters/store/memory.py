@@ -4,16 +4,13 @@ Everything is worked out when it is asked for, from the records as they came, so
 hold the databases' bookkeeping against.
 """
 
-import copy
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from gateway.adapters.spool.names import writer_of
-from gateway.adapters.store import documents
 from gateway.adapters.store.joins import (
     LABEL,
     SHADOW_BOOKS,
@@ -35,7 +32,6 @@ from gateway.adapters.store.joins import (
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
     CrashRecord,
-    Decision,
     Event,
     EvidenceRow,
     JoinedRow,
@@ -48,8 +44,6 @@ from gateway.core.events import (
 )
 from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
-from gateway.core.looks import Look, Opening
-from gateway.core.state import DeploymentState
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 _Id = tuple[str, str]
@@ -195,6 +189,11 @@ class MemoryEventLog:
         answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
 
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Counts, for all of them together."""
+        counted = [row for row in self.performance(deployment, after, until) if row.generation in generations]
+        return sum(row.n for row in counted), sum(row.degraded for row in counted)
+
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest requests."""
         tag = tag_of(deployment)
@@ -216,6 +215,11 @@ class MemoryEventLog:
         rows = (_served(request) for (of, _), request in self._requests.items() if of == tag)
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
+
+    def judged(self, deployment: str, after: float, until: float) -> list[tuple[PredictionRecord, dict[str, Scalar]]]:
+        """Every record of a window of data time that counts, with the outcomes that count now."""
+        found = [(request.judged, request) for request in self._of(deployment)]
+        return [(kept.record, one.counting()) for kept, one in found if kept and after < kept.record.at <= until]
 
     def days(self, deployment: str) -> Mapping[int, int]:
         """Count, of every day, its predictions and their outcomes."""
@@ -339,6 +343,8 @@ def _pair(request: _Request, generation: str, stable: str, window: Window) -> Pa
         shadow.score if shadow else None,
         shadow_failed=shadow is None or shadow.error is not None,
         outcomes=request.counting(seen),
+        stable_scores=record.scores,
+        shadow_scores=shadow.scores if shadow else None,
     )
 
 
@@ -377,6 +383,7 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
     if judged is None or arm is None or not judged.record.randomised:
         return None
     record, outcomes = judged.record, request.counting()
+    labels = [kept.record.observed_at for kept in request.history(LABEL)]
     return record.at, Answer(
         arm.name,
         arm.generation,
@@ -387,6 +394,8 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
         record.score,
         LABEL in outcomes,
         outcomes.get(LABEL),
+        arm_latency(record),
+        min(labels) - record.at if labels else None,
     )
 
 
@@ -434,74 +443,3 @@ def _shadows(requests: Sequence[_Request], gone: set[str]) -> dict[str, int]:
             books[dropped_for(WORKER_DIED)] += pending
     books["eligible"] = books["done"] + books["dropped"] + books["pending"]
     return dict(books)
-
-
-class MemoryControlState:
-    """Control documents and timelines as the JSON they would be stored as."""
-
-    def __init__(self) -> None:
-        self._documents: dict[str, str] = {}
-        self._timelines: defaultdict[str, list[str]] = defaultdict(list)
-        self._judges: dict[tuple[str, str], bytes] = {}
-        self._openings: dict[tuple[str, str], str] = {}
-        self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
-
-    def read(self, deployment: str) -> DeploymentState | None:
-        """The document as it stands."""
-        text = self._documents.get(deployment)
-        return None if text is None else documents.decode_state(text)
-
-    def all(self) -> list[DeploymentState]:
-        """Every document, by name."""
-        return [documents.decode_state(self._documents[name]) for name in sorted(self._documents)]
-
-    def write(self, state: DeploymentState, expected: int, decisions: Sequence[Decision]) -> None:
-        """Compare and set. Raises RevisionConflict."""
-        now = self.read(state.deployment)
-        documents.check_revision(state, expected, now.revision if now else 0)
-        text, lines = documents.encode(state), [(d.deployment, documents.encode(d)) for d in decisions]
-        self._documents[state.deployment] = text
-        for deployment, line in lines:
-            self._timelines[deployment].append(line)
-
-    def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
-        """Decisions, newest first."""
-        return [documents.decode_decision(line) for line in self._timelines[deployment][::-1][:limit]]
-
-    def judge_state(self, deployment: str, generation: str) -> bytes | None:
-        """What the judge remembered."""
-        return self._judges.get((deployment, generation))
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Put everything back if it raises."""
-        before = {name: copy.deepcopy(value) for name, value in vars(self).items()}
-        try:
-            yield
-        except BaseException:
-            vars(self).update(before)
-            raise
-
-    def save_look(
-        self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
-    ) -> None:
-        """Remember both."""
-        if opening is not None:
-            self._openings.setdefault((deployment, generation), documents.encode(opening))
-        self._judges[deployment, generation] = state
-        if (deployment, generation) in self._openings:
-            self._looks[deployment, generation][look.at] = look
-
-    def opening(self, deployment: str, generation: str) -> Opening | None:
-        """How it began."""
-        text = self._openings.get((deployment, generation))
-        return None if text is None else documents.decode_opening(text)
-
-    def openings(self, deployment: str) -> list[Opening]:
-        """How every generation began."""
-        return [documents.decode_opening(text) for (of, _), text in self._openings.items() if of == deployment]
-
-    def looks(self, deployment: str, generation: str) -> list[Look]:
-        """Every look, by its watermark."""
-        made = self._looks[deployment, generation]
-        return [made[at] for at in sorted(made)]

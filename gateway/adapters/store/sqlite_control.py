@@ -1,5 +1,6 @@
 """Control documents in SQLite: compare-and-set and its decisions in one transaction."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -8,6 +9,8 @@ import msgspec
 
 from gateway.adapters.store import documents
 from gateway.adapters.store.database import Database, rows, value
+from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
+from gateway.core.course import CoursePoint
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
@@ -38,13 +41,15 @@ class SqliteControlState:
         with self._database.writing() as connection:
             found = value(connection, "SELECT revision FROM documents WHERE deployment = ?", (state.deployment,))
             documents.check_revision(state, expected, found or 0)
+            text, lines = documents.encode(state), [documents.encode(decision) for decision in decisions]
             connection.execute(
                 "INSERT OR REPLACE INTO documents (deployment, revision, document) VALUES (?, ?, ?)",
-                (state.deployment, state.revision, documents.encode(state)),
+                (state.deployment, state.revision, text),
             )
+            links = chained(_last_seal(connection, state.deployment), state.deployment, text, lines)
             connection.executemany(
-                "INSERT INTO decisions (deployment, line) VALUES (?, ?)",
-                [(decision.deployment, documents.encode(decision)) for decision in decisions],
+                "INSERT INTO decisions (deployment, line, document, seal) VALUES (?, ?, ?, ?)",
+                [(state.deployment, link.line, link.document, link.seal) for link in links],
             )
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
@@ -56,6 +61,24 @@ class SqliteControlState:
                 (deployment, limit),
             )
         return [documents.decode_decision(line) for (line,) in found]
+
+    def trail(self) -> Trail:
+        """Every timeline with its seals."""
+        with self._database.reading() as connection:
+            found = rows(connection, "SELECT deployment, line, document, seal FROM decisions ORDER BY decision")
+            texts = rows(connection, "SELECT deployment, document FROM documents")
+        links: defaultdict[str, list[Link]] = defaultdict(list)
+        for deployment, line, document, sealed in found:
+            links[deployment].append(Link(line, document, sealed))
+        return Trail(
+            {name: tuple(chain) for name, chain in links.items()}, {name: digest(text) for name, text in texts}
+        )
+
+    def head(self, deployment: str) -> Head:
+        """The last seal."""
+        with self._database.reading() as connection:
+            count = value(connection, "SELECT count(*) FROM decisions WHERE deployment = ?", (deployment,))
+            return Head(count, _last_seal(connection, deployment))
 
     def judge_state(self, deployment: str, generation: str) -> bytes | None:
         """What the judge remembered."""
@@ -131,9 +154,35 @@ class SqliteControlState:
             Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
         ]
 
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep it."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO courses (deployment, generation, at, point) VALUES (?, ?, ?, ?)",
+                (deployment, generation, point.at, documents.encode(point)),
+            )
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """What was kept, in order."""
+        with self._database.reading() as connection:
+            found = rows(
+                connection,
+                "SELECT point FROM courses WHERE deployment = ? AND generation = ? ORDER BY at",
+                (deployment, generation),
+            )
+        return [documents.decode_point(text) for (text,) in found]
+
+
+def _last_seal(connection: apsw.Connection, deployment: str) -> str:
+    query = "SELECT seal FROM decisions WHERE deployment = ? ORDER BY decision DESC LIMIT 1"
+    found: str | None = value(connection, query, (deployment,))
+    return BEGINNING if found is None else found
+
 
 def _spool(connection: apsw.Connection, spool_id: str) -> int:
     """Number a spool: thousands of looks name the same few."""
-    connection.execute("INSERT OR IGNORE INTO look_spools (spool_id) VALUES (?)", (spool_id,))
-    number: int = value(connection, "SELECT spool FROM look_spools WHERE spool_id = ?", (spool_id,))
-    return number
+    number: int | None = value(connection, "SELECT spool FROM look_spools WHERE spool_id = ?", (spool_id,))
+    if number is not None:
+        return number
+    connection.execute("INSERT INTO look_spools (spool_id) VALUES (?)", (spool_id,))
+    return connection.last_insert_rowid()

@@ -72,34 +72,44 @@ def _size(queue: Queue) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Positives of one arm that wait for negatives: their scores, and how many of each the arm has had."""
+    """Positives that wait for negatives, and how many of each there have been.
 
-    positives: tuple[float, ...] = ()
-    negatives: tuple[float, ...] = ()
+    A score is that of one arm, or those of both models that answered the same request.
+    """
+
+    positives: tuple[tuple[float, ...], ...] = ()
+    negatives: tuple[tuple[float, ...], ...] = ()
     n_positive: int = 0
     n_negative: int = 0
 
 
-def ranked(ranks: Ranks, scores: list[tuple[bool, float]]) -> tuple[Ranks, list[float]]:
-    """Pair each positive with the next unused negatives of its arm: the share of them that it does not outrank.
+def ranked(ranks: Ranks, scores: list[tuple[bool, tuple[float, ...]]]) -> tuple[Ranks, list[tuple[float, ...]]]:
+    """Pair each positive with the next unused negatives: the share of them that it does not outrank, by each model.
 
-    The mean of these is 1 - AUC; ties count half. An event is (positive, score).
+    The mean of these is 1 - AUC; ties count half. An event is (positive, scores). Two models' shares come from the same
+    requests, so the mean of their difference is exactly the difference of their AUCs.
 
-    >>> ranked(Ranks(), [(True, 0.9), (False, 0.4), (True, 0.2), (False, 0.3)])[1]
-    [0.0, 1.0]
+    >>> ranked(Ranks(), [(True, (0.9,)), (False, (0.4,)), (True, (0.2,)), (False, (0.3,))])[1]
+    [(0.0,), (1.0,)]
+    >>> ranked(Ranks(), [(True, (0.9, 0.3)), (False, (0.4, 0.4))])[1]
+    [(0.0, 1.0)]
     """
     size = max(1, min(MOST, round(ranks.n_negative / ranks.n_positive))) if ranks.n_positive else 1
     positives, negatives = list(ranks.positives), list(ranks.negatives)
-    missed: list[float] = []
+    missed: list[tuple[float, ...]] = []
     for positive, score in scores:
         (positives if positive else negatives).append(score)
         if positives and len(negatives) >= size:
             one, others = positives.pop(0), negatives[:size]
             negatives = negatives[size:]
-            missed.append(sum(1.0 if other > one else 0.5 if other == one else 0.0 for other in others) / size)
+            missed.append(tuple(map(_not_outranked, one, zip(*others, strict=True))))
         positives, negatives = positives[-MOST:], negatives[-MOST:]
     n_positive = sum(positive for positive, _ in scores)
     after = Ranks(
         tuple(positives), tuple(negatives), ranks.n_positive + n_positive, ranks.n_negative + len(scores) - n_positive
     )
     return after, missed
+
+
+def _not_outranked(positive: float, negatives: tuple[float, ...]) -> float:
+    return sum(1.0 if one > positive else 0.5 if one == positive else 0.0 for one in negatives) / len(negatives)

@@ -13,6 +13,7 @@ multinomial count data" (2022).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,6 +56,34 @@ def pooled_rate(bad: Numbers, n: Numbers) -> FloatArray:
     0.01
     """
     return np.asarray((_PRIOR_BAD + np.asarray(bad)) / (_PRIOR_ALL + np.asarray(n)), dtype=np.float64)
+
+
+def settled_rate(bad: Numbers, n: Numbers) -> FloatArray:
+    """Return the pooled rate to three digits: bets need not know it better, and many looks share theirs.
+
+    >>> settled_rate(np.array([9.0, 1_234.0]), np.array([990.0, 100_000.0])).round(6).tolist()
+    [0.01, 0.0123]
+    """
+    rate = pooled_rate(bad, n)
+    digit = 10.0 ** (np.floor(np.log10(rate)) - 2.0)
+    return np.asarray(np.round(rate / digit) * digit, dtype=np.float64)
+
+
+@lru_cache(maxsize=4_096)
+def kept_demotion_bets(rate: float, propensity: float, tolerance: Line) -> FloatArray:
+    """Return :func:`demotion_bets` of single numbers, worked out once; nobody may write into it."""
+    return _kept(demotion_bets(rate, propensity, tolerance))
+
+
+@lru_cache(maxsize=4_096)
+def kept_promotion_bets(rate: float, propensity: float, margin: Line) -> FloatArray:
+    """Return :func:`promotion_bets` of single numbers, worked out once; nobody may write into it."""
+    return _kept(promotion_bets(rate, propensity, margin))
+
+
+def _kept(bets: FloatArray) -> FloatArray:
+    bets.flags.writeable = False
+    return bets
 
 
 def demotion_bets(rate: Numbers, propensity: Numbers, tolerance: Line) -> FloatArray:

@@ -4,19 +4,19 @@
 of e-processes over their start times (Shiryaev's geometric prior), so ``P(ever E >= 1/alpha) <= alpha`` over the whole
 life; a change at any time costs ``log(1 / ((1 - STAKE) * EPSILON))``, 8.2 nats, beside what it would have cost alone.
 
-The stake of 0.8 was measured against 0.5: a regression that is there from the start is found in 1.40-1.49 times the
-information bound (0.5: 1.57-1.71), one that starts after 200,000 requests in 1.63 times (0.5: 1.60).
+The stake of 0.8 was measured against 0.5: a regression that is there from the start is found in 1.44-1.55 times the
+information bound (0.5: 1.61-1.72), one that starts after 200,000 requests in 1.71 times (0.5: 1.60).
 
 Source: Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequential change detection" (2022).
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.core.evidence.arrays import FloatArray, log_sum_exp
+from gateway.core.evidence.arrays import FloatArray
 
 TICK_S = 600.0
 """Data time between two restarts, in seconds."""
@@ -39,8 +39,7 @@ class Wealth:
     @property
     def log_total(self) -> float:
         """The log of what the wealth stands at now; 0 is where it began."""
-        cash = () if self.log_cash is None else (self.log_cash,)
-        return float(log_sum_exp(np.array(self.log_bets + cash)))
+        return _log_total(self.log_bets, self.log_cash)
 
 
 def opened(weights: FloatArray, *, restarting: bool) -> Wealth:
@@ -98,5 +97,12 @@ def advanced(wealth: Wealth, weights: FloatArray, growth: Mapping[int, FloatArra
         if log_cash is not None and tick is not None:
             log_bets, log_cash = released(log_bets, log_cash, weights, now - tick)
         log_bets, tick = log_bets + growth[due], now
-    after = replace(wealth, log_bets=tuple(float(value) for value in log_bets), log_cash=log_cash, tick=tick)
-    return replace(after, peak=max(wealth.peak, after.log_total))
+    after = tuple(log_bets.tolist())
+    return Wealth(after, log_cash, tick, max(wealth.peak, _log_total(after, log_cash)))
+
+
+def _log_total(log_bets: tuple[float, ...], log_cash: float | None) -> float:
+    """Add up a few logs; plain floats are quicker here than an array."""
+    logs = log_bets if log_cash is None else (*log_bets, log_cash)
+    greatest = max(logs)
+    return greatest + math.log(math.fsum(math.exp(log - greatest) for log in logs))

@@ -1,6 +1,7 @@
 """What stands behind the routes of other protocols: the same story, limits and probes as behind ``/predict``."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,11 +20,12 @@ Tell: TypeAlias = Callable[[Request, float, object, str, str | None], Awaitable[
 class Behind:
     """``offer`` says what a deployment (None: the default one) takes; ``ready`` why traffic should stay away, or None.
 
-    ``principal`` raises for a caller who may not ask. Limits are bytes, and seconds for a body to arrive.
+    ``inside`` holds a place of the lane for a request that arrived then; it raises Overloaded when there is none.
+    Limits are bytes, and seconds for a body to arrive.
     """
 
     clock: Clock
-    principal: Callable[[Request], object]
+    inside: Callable[[float], AbstractContextManager[None]]
     offer: Callable[[str | None], Offer]
     tell: Tell
     ready: Callable[[], str | None]
@@ -33,5 +35,4 @@ class Behind:
     async def read(self, request: Request, *others: str) -> tuple[float, bytes]:
         """When the request arrived, and its body: JSON, or of one of the ``others``."""
         arrived = self.clock.machine()
-        self.principal(request)
         return arrived, await read_bytes(request, self.max_body, self.patience_s, others)

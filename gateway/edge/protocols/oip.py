@@ -273,9 +273,9 @@ def _promised(offer: Offer) -> Iterator[tuple[str, str, list[int]]]:
     number = model.task in (Task.REGRESSION, Task.MULTIOUTPUT)
     width = [len(model.outputs)] if model.outputs else []
     yield "prediction", "FP64" if number else "INT64" if whole else "BYTES", [-1, *width]
-    if model.task is Task.BINARY:
+    if model.task is Task.BINARY and model.scored:
         yield "score", "FP64", [-1]
-    if model.task is Task.MULTICLASS and model.classes:
+    if model.task is Task.MULTICLASS and model.classes and model.scored:
         yield "scores", "FP64", [-1, len(model.classes)]
     yield "prediction_id", "BYTES", [-1]
     if not offer.table.rules.blind:

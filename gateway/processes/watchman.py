@@ -1,0 +1,60 @@
+"""Keeps the locks of a process up to date: looks once a second whether keys have changed, off the event loop.
+
+The agent's watchman also runs the errand to the identity provider; workers only read what it brought.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from gateway.adapters.access import KeyFile, KeySet, Rates, Tokens
+from gateway.adapters.access.provider import fetch_keys
+from gateway.core.errors import OutboundRefused
+from gateway.edge.locks import Locks
+from gateway.ports import Clock
+from gateway.processes.duties import aside
+from gateway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_LOOK_EVERY_S = 1.0
+_AGAIN_S = 5.0
+
+
+class Watchman:
+    """The locks of one process and what keeps them true. Raises SettingsError where a key file is unusable."""
+
+    def __init__(self, settings: Settings, clock: Clock, also: Sequence[Callable[[], None]] = ()) -> None:
+        """``also`` is looked at as often as the keys are: files that people change while the process runs."""
+        self._also = tuple(also)
+        self._oidc = settings.oidc
+        self._path = settings.state_dir / "oidc-keys.json"
+        self._keys = KeyFile(settings.keys_path, must_exist=settings.keys_file is not None)
+        self._key_set = None if self._oidc is None else KeySet(self._path)
+        tokens = None if self._oidc is None or self._key_set is None else Tokens(self._oidc, self._key_set, clock)
+        self.locks = Locks(self._keys, Rates(clock, settings.rate, settings.rate_of_failures), clock, tokens)
+
+    async def watch(self) -> None:
+        """Take over changed keys within a second, for as long as the process lives."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.to_thread(self._look)
+
+    async def fetch(self) -> None:
+        """Bring the identity provider's keys, again and again; sooner while it does not give them. Ends without one."""
+        while self._oidc is not None:
+            wait_s = _AGAIN_S
+            try:
+                await aside(fetch_keys, self._oidc, self._path)
+                wait_s = max(self._oidc.refresh, 1.0)
+            except (OutboundRefused, OSError) as error:  # those fetched before stay in force
+                log.warning("identity_provider_unavailable", reason=str(error))
+            await asyncio.sleep(wait_s)
+
+    def _look(self) -> None:
+        self._keys.refresh()
+        if self._key_set is not None:
+            self._key_set.refresh()
+        for refresh in self._also:
+            refresh()

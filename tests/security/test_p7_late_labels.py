@@ -1,0 +1,47 @@
+"""Row P7: labels beyond their time and replays of old ones change no decision, and each is counted."""
+
+from gateway.core.events import OutcomeRecord
+from gateway.core.ids import tag_of
+from tests.control_house import NAME, House
+
+TAG = tag_of(NAME)
+LATE = 5_000
+GOOD = {"1": 0.2, "2": 0.2}
+
+
+def test_labels_that_come_after_their_time_are_counted_and_change_nothing() -> None:
+    house = House().open()
+    house.start()
+    house.serve(400, GOOD)
+    house.look()
+    before = (house.control.verdict(NAME)[1], house.document)
+    now = house.clock.data()
+    flood = [OutcomeRecord(TAG, f"nobody-{n}", "label", 1, now, now) for n in range(LATE)]
+    house.log.append("attacker-p000001", list(enumerate(flood)), LATE)
+    assert house.log.expire_outcomes(now + 1.0) == LATE
+    replayed = list(enumerate(flood, start=LATE))
+    house.log.append("attacker-p000001", replayed, 2 * LATE)
+    books = house.log.books().outcomes
+    assert books["expired"] == LATE
+    assert books["waiting"] == LATE
+    house.look()
+    assert (house.control.verdict(NAME)[1].finding, house.document) == (before[0].finding, before[1])
+    assert house.log.expire_outcomes(now + 1.0) == LATE
+    books = house.log.books().outcomes
+    assert (books["expired"], books["waiting"]) == (2 * LATE, 0)
+    assert books["accepted"] == sum(n for name, n in books.items() if name not in {"accepted", "corrected"}), books
+
+
+def test_the_same_label_again_is_a_duplicate_and_is_bet_on_once() -> None:
+    house = House().open()
+    house.start()
+    house.serve(400, GOOD)
+    window_before = house.log.performance(NAME, 0.0, house.clock.data())
+    again = [
+        (n, OutcomeRecord(TAG, f"b{n}", "label", 0, house.clock.data() - 1e6, house.clock.data()))
+        for n in range(1, 401)
+    ]
+    house.log.append("attacker-p000001", again, 1_000)
+    assert house.log.performance(NAME, 0.0, house.clock.data()) == window_before, (
+        "an older observation corrects nothing"
+    )
