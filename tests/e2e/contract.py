@@ -58,6 +58,9 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
         },
         entities={"who": {"type": "string", "required": False}},
     ),
+    # Other protocols: test_protocols.
+    "scored": deployment(),
+    "inferred": deployment(allow_forced=True),
     # Outcomes and the books: test_contract_feedback, test_contract_ledger.
     "told": deployment(),
     "early": deployment(),
