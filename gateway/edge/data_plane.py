@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -151,6 +152,9 @@ def _protocols(app: FastAPI, plane: DataPlane, lane: AdaptiveLane) -> None:
     headers = _predict_headers(plane)
     scoring.install(app, behind, headers)
     inference.install(app, behind, headers)
+    for route in list(app.routes):  # their probes are asked by HEAD too, as ours are
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _outcomes(app: FastAPI, plane: DataPlane) -> None:

@@ -148,6 +148,5 @@ def test_chances_add_up_and_the_same_seed_gives_the_same() -> None:
 )
 def test_a_bandit_that_has_nothing_to_go_by_or_no_room_is_refused(bandit: Bandit, says: str) -> None:
     plan = Plan("leaning", (Step(weight=0.2, bandit=bandit),))
-    house = House().open(replace(SPEC, plans={"leaning": plan}, guardrails=TOLERANT))
     with pytest.raises(Unmeasurable, match=says):
-        house.start("2", "leaning")
+        House().open(replace(SPEC, plans={"leaning": plan}, guardrails=TOLERANT))
