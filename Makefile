@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test chaos-rollouts check bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+chaos: setup  ## break everything on purpose, row by row, in full (hours)
+	@$(BIN)/python -m tests.chaos
+
+chaos-quick: setup  ## the same in its small form (at most eight minutes)
+	@$(BIN)/python -m tests.chaos --quick
 
 bench-judge: setup  ## hold the judge and its peers to the acceptance table (about ten minutes)
 	@$(BIN)/python -m benchmarks.judge

@@ -3,8 +3,10 @@
 :func:`serving` puts a worker's stories together, :func:`controlling` the agent's. Neither starts anything.
 """
 
+import contextlib
 import os
 import secrets
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +28,8 @@ from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
 from gateway.adapters.spool.segment import SEGMENT_BYTES, SegmentSpool
-from gateway.adapters.store import Store, open_store
-from gateway.adapters.store.keys import load_or_create_keys
+from gateway.adapters.store import SHARED, Store, open_store
+from gateway.adapters.store.keys import await_keys, load_or_create_keys, share_keys
 from gateway.control import Control
 from gateway.core.alerts import Kind
 from gateway.core.drift.profiles import Profile
@@ -38,13 +40,26 @@ from gateway.core.judging import JudgeState
 from gateway.drifting import Drifting
 from gateway.feedback import Feedback
 from gateway.governance import Governance
-from gateway.ports import AlertSink, Announcer, DriftSink, Flags, ModelStore, Observer, PlanCompiler, Registry, Routing
+from gateway.ports import (
+    AlertSink,
+    Announcer,
+    ControlState,
+    DriftSink,
+    Flags,
+    ModelStore,
+    Observer,
+    PlanCompiler,
+    Registry,
+    Routing,
+)
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
 
 if TYPE_CHECKING:
     from gateway.adapters.tracing import Tracing
+
+_KEYS_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +92,14 @@ def serving(
     clock: WallClock | ReplayClock,
     observer: Observer,
     read_error: Callable[[str, str], None],
+    crowded: Callable[[], bool] = lambda: False,
     flags: Flags | None = None,
     tracing: "Tracing | None" = None,
 ) -> Serving:
-    """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced."""
+    """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced.
+
+    While it is ``crowded``, shadows are dropped.
+    """
     spool = spool_folder(settings)
     signing = keys(settings)
     lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
@@ -99,6 +118,7 @@ def serving(
         random=os.urandom,
         marks=marks,
         observer=observer,
+        crowded=crowded,
         flags=flags,
     )
     told = outcomes if tracing is None else tracing.spool(outcomes)
@@ -111,8 +131,11 @@ class Controlling:
     """What the agent does: the story of a look, and what it stands on."""
 
     control: Control
+    judge: Control
+    """The same story as the leader tells it: what it writes holds only while this host leads."""
     drifting: Drifting
     store: Store
+    host: str
     keys: SigningKeys
     clock: WallClock | ReplayClock
     spool: SpoolReader
@@ -126,26 +149,33 @@ def controlling(
     settings: Settings, alerts: Sequence[AlertSink] | None = None, drift: Sequence[DriftSink] = ()
 ) -> Controlling:
     """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
-    store = open_store(settings.store_url)
+    host = host_name(settings)
+    store = open_store(settings.store_url, host)
     clock = open_clock(settings.clock)
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
-    control = Control(
-        store.control,
-        store.events,
-        clock,
-        JudgeJson(),
-        token=lambda: secrets.token_hex(6),
-        alerts=told,
-        governance=Governance(gate, store.control, store.events, clock),
-    )
     prepared = cache(settings)
     models = open_model_store(settings.registry)
+
+    def story(state: ControlState) -> Control:
+        return Control(
+            state,
+            store.events,
+            clock,
+            JudgeJson(),
+            token=lambda: secrets.token_hex(6),
+            alerts=told,
+            governance=Governance(gate, state, store.events, clock),
+        )
+
+    judge = story(store.leading)
     return Controlling(
-        control=control,
-        drifting=Drifting(store.drift, control, partial(_profile, prepared), PackedDriftCodec(), drift),
+        control=story(store.control),
+        judge=judge,
+        drifting=Drifting(store.drift, judge, partial(_profile, prepared), PackedDriftCodec(), drift),
         store=store,
-        keys=keys(settings),
+        host=host,
+        keys=keys(settings) if store.keys is None else share_keys(_keys_file(settings), store.keys),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
         models=models,
@@ -222,8 +252,23 @@ def models_folder(settings: Settings) -> Path:
 
 
 def keys(settings: Settings) -> SigningKeys:
-    """The keys that sign prediction ids, made by whoever comes first."""
-    return load_or_create_keys(settings.state_dir / "keys.json")
+    """The keys that sign prediction ids: made by whoever comes first, or brought by the agent from a shared store."""
+    if settings.store_url.partition(":")[0] in SHARED:
+        return await_keys(_keys_file(settings), _KEYS_WITHIN_S)
+    return load_or_create_keys(_keys_file(settings))
+
+
+def host_name(settings: Settings) -> str:
+    """What this host is called among those that share its store: it goes with the state folder, not the machine."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.state_dir / "host"
+    with contextlib.suppress(FileExistsError), path.open("x") as file:
+        file.write(f"{socket.gethostname()}-{secrets.token_hex(4)}")
+    return path.read_text()
+
+
+def _keys_file(settings: Settings) -> Path:
+    return settings.state_dir / "keys.json"
 
 
 def spool_folder(settings: Settings) -> Path:

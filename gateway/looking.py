@@ -57,7 +57,10 @@ def check_terms(terms: Terms, models: Sequence[ModelCard], steps: Sequence[Step]
 
 
 def check_plan(plan: Plan, terms: Terms, models: Sequence[ModelCard]) -> None:
-    """Raise Unmeasurable for what this plan never lets anybody see, InvalidBody for an idle watch period."""
+    """Raise Unmeasurable for what this plan never lets anybody see, InvalidBody for an idle watch period.
+
+    InvalidBody, too, where no guardrail acts: with none, nothing could send the candidate back.
+    """
     check_terms(terms, models, plan.steps)
     for one in terms.guardrails:
         if known(one.metric).labelled and terms.maturity_s >= plan.max_age_s:
@@ -65,6 +68,8 @@ def check_plan(plan: Plan, terms: Terms, models: Sequence[ModelCard]) -> None:
             raise Unmeasurable(one.metric, f"{because} {span(plan.max_age_s)}.")
     if plan.watch_s > 0.0 and not watchable(terms.guardrails):
         raise InvalidBody(Problem("/plan", "Its watch period needs a guardrail that is judged by labels."))
+    if not any(one.role is Role.GUARDRAIL and not one.dry_run for one in terms.guardrails):
+        raise InvalidBody(Problem("/guardrails", "Must name one that acts, or nothing could send the candidate back."))
 
 
 def watchable(guardrails: Sequence[Guardrail]) -> tuple[Guardrail, ...]:

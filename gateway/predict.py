@@ -69,7 +69,7 @@ class Ask:
 class Predict:
     """The story of a prediction. ``spool`` is the predictions' lane, ``keys`` says which key signs now.
 
-    With more than ``shed_shadows_above`` requests under way, shadows are dropped: they are the first to be shed.
+    While the worker is ``crowded``, shadows are dropped: they are the first to be shed.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Predict:
         marks: Marks | None = None,
         observer: Observer | None = None,
         flags: Flags | None = None,
-        shed_shadows_above: int = 64,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         self._routing, self._features, self._runner = routing, features, runner
         self._spool, self._shadows, self._clock = spool, shadows, clock
@@ -94,7 +94,7 @@ class Predict:
         self._marks: Marks = marks or Unmarked()
         self._observer: Observer = observer or Unobserved()
         self._flags = flags
-        self._shed_shadows_above = shed_shadows_above
+        self._crowded = crowded
         self._under_way: dict[int, float] = {}
         self._tickets = count()
         self._layouts: dict[str, tuple[RoutingTable, Layout, Mapping[str, Part]]] = {}
@@ -325,7 +325,7 @@ class Predict:
 
     def _invite(self, trip: Trip, draws: Sequence[Draw], records: Sequence[PredictionRecord], sight: Sight) -> None:
         """Offer each recorded prediction to the shadows its record names; each of them owes one record of its own."""
-        crowded = len(self._under_way) > self._shed_shadows_above
+        crowded = self._crowded()
         for row, (draw, record) in enumerate(zip(draws, records, strict=True)):
             for name in record.shadows:
                 part = trip.parts[name]

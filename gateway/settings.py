@@ -289,7 +289,8 @@ class Settings(BaseSettings):
     state_dir: Path = Path("state")
     """Folder of everything this host must not forget: spool, store, keys, prepared models."""
     store: str = ""
-    """Events and control state: ``sqlite:PATH``; empty puts ``store.db`` into the state folder."""
+    """Events and control state: ``sqlite:PATH``, or ``postgresql://HOST/DATABASE`` for many hosts; empty puts a
+    ``store.db`` into the state folder."""
     features: Path | None = None
     """Folder of the Feast repository; none serves models that read no feature service."""
     registry: str = "models"
@@ -321,7 +322,7 @@ class Settings(BaseSettings):
     max_feedback_body: Bytes = 8 * 2**20
     """Largest feedback body accepted, in bytes (``8MiB``)."""
     max_concurrency: int = Field(default=256, ge=1)
-    """Requests one worker has under way before it answers 503, a count."""
+    """Most requests one worker has under way, a count; it lets in fewer while they would only wait (503)."""
     max_spool: Bytes = 2**30
     """About the most this host's log may hold before workers refuse records, in bytes (``1GiB``)."""
     keys_file: Path | None = None

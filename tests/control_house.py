@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from gateway.adapters.alerts import MemorySink
 from gateway.adapters.clock import ManualClock
 from gateway.adapters.store.judge_codec import JsonJudgeCodec
-from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.adapters.store.memory import MemoryEventLog
+from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.control import Control
 from gateway.core.deployments import DeploymentSpec, Field, Guardrail, ModelCard, Plan, Step, Task, Type
 from gateway.core.events import ArmRecord, Decision, Event, OutcomeRecord, PredictionRecord, ShadowRecord

@@ -13,6 +13,7 @@ GatewayError
 │   ├── LogRefused           the spool did not take the record
 │   ├── Overloaded           more work than this worker takes on
 │   ├── StoreUnavailable     the store cannot be reached
+│   ├── NotLeading           another host leads now, so what this one decided does not hold
 │   ├── OutboundRefused      another server was not called, or its answer was not taken
 │   └── PolicyPending        the policy was asked and has not answered yet
 ├── ModelFailed              a model raised, or answered something that is no answer
@@ -123,6 +124,13 @@ class Overloaded(Unserviceable):
 
 class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
+
+
+class NotLeading(Unserviceable):
+    """Another host leads now, so what this one decided does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__("Another host leads now.")
 
 
 class OutboundRefused(Unserviceable):

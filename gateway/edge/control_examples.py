@@ -65,6 +65,7 @@ _DEPLOYMENT = {
     "revision": 12,
     "default": True,
     "config_drift": False,
+    "preparing": [],
     "variants": _VARIANTS,
     "previous": [{"model": "flight-delay", "model_version": "5", "digest": "77" * 32}],
     "plans": ["careful"],

@@ -123,6 +123,8 @@ class ControlPlane:
     declared: Mapping[str, DeploymentSpec] = field(default_factory=dict)
     """What the configuration of this host says, to compare with what is in force."""
     hosts: frozenset[str] = frozenset()
+    preparing: Callable[[str], Sequence[str]] = lambda _: ()
+    """The models being prepared for a deployment on this host."""
     locks: Locks | None = None
 
 
@@ -452,7 +454,7 @@ def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     name, declared = state.deployment, plane.declared.get(state.deployment)
     standings = {candidate: _standing(plane, name, candidate) for candidate in state.rollouts}
     moved = declared is not None and declared != state.spec
-    return deployment_view(state, plane.features(name), standings, drift=moved)
+    return deployment_view(state, plane.features(name), standings, drift=moved, preparing=plane.preparing(name))
 
 
 def _standing(plane: ControlPlane, deployment: str, candidate: str) -> Standing:

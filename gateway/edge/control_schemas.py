@@ -310,6 +310,8 @@ class DeploymentView(_View):
     default: bool
     config_drift: bool
     """The file on this host declares something else; ``gateway apply`` would let it hold."""
+    preparing: tuple[str, ...]
+    """Models that this host is preparing for it: fetched, verified, opened in a process of their own."""
     variants: tuple[VariantView, ...]
     previous: tuple[ModelView, ...]
     plans: tuple[str, ...]

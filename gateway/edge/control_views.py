@@ -47,7 +47,12 @@ class Standing:
 
 
 def deployment_view(
-    state: DeploymentState, plan: FeaturePlan, standings: Mapping[str, Standing], *, drift: bool
+    state: DeploymentState,
+    plan: FeaturePlan,
+    standings: Mapping[str, Standing],
+    *,
+    drift: bool,
+    preparing: Sequence[str] = (),
 ) -> DeploymentView:
     """Show a deployment; ``standings`` by candidate name."""
     taken = sum(rollout.weight for rollout in state.rollouts.values())
@@ -59,6 +64,7 @@ def deployment_view(
         revision=state.revision,
         default=state.spec.rules.default,
         config_drift=drift,
+        preparing=tuple(preparing),
         variants=(stable, *candidates, *shadows),
         previous=tuple(_model(part) for part in state.previous),
         plans=tuple(sorted(state.spec.plans)),

@@ -18,11 +18,11 @@ from starlette.types import Scope
 
 from gateway.core.access import LOCAL, Principal
 from gateway.core.deployments import Scalar
-from gateway.core.errors import Overloaded
 from gateway.edge import api_docs, problems, schemas
 from gateway.edge.bodies import deadline_s, decode, event_time, read_json
 from gateway.edge.doors import DATA_DOORS, Doors
 from gateway.edge.hot import HotApp, HotRoute
+from gateway.edge.lanes import AdaptiveLane, Lane
 from gateway.edge.locks import Locked, Locks, principal_of
 from gateway.feedback import Feedback, Receipt
 from gateway.passage import Answer, Explanation
@@ -44,7 +44,8 @@ class DataPlane:
     """What the door opens onto, and its limits: bytes, requests under way, seconds for a body to arrive.
 
     ``ready`` says why traffic should stay away, or None. ``replay`` takes data time from ``X-Event-Time``. Without
-    ``locks`` everybody may do everything.
+    ``locks`` everybody may do everything. ``lane`` is the predictions' one (None: one of its own, of at most
+    ``max_concurrency`` places).
     """
 
     predict: Predict
@@ -57,26 +58,7 @@ class DataPlane:
     max_feedback_body: int = 8 * MIB
     max_concurrency: int = 256
     body_patience_s: float = 10.0
-
-
-class Lane:
-    """Lets at most ``limit`` requests under way at a time."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.under_way = 0
-
-    def enter(self) -> "Lane":
-        """Take a place while the context lasts. Raises Overloaded at once when there is none."""
-        return self
-
-    def __enter__(self) -> None:
-        if self.under_way >= self._limit:
-            raise Overloaded(f"This worker has {self._limit} requests under way already.")
-        self.under_way += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.under_way -= 1
+    lane: AdaptiveLane | None = None
 
 
 def create_app(plane: DataPlane) -> HotApp:
@@ -101,11 +83,17 @@ def create_app(plane: DataPlane) -> HotApp:
 
 
 def _predictions(app: HotApp, plane: DataPlane) -> None:
-    lane, docs = Lane(plane.max_concurrency), _predict_docs(plane)
+    lane, docs = plane.lane or AdaptiveLane(plane.max_concurrency), _predict_docs(plane)
 
-    async def say(ask: Ask) -> bytes:
-        with lane.enter():
+    async def say(arrived: float, asked: Callable[[], Ask]) -> bytes:
+        lane.enter()
+        answered = False
+        try:
+            ask = asked()
             answers = [_prediction(each) for each in await plane.predict(ask)]
+            answered = True
+        finally:
+            lane.leave(arrived, plane.clock.machine(), answered=answered)
         batch = isinstance(ask.body, dict) and "instances" in ask.body
         return msgspec.json.encode({"predictions": answers} if batch else answers[0])
 
@@ -113,11 +101,12 @@ def _predictions(app: HotApp, plane: DataPlane) -> None:
         arrived = plane.clock.machine()
         principal = principal_of(request.scope)
         body = await read_json(request, plane.max_body, plane.body_patience_s)
-        return Response(await say(_ask(plane, principal, request, body, deployment, arrived)), media_type=JSON)
+        said = await say(arrived, lambda: _ask(plane, principal, request, body, deployment, arrived))
+        return Response(said, media_type=JSON)
 
     async def answer_plain(principal: Principal, raw: bytes, deployment: str | None) -> bytes:
         arrived = plane.clock.machine()
-        return await say(Ask(decode(raw), arrived, deployment, principal.name, deadline_s=math.inf))
+        return await say(arrived, lambda: Ask(decode(raw), arrived, deployment, principal.name, deadline_s=math.inf))
 
     def admit(scope: Scope) -> Principal:
         return LOCAL if plane.locks is None else plane.locks.admit(scope, _PREDICTS)

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -74,6 +82,12 @@ class WorkerMetrics:
             self._described.append((f"gateway_{name}_seconds", "histogram", labels, says))
             return Histogram(f"gateway_{name}_seconds", says, labels, buckets=buckets, registry=registry)
 
+        def gauge(name: str, says: str) -> Gauge:
+            self._described.append((f"gateway_{name}", "gauge", (), says))
+            return Gauge(f"gateway_{name}", says, registry=registry, multiprocess_mode="livesum")
+
+        self._under_way = gauge("requests_under_way", "Predictions under way, over all workers.")
+        self._places = gauge("requests_limit", "Predictions the workers let in at a time now.")
         arm = ("deployment", "variant", "version")
         self._predictions = counter("predictions", "Routed requests, by the variant drawn.", *arm, "status")
         self._failures = counter("variant_failures", "Requests at which the drawn variant failed.", *arm)
@@ -95,6 +109,11 @@ class WorkerMetrics:
     def described(self) -> tuple[Description, ...]:
         """Every metric: its name, kind, labels, and what it says."""
         return tuple(self._described)
+
+    def crowd(self, under_way: int, places: int) -> None:
+        """Note how many predictions are under way here, and how many may be."""
+        self._under_way.set(under_way)
+        self._places.set(places)
 
     def predicted(self, record: PredictionRecord, table: RoutingTable, logged: bool) -> None:
         """A routed request ended, well or not."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -20,7 +20,7 @@ from starlette.responses import Response
 from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
-from gateway.core.errors import GatewayError, StoreUnavailable
+from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
 from gateway.edge.control_plane import ControlPlane, Spooled, create_app
@@ -37,6 +37,7 @@ from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
 from gateway.processes.drift_duty import DriftDuty
 from gateway.processes.duties import Duties
+from gateway.processes.fleet import Fleet
 from gateway.processes.gatekeeper import Gatekeeper
 from gateway.processes.gauges import Gauges
 from gateway.processes.plans import Plans
@@ -57,6 +58,7 @@ _SWEEP_EVERY_S = 600.0
 _REAP_EVERY_S = 1.0
 _LOOKS_AT_ONCE = 100
 """Deployments whose looks share a transaction: many enough to pay for it, few enough not to keep operators waiting."""
+_COUNT_EVERY_S = 1.0
 _UNNAMED_MODEL_S = 3_600.0
 SOMETHING_LEFT = 3
 """Exit code: the drain timeout came before the spool was empty."""
@@ -71,37 +73,46 @@ class Agent:
         self._settings = settings
         self._beat_fd = beat_fd
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
+        self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
+        self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
         self._announcer = compose.announcer(settings, AgentMetrics().alert)
         self._parts = parts = compose.controlling(
             settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
         )
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
+        self._fleet = Fleet(parts.store, parts.host, self._drainer, parts.clock)
+        self._hush: Callable[[], None] = lambda: None
         self._plans = Plans(parts.compiler)
         self._line = AgentEnd(socket_path(settings.state_dir), lambda: self._publisher.greeting(), self._wake)
         self._publisher = Publisher(
-            parts.store.control, self._plans, parts.clock, self._run, self._line.send, compose.tables_folder(settings)
+            parts.store.control, self._plans, parts.clock, self._ask, self._line.send, compose.tables_folder(settings)
         )
         specs = settings.specs()
         self._provider = Provider(parts, specs, self._plans, self._publisher, self._run, self._wake)
         self._gatekeeper = Gatekeeper(parts.control, parts.store.events, compose.models_folder(settings), self._run)
         self._registry = RegistryWatch(
             Reach(parts.registry, self._provider.prepare, self._gatekeeper.results, self._run),
-            Following(parts.control),
+            Following(parts.judge),
             lambda: self._publisher.states,
             settings.registry_every,
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
         comparer = None if settings.features is None else Comparer(settings.features)
-        self._drift = DriftDuty(parts.drifting, self._publisher, self._drainer, self._plans.in_force, comparer)
+        self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
         )
         self._duties = Duties()
         self._changed = asyncio.Event()
+        self._stirred = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looked_at: float | None = None
+        self._marked: float | None = None
+        """How far the logs of all live hosts are drained, as the last look had it (data time)."""
+        self._counted_at = float("-inf")
         self.left_behind = False
 
     def app(self) -> FastAPI:
@@ -112,7 +123,7 @@ class Agent:
             state=parts.store.control,
             log=parts.store.events,
             clock=parts.clock,
-            run=self._run,
+            run=self._serve,
             prepare=self._provider.prepare,
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
@@ -122,6 +133,7 @@ class Agent:
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
             unready=self._unready,
             declared=self._settings.specs(),
+            preparing=lambda name: tuple(self._provider.preparing.get(name, ())),
             locks=self._watchman.locks,
         )
         app = create_app(plane)
@@ -130,9 +142,13 @@ class Agent:
         return app
 
     def tell(self, decision: Decision) -> None:  # noqa: ARG002 - that there was one is all that matters here
-        """Hear of a decision, on the store's thread: workers are told at once."""
+        """Hear of a decision, on the thread that made it: workers are told at once."""
+        self._told()
+
+    def _told(self) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to be told
+                self._loop.call_soon_threadsafe(self._wake)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -144,17 +160,19 @@ class Agent:
         self._publisher.compare(left)
         await self._run(self._remember_the_time)
         await self._line.open()
+        self._hush = self._parts.store.listen(self._told)
         duties = {
             "beat": beat(self._beat_fd),
             "publish": self._publish(),
+            "meet": self._meet(),
             "drain": self._drain(),
             "provide": self._provider.run(),
-            "registry": self._registry.run(),
+            "registry": self._fleet.while_leading(self._registry.run),
             "gauges": self._gauges.run(self._run),
             "reap": self._reap(),
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
-            "drift": self._drift.run(self._run),
+            "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()
@@ -182,6 +200,11 @@ class Agent:
             self.left_behind = True
         self.left_behind = self.left_behind or backlog.bytes > 0
         log.info("drained", bytes_left=backlog.bytes, segments_left=backlog.segments)
+        await asyncio.to_thread(self._hush)
+        with contextlib.suppress(StoreUnavailable):  # then the others find out by its silence
+            await self._run(self._fleet.leave)
+        for thread in (self._reading, self._serving, self._meeting):
+            thread.shutdown(wait=True)
         await self._run(self._parts.store.close)
         self._thread.shutdown(wait=True)
         await asyncio.to_thread(self._announcer.close)
@@ -189,8 +212,18 @@ class Agent:
     async def _run(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    async def _ask(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
+
+    async def _serve(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._serving, work)
+
+    async def _among_hosts(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._meeting, work)
+
     def _wake(self) -> None:
         self._changed.set()
+        self._stirred.set()
 
     # Duties.
 
@@ -203,24 +236,37 @@ class Agent:
             self._changed.clear()
             if await self._publisher.refresh():
                 self._provider.wake()
-            await self._mind_the_preparing()
+
+    async def _meet(self) -> None:
+        """Say how this host is, twice a second or when something has changed. The leader minds what all wait for.
+
+        On a thread of its own: a heartbeat waits for nothing, and no change waits for it.
+        """
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RENEW_EVERY_S):
+                    await self._stirred.wait()
+            self._stirred.clear()
+            with contextlib.suppress(StoreUnavailable):  # the publisher says so
+                await self._fleet.beat(list(self._line.peers.values()), self._among_hosts)
+            if self._fleet.leads:
+                await self._mind_the_preparing()
 
     async def _mind_the_preparing(self) -> None:
-        """Begin a rollout once every live worker has its model warm; end it where none of them can load it."""
+        """Begin a rollout once every worker of every live host has its model warm; end it where none can load it."""
         for name, state in list(self._publisher.states.items()):
             for rollout in state.rollouts.values():
                 if rollout.phase is Phase.PREPARING:
                     await self._mind(name, rollout)
 
     async def _mind(self, deployment: str, rollout: Rollout) -> None:
-        digest, peers = rollout.model.digest, [peer.status for peer in self._line.peers.values()]
-        control = self._parts.control
+        digest, control = rollout.model.digest, self._parts.judge
         try:
-            if peers and all(digest in status.loaded for status in peers):
-                await self._run(lambda: control.ready(deployment, rollout.generation))
-            elif peers and all(digest in status.failed for status in peers):
-                reason = f"no worker can load its model: {peers[0].failed[digest]}"
-                await self._run(
+            if self._fleet.loaded(digest):
+                await self._among_hosts(lambda: control.ready(deployment, rollout.generation))
+            elif why := self._fleet.failed(digest):
+                reason = f"no worker can load its model: {why}"
+                await self._among_hosts(
                     lambda: control.send(
                         deployment, Signal.DEMOTE, actor="agent", reason=reason, candidate=rollout.name
                     )
@@ -235,6 +281,7 @@ class Agent:
             try:
                 behind = (await self._run(self._drainer.drain)).behind
                 await self._look()
+                await self._count_what_is_left()
             except GatewayError as error:
                 if not away:
                     log.error("drain_waits", reason=str(error))  # noqa: TRY400 - the sentence says it all
@@ -245,10 +292,17 @@ class Agent:
             await asyncio.sleep(0.0 if behind else _DRAIN_EVERY_S)
 
     async def _look(self) -> None:
-        now, mark = self._clock.machine(), self._drainer.watermark
-        if mark is None or (self._looked_at is not None and now - self._looked_at < self._settings.look_every):
+        now = self._clock.machine()
+        if not self._fleet.leads or (self._looked_at is not None and now - self._looked_at < self._settings.look_every):
             return
         self._looked_at = now
+        try:
+            mark = await self._run(self._fleet.watermark)
+        except NotLeading:  # it was lost a moment ago; whoever leads now goes on from the same watermark
+            return
+        self._marked = mark
+        if mark is None:
+            return
         names = [
             name
             for name, state in self._publisher.states.items()
@@ -260,9 +314,15 @@ class Agent:
 
     def _look_at(self, names: Sequence[str], mark: float) -> None:
         try:
-            self._parts.control.look_at_all(names, mark, self._drainer.visible())
+            self._parts.judge.look_at_all(names, mark, self._drainer.visible())
         except GatewayError as error:  # the drain goes on; the next look sees everything this one did not
             log.error("look_failed", reason=str(error))  # noqa: TRY400 - the sentence says it all
+
+    async def _count_what_is_left(self) -> None:
+        """Count what is spooled and not stored, for the ledgers of other hosts."""
+        if self._parts.store.keys is not None and self._clock.machine() - self._counted_at >= _COUNT_EVERY_S:
+            self._counted_at = self._clock.machine()
+            await self._run(self._drainer.spooled)
 
     async def _reap(self) -> None:
         while True:
@@ -290,14 +350,18 @@ class Agent:
             until = self._clock.machine() + longest_s
             await self._run(lambda: self._drainer.drain_all(until))
         spooled = await self._run(self._drainer.spooled)
-        counts = [spooled.get(kind, 0) for kind in ("prediction", "outcome", "shadow")]
-        return [Spooled(socket.gethostname(), self._clock.wall(), *counts)]
+        mine = Spooled(socket.gethostname(), self._clock.wall(), *_counts(spooled))
+        return [mine, *(Spooled(word.host, word.as_of, *_counts(word.spooled)) for word in self._fleet.others())]
 
     def _unready(self) -> str | None:
         if self._publisher.trouble is not None:
             return self._publisher.trouble
         troubles = [f"{name}: {why}" for name, why in self._provider.trouble.items()]
         return troubles[0] if troubles else None
+
+
+def _counts(spooled: Mapping[str, int]) -> Iterator[int]:
+    return (spooled.get(kind, 0) for kind in ("prediction", "outcome", "shadow"))
 
 
 def main() -> None:

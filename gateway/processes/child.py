@@ -19,8 +19,8 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.processes.joined import JoinedProtocol
 from gateway.processes.logs import start_logs
+from gateway.processes.patience import PatientProtocol
 from gateway.settings import Settings, thaw
 
 _PR_SET_PDEATHSIG = 1
@@ -58,7 +58,7 @@ def serve(app: ASGIApp, inherited: Inherited, leaving: Callable[[], None] = lamb
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=JoinedProtocol,
+        http=PatientProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -11,6 +11,7 @@ import structlog
 
 from gateway.adapters.spool.drain import Drained, SpoolReader, drain
 from gateway.core import watermark
+from gateway.core.events import Punctuation
 from gateway.core.watermark import Watermark
 from gateway.ports import Clock, EventLog
 
@@ -37,11 +38,23 @@ class Drainer:
         self._clock = clock
         self._mark = Watermark()
         self.backlog = Backlog()
+        self.begun = False
+        """Whether a pass has found nothing more to do: what an earlier run left behind is in the store."""
+        self.left: Mapping[str, int] = {}
+        """Records by kind that were spooled and not stored when :meth:`spooled` counted last."""
 
     @property
     def watermark(self) -> float | None:
         """Data time (seconds) up to which everything is in the store; None before the first word."""
         return self._mark.value
+
+    def word(self) -> Punctuation | None:
+        """What this host says of data time, over all its live spools; None when none of them says anything."""
+        words = self._mark.words.values()
+        if not words:
+            return None
+        busy = [word.low for word in words if word.low is not None]
+        return Punctuation(min(busy, default=None), max(word.high for word in words))
 
     def drain(self) -> Drained:
         """Move one batch of every segment into the store. Raises StoreUnavailable; the next pass goes on from there."""
@@ -53,6 +66,7 @@ class Drainer:
         for spool_id in drained.removed:
             self._mark = watermark.leave(self._mark, spool_id)
         self._mark = watermark.advance(self._mark, now)
+        self.begun = self.begun or not drained.behind
         self._report(drained)
         return drained
 
@@ -81,6 +95,7 @@ class Drainer:
         for segment in self._spool.segments():
             for kind, count in self._spool.pending(segment.spool_id, cursors.get(segment.spool_id, 0)).items():
                 total[kind] = total.get(kind, 0) + count
+        self.left = total
         return total
 
     def visible(self) -> Mapping[str, int]:

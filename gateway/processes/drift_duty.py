@@ -15,7 +15,6 @@ from gateway.core.errors import GatewayError
 from gateway.core.features import FeaturePlan
 from gateway.drifting import Drifting
 from gateway.edge.control_plane import Run
-from gateway.processes.drainer import Drainer
 from gateway.processes.duties import aside
 from gateway.processes.publisher import Publisher
 
@@ -31,11 +30,11 @@ class DriftDuty:
         self,
         drifting: Drifting,
         publisher: Publisher,
-        drainer: Drainer,
+        watermark: Callable[[], float | None],
         plan: Callable[[str], FeaturePlan],
         comparer: Comparer | None,
     ) -> None:
-        self._drifting, self._publisher, self._drainer = drifting, publisher, drainer
+        self._drifting, self._publisher, self._watermark = drifting, publisher, watermark
         self._plan, self._comparer = plan, comparer
         self._compared: dict[str, float] = {}
         self._comparing: dict[str, asyncio.Task[None]] = {}
@@ -45,7 +44,7 @@ class DriftDuty:
         """Look until cancelled."""
         while True:
             await asyncio.sleep(_EVERY_S)
-            mark = self._drainer.watermark
+            mark = self._watermark()
             if mark is None:
                 continue
             for name in list(self._publisher.states):

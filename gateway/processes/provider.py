@@ -22,7 +22,7 @@ from gateway.processes.publisher import Publisher
 
 log = structlog.get_logger(__name__)
 
-_AGAIN_S = 5.0
+_AGAIN_S = 10.0
 _ACTOR = "first start"
 
 
@@ -48,6 +48,8 @@ class Provider:
         self._preparing = asyncio.Lock()
         self.trouble: dict[str, str] = {}
         """What could not be had, by deployment, and why."""
+        self.preparing: dict[str, list[str]] = {}
+        """Models that operators wait for, by deployment."""
 
     def wake(self) -> None:
         """Look again at what is asked for: documents have changed."""
@@ -67,7 +69,12 @@ class Provider:
 
     async def prepare(self, deployment: str, uri: str) -> Prepared:
         """Make a model ready to start in a deployment. Raises ModelUnusable, PlanImpossible."""
-        card = await self._prepare(uri)
+        under_way = self.preparing.setdefault(deployment, [])
+        under_way.append(uri)
+        try:
+            card = await self._prepare(uri)
+        finally:
+            under_way.remove(uri)
         state = self._publisher.states.get(deployment)
         services = [*(services_of(state) if state else ()), *_service_of(card)]
         return Prepared(card, await aside(self._plans.compile, services))

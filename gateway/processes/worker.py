@@ -21,6 +21,7 @@ from gateway.core.deployments import Scalar, Type
 from gateway.core.errors import LogRefused
 from gateway.core.events import Punctuation
 from gateway.edge.data_plane import DataPlane, create_app
+from gateway.edge.lanes import AdaptiveLane, Pulse
 from gateway.edge.metrics import WorkerMetrics, instrument
 from gateway.edge.request_log import RequestLog
 from gateway.processes.channel import Hello, Lease, Status, Tables, ToWorker, WorkerEnd, socket_path
@@ -51,7 +52,9 @@ class Worker:
         self._loader = Loader(self._book, compose.cache(settings), self._runner, self._clock, self._changed)
         hello = Hello(os.getpid(), index)
         self._line = WorkerEnd(socket_path(settings.state_dir), hello, self._status, self._heard)
-        metrics = WorkerMetrics()
+        self._metrics = metrics = WorkerMetrics()
+        self._pulse = Pulse()
+        self._lane = AdaptiveLane(settings.max_concurrency, self._pulse)
         self._flags = open_flags(settings.flags)
         self._tracing = compose.open_traces(settings, index)
         self._log = self._request_log(metrics)
@@ -62,6 +65,7 @@ class Worker:
             clock=self._clock,
             observer=self._log or metrics,
             read_error=metrics.read_error,
+            crowded=lambda: self._lane.crowded,
             flags=self._flags,
             tracing=self._tracing,
         )
@@ -91,6 +95,7 @@ class Worker:
             max_body=settings.max_body,
             max_feedback_body=settings.max_feedback_body,
             max_concurrency=settings.max_concurrency,
+            lane=self._lane,
             locks=self._watchman.locks,
         )
         app = create_app(plane)
@@ -107,6 +112,7 @@ class Worker:
         self._book.adopt(find_on_disk(compose.tables_folder(self._settings)))
         self._changed()
         self._duties.start(beat(self._beat_fd, lambda: not self._book.stable_refused()), "beat")
+        self._duties.start(self._pulse.run(), "pulse")
         self._duties.start(self._loader.run(), "load")
         self._duties.start(self._line.run(), "line")
         self._duties.start(self._punctuate(), "punctuate")
@@ -169,6 +175,7 @@ class Worker:
         while True:
             with contextlib.suppress(LogRefused):  # a full spool is told to callers; the watermark waits
                 self._serving.predictions.append(self._word())
+            self._metrics.crowd(self._lane.under_way, self._lane.places)
             await asyncio.sleep(_PUNCTUATE_EVERY_S)
 
     def _word(self) -> Punctuation:

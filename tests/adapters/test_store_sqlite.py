@@ -23,11 +23,6 @@ def test_a_url_that_names_no_store_is_answered_with_the_words_that_do(url: str) 
         open_store(url)
 
 
-def test_postgresql_is_named_as_not_built_yet() -> None:
-    with pytest.raises(SettingsError, match="not built yet"):
-        open_store("postgresql://localhost/gateway")
-
-
 @pytest.mark.parametrize("version", ["3.40.1", "3.51.2", "3.9.0"])
 def test_a_library_that_can_corrupt_the_log_is_refused(version: str) -> None:
     with pytest.raises(SettingsError, match=r"needs 3\.51\.3 or later"):
@@ -119,6 +114,7 @@ def test_a_store_of_a_later_gateway_is_refused(tmp_path: Path) -> None:
             "0002_control.sql",
             "0003_looks.sql",
             "0004_days.sql",
+            "0042_audit.sql",
         ]
         connection.execute("INSERT INTO schema_files VALUES (9000, '9000_future.sql')")
     with pytest.raises(SettingsError, match="9000_future"):

@@ -13,11 +13,12 @@ from gateway.core.events import Decision
 from gateway.core.state import DeploymentState
 from gateway.ports import ControlState
 from tests.contracts.test_control_state import STATE
+from tests.postgres_house import fresh
 
 
-@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])
 def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlState]:
-    store = open_store(request.param.format(tmp_path=tmp_path))
+    store = open_store(fresh(request.param, tmp_path=tmp_path))
     yield store.control
     store.close()
 

@@ -30,6 +30,7 @@ from gateway.core.rollout import Phase, Rollout
 from gateway.core.routing import Part, Shadow
 from gateway.core.state import DeploymentState
 from gateway.ports import ControlState
+from tests.postgres_house import fresh
 
 CARD = ModelCard(
     "flight-delay",
@@ -65,9 +66,9 @@ STATE = DeploymentState(
 )
 
 
-@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])  # a new adapter adds one URL
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])  # a new adapter adds one URL
 def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlState]:
-    store = open_store(request.param.format(tmp_path=tmp_path))
+    store = open_store(fresh(request.param, tmp_path=tmp_path))
     yield store.control
     store.close()
 

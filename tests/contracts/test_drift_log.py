@@ -7,12 +7,13 @@ import pytest
 
 from gateway.adapters.store import Store, open_store
 from gateway.core.events import Event
+from tests.postgres_house import fresh
 from tests.records import DEPLOYMENT, T0, arms, outcome, prediction
 
 
-@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])  # a new adapter adds one URL
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])  # a new adapter adds one URL
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(request.param.format(tmp_path=tmp_path))
+    opened = open_store(fresh(request.param, tmp_path=tmp_path))
     yield opened
     opened.close()
 

@@ -12,14 +12,15 @@ from gateway.adapters.store import open_store
 from gateway.core.events import Event, Position
 from gateway.core.ids import tag_of
 from gateway.ports import EventLog, Spread, VariantPerformance, Window
+from tests.postgres_house import fresh
 from tests.records import DEPLOYMENT, T0, TAG, arms, crash, outcome, prediction, shadow
 
 QUICK, MINUTE = Spread(0.002, 0.002, 0.002), Spread(60.0, 60.0, 60.0)
 
 
-@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])  # a new adapter adds one URL
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])  # a new adapter adds one URL
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    store = open_store(request.param.format(tmp_path=tmp_path))
+    store = open_store(fresh(request.param, tmp_path=tmp_path))
     yield store.events
     store.close()
 

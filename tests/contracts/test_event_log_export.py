@@ -11,15 +11,16 @@ from gateway.core.events import Event, Position
 from gateway.core.ids import tag_of
 from gateway.export import Exported, export
 from gateway.ports import EventLog
+from tests.postgres_house import fresh
 from tests.records import DEPLOYMENT, T0, crash, outcome, prediction
 
 DAY_S = 86_400
 DAY = int(T0 // DAY_S)
 
 
-@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    store = open_store(request.param.format(tmp_path=tmp_path))
+    store = open_store(fresh(request.param, tmp_path=tmp_path))
     yield store.events
     store.close()
 

@@ -168,10 +168,11 @@ def test_the_configuration_it_writes_is_one_the_gateway_reads(
 ) -> None:
     config = only("ConfigMap", CASES[case], "demo-gateway")["data"]["gateway.yaml"]
     (tmp_path / "gateway.yaml").write_text(config)
-    for entry in container(SMALL)["env"]:
-        monkeypatch.setenv(entry["name"], entry["value"])
+    for entry in container(CASES[case])["env"]:
+        monkeypatch.setenv(entry["name"], entry.get("value", "postgresql://gateway@db/gateway"))
     settings = load_settings(tmp_path / "gateway.yaml")
     assert (settings.data_host, settings.drain_timeout) == ("0.0.0.0", 20.0)
+    assert (settings.control_host == "0.0.0.0") == settings.locked == ("keys" in CASES[case])
     assert settings.specs().keys() == DEPLOYMENTS.keys()
 
 

@@ -76,7 +76,7 @@ class Gateway:
         with (self.folder / "gateway.log").open("ab") as log:
             command = [sys.executable, "-m", "gateway", "serve", "--config", str(self.folder / "gateway.yaml")]
             self.process = subprocess.Popen(command, stderr=log, env=environment)
-        addresses = until(self._addresses)
+        addresses = until(self._addresses, 30.0)
         self.data.close()
         self.control.close()
         self.data = httpx.Client(base_url=addresses["data"], timeout=10.0)

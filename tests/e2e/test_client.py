@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -136,6 +137,33 @@ def test_nothing_told_is_lost_or_counted_twice_when_the_gateway_is_killed_and_co
         assert client.flush().accepted == 35
     counts = grown(before, gateway.ledger())
     assert (counts["stored"], counts["joined"]) == (35, 35)
+
+
+def test_a_key_opens_a_gateway_that_asks_for_one(tmp_path: Path) -> None:
+    train(tmp_path / "models", "1")
+    locked = Gateway(tmp_path, simple_config(tmp_path, keys_file=str(tmp_path / "keys.json")))
+    (tmp_path / "gateway.yaml").write_text(f"keys_file: {tmp_path}/keys.json")
+    words = [
+        "keys",
+        "new",
+        "shop",
+        "--scope",
+        "predict",
+        "--scope",
+        "feedback",
+        "--config",
+        str(tmp_path / "gateway.yaml"),
+    ]
+    made = subprocess.run([sys.executable, "-m", "gateway", *words], capture_output=True, text=True, check=True)
+    try:
+        locked.start()
+        with Client(str(locked.data.base_url), key=made.stdout.strip()) as client:
+            answer = client.predict({"age": 40.0, "visits": 3.0})
+            assert client.feedback(Outcome(answer.prediction_id, 1)) == Receipt(1)
+        with pytest.raises(Refused, match="401"), Client(str(locked.data.base_url), key="wrong") as client:
+            client.predict({"age": 40.0, "visits": 3.0})
+    finally:
+        locked.close()
 
 
 def test_a_gateway_that_is_away_for_good_is_told_of_in_time() -> None:

@@ -12,6 +12,7 @@ from gateway.core.errors import NotReplayable, SettingsError, Unmeasurable
 from gateway.core.rollout import Signal
 from gateway.edge.policy_file import load_policy
 from tests.control_house import NAME, SPEC, House
+from tests.postgres_house import fresh
 
 GOOD = {"1": 0.2, "2": 0.2}
 BETTER = {"1": 0.3, "2": 0.1}
@@ -132,13 +133,14 @@ def test_a_guardrail_that_does_not_fit_is_refused(demoted: House) -> None:
         backtest(demoted.state, demoted.log, Policy(guardrails=(Guardrail("charm"),)), NAME)
 
 
-@pytest.mark.parametrize("url", ["sqlite:{folder}/store.db"])
+@pytest.mark.parametrize("url", ["sqlite:{folder}/store.db", "postgresql:"])
 def test_a_store_is_read_and_not_written(url: str, tmp_path: Path) -> None:
-    store = open_store(url.format(folder=tmp_path))
+    place = fresh(url, folder=tmp_path)
+    store = open_store(place)
     house = House(store.control, store.events).open()
     house.start()
     looked(house, 60, WORSE)
-    reader = open_store(url.format(folder=tmp_path), read_only=True)
+    reader = open_store(place, read_only=True)
     assert backtest(reader.control, reader.events, Policy(), NAME)[0].compared == "the same"
     reader.close()
     store.close()

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters.clock import ManualClock
 from gateway.adapters.store import open_store
-from gateway.adapters.store.memory import MemoryControlState
+from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.core.deployments import Guardrail, Plan, Step, Task
 from gateway.core.errors import (
     CandidateLatched,
@@ -27,6 +27,7 @@ from gateway.core.features import NO_FEATURES
 from gateway.core.rollout import Phase, Signal
 from gateway.core.state import DeploymentState
 from tests.control_house import NAME, SPEC, T0, House, card
+from tests.postgres_house import fresh
 
 GOOD = {"1": 0.2, "2": 0.2}
 BETTER = {"1": 0.3, "2": 0.1}
@@ -86,9 +87,9 @@ def test_a_shadow_that_would_answer_worse_is_demoted_before_it_answers_anybody(h
     assert "paired" in decision.reason
 
 
-@pytest.mark.parametrize("url", ["memory:", "sqlite:{folder}/store.db"])
+@pytest.mark.parametrize("url", ["memory:", "sqlite:{folder}/store.db", "postgresql:"])
 def test_the_whole_way_is_the_same_in_every_store(url: str, tmp_path: Path) -> None:
-    store = open_store(url.format(folder=tmp_path))
+    store = open_store(fresh(url, folder=tmp_path))
     house = House(store.control, store.events).open(replace(SPEC, maturity_s=60.0))
     house.start("2", plan="watchful")
     rise = [decision.action for decision in house.live(40, BETTER)]

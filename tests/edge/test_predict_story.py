@@ -429,7 +429,7 @@ async def test_a_lane_closed_before_its_first_run_began_still_leaves_a_record_fo
 
 
 async def test_shadows_are_the_first_to_be_shed() -> None:
-    house = House(table(shadows=[shadow()]), shed_shadows_above=0)
+    house = House(table(shadows=[shadow()]), crowded=lambda: True)
     assert (await house.ask()).output.label == 1007.0
     assert [record.dropped for record in house.shadowed] == ["crowded"]
 

@@ -16,6 +16,7 @@ from gateway.core.looks import unfolded
 from gateway.core.rollout import Phase, Signal
 from gateway.replay import cases, decided_by_judge, replay
 from tests.control_house import NAME, SPEC, House
+from tests.postgres_house import fresh
 
 BETTER = {"1": 0.3, "2": 0.1}
 WORSE = {"1": 0.2, "2": 0.6}
@@ -30,9 +31,9 @@ def tampered(decision: Decision, **changes: Any) -> Decision:
     return replace(decision, evidence=decision.evidence | changes)
 
 
-@pytest.mark.parametrize("url", ["memory:", "sqlite:{folder}/store.db"])
+@pytest.mark.parametrize("url", ["memory:", "sqlite:{folder}/store.db", "postgresql:"])
 def test_every_decision_of_a_rollout_replays_to_the_bit_in_every_store(url: str, tmp_path: Path) -> None:
-    store = open_store(url.format(folder=tmp_path))
+    store = open_store(fresh(url, folder=tmp_path))
     spec = replace(SPEC, maturity_s=90.0, plans={"ramp": RAMP})
     house = House(store.control, store.events).open(spec)
     house.start(plan="ramp")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.store import open_store
-from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.adapters.store.memory import MemoryEventLog
+from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.core.audit import Head, Trail
 from gateway.core.course import CoursePoint
 from gateway.core.errors import (
@@ -31,6 +32,7 @@ from gateway.core.state import DeploymentState
 from gateway.core.tables import table_of
 from gateway.ports import ControlState, EventLog
 from tests.control_house import NAME, House, card
+from tests.postgres_house import fresh
 
 GOOD = {"1": 0.2, "2": 0.2}
 BETTER = {"1": 0.3, "2": 0.1}
@@ -118,12 +120,12 @@ class Scene:
         return House(state=self.state, log=self.log)
 
 
-@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db"])
+@pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
     if request.param == "memory:":
         yield Scene(Interrupted(MemoryControlState()), MemoryEventLog())
         return
-    store = open_store(request.param.format(tmp_path=tmp_path))
+    store = open_store(fresh(request.param, tmp_path=tmp_path))
     yield Scene(Interrupted(store.control), store.events)
     store.close()
 

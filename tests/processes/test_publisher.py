@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from gateway.adapters.clock import ManualClock
-from gateway.adapters.store.memory import MemoryControlState
+from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.compose import NoCompiler
 from gateway.core.deployments import DeploymentSpec
 from gateway.core.errors import StoreUnavailable

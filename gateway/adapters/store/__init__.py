@@ -1,42 +1,91 @@
-"""The store: the event log and the control state, named by one URL."""
+"""The store: the event log, the control state and the hosts around them, named by one URL."""
 
+import secrets
+import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.adapters.store.database import Database
-from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.adapters.store.memory import MemoryEventLog
+from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.adapters.store.memory_drift import MemoryDriftLog
+from gateway.adapters.store.solo import SoloHosts, SoloLeadership
 from gateway.adapters.store.sqlite_control import SqliteControlState
 from gateway.adapters.store.sqlite_drift import SqliteDriftLog
 from gateway.adapters.store.sqlite_events import SqliteEventLog
 from gateway.core.errors import SettingsError
-from gateway.ports import ControlState, DriftLog, EventLog
+from gateway.ports import ControlState, DriftLog, EventLog, Hosts, Leadership
+
+SHARED = ("postgresql", "postgres")
+"""Schemes of stores that many hosts share."""
+
+Hush = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An opened store. Its parts may block, so they belong in a thread that nothing else waits for."""
+    """An opened store. Its parts may block, so they belong in a thread that nothing else waits for.
+
+    ``leading`` is the control state as the leader writes it: a write by one that leads no more raises NotLeading.
+    ``listen`` calls back, from a thread of its own, when another host may have changed a document; what it returns
+    ends that. ``keys`` gives the keys that all hosts share, or, where there are none yet, makes them those that it is
+    handed; None: every host has its own.
+    """
 
     events: EventLog
     control: ControlState
     drift: DriftLog
     close: Callable[[], None]
+    leading: ControlState
+    leadership: Leadership = field(default_factory=SoloLeadership)
+    hosts: Hosts = field(default_factory=SoloHosts)
+    listen: Callable[[Callable[[], None]], Hush] = lambda _: lambda: None
+    keys: Callable[[Callable[[], bytes]], bytes] | None = None
 
 
-def open_store(url: str, *, read_only: bool = False) -> Store:
-    """Open the store at ``sqlite:PATH`` or ``memory:``, and make it if there is none.
+def open_store(url: str, host: str | None = None, *, read_only: bool = False) -> Store:
+    """Open the store at ``sqlite:PATH``, ``postgresql://...`` or ``memory:``, and make it if there is none.
 
+    ``host`` names this host among those that share the store. PostgreSQL is connected when it is first asked.
     ``read_only`` opens one that is there, beside its writer, and cannot change it. Raises SettingsError for a URL that
     names no store, and StoreUnavailable for one that cannot be had.
     """
     scheme, _, path = url.partition(":")
     if scheme == "memory":
-        events = MemoryEventLog()
-        return Store(events, MemoryControlState(), MemoryDriftLog(events), close=lambda: None)
+        events, control = MemoryEventLog(), MemoryControlState()
+        return Store(events, control, MemoryDriftLog(events), close=lambda: None, leading=control)
     if scheme == "sqlite" and path:
         database = Database(Path(path), read_only=read_only)
-        return Store(SqliteEventLog(database), SqliteControlState(database), SqliteDriftLog(database), database.close)
-    if scheme in {"postgresql", "postgres"}:
-        raise SettingsError("A PostgreSQL store is not built yet; use sqlite:PATH.")
-    raise SettingsError(f"{url!r} names no store; the words are: sqlite:PATH, memory:.")
+        documents = SqliteControlState(database)
+        drift = SqliteDriftLog(database)
+        return Store(SqliteEventLog(database), documents, drift, database.close, leading=documents)
+    if scheme in SHARED and path:
+        return _open_postgresql(url, host or f"{socket.gethostname()}-{secrets.token_hex(4)}", read_only=read_only)
+    raise SettingsError(f"{url!r} names no store; the words are: sqlite:PATH, memory:, postgresql://HOST/DATABASE.")
+
+
+def _open_postgresql(url: str, host: str, *, read_only: bool) -> Store:
+    try:
+        from gateway.adapters.store import (
+            postgresql,
+            postgresql_control,
+            postgresql_drift,
+            postgresql_events,
+            postgresql_fleet,
+        )
+    except ImportError as error:
+        raise SettingsError("A PostgreSQL store needs psycopg: install gateway[postgresql].") from error
+    database = postgresql.PostgresDatabase(url, read_only=read_only)
+    leadership = postgresql_fleet.PostgresLeadership(database, host)
+    return Store(
+        events=postgresql_events.PostgresEventLog(database),
+        control=postgresql_control.PostgresControlState(database),
+        drift=postgresql_drift.PostgresDriftLog(database),
+        close=database.close,
+        leading=postgresql_control.PostgresControlState(database, leadership.epoch),
+        leadership=leadership,
+        hosts=postgresql_fleet.PostgresHosts(database),
+        listen=lambda changed: postgresql_fleet.PostgresNotices(database, changed).close,
+        keys=lambda mine: postgresql_fleet.shared_keys(database, mine),
+    )

@@ -5,8 +5,10 @@ Pure, so that two databases cannot disagree about them.
 
 import itertools
 import math
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from gateway.core.deployments import Scalar
 from gateway.core.events import ArmRecord, OutcomeRecord, PredictionRecord
@@ -137,6 +139,21 @@ def overruled(history: Sequence[Scalar]) -> tuple[int, int]:
     """
     changes = sum(before != after for before, after in itertools.pairwise(history))
     return changes, max(0, len(history) - 1 - changes)
+
+
+def told(history: list[tuple[Rank, Scalar]], place: Rank, value: Scalar) -> dict[str, int]:
+    """Put an outcome in its place among those told before (in order of rank); what it adds to the books, by name.
+
+    >>> history = [(Rank(1.0, 1.0, "w", 0), 1)]
+    >>> told(history, Rank(2.0, 2.0, "w", 100), 0), len(history)
+    ({'corrected': 1, 'duplicate': 0}, 2)
+    """
+    at = bisect(history, place, key=itemgetter(0))
+    first = max(0, at - 1)
+    was = overruled([value for _, value in history[first : at + 1]])
+    history.insert(at, (place, value))
+    now = overruled([value for _, value in history[first : at + 2]])
+    return {"corrected": now[0] - was[0], "duplicate": now[1] - was[1]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,18 @@ An old key goes on verifying for as long as a label may come, so rotation adds a
 
 import os
 import secrets
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from gateway.core.errors import SettingsError
+from gateway.core.errors import SettingsError, StoreUnavailable
 from gateway.core.ids import SigningKeys
 
 _KEY_BYTES = 32
+_LOOK_EVERY_S = 0.1
 
 
 class _Document(msgspec.Struct):
@@ -33,6 +36,39 @@ def load_or_create_keys(path: Path) -> SigningKeys:
         with suppress(FileExistsError):
             _write(path, SigningKeys("k1", {"k1": secrets.token_bytes(_KEY_BYTES)}), replace=False)
     return _read(path)
+
+
+def share_keys(path: Path, shared: Callable[[Callable[[], bytes]], bytes]) -> SigningKeys:
+    """Bring the keys of a shared store to ``path``, where this host's workers wait for them, and read them.
+
+    ``shared`` gives the store's keys, or makes them those that it is handed: what this host signed with until now, if
+    it did. Without the store, what was brought here earlier stands. Raises StoreUnavailable where there is neither.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        document = msgspec.json.decode(shared(lambda: _offer(path)), type=_Document)
+    except StoreUnavailable:
+        if not path.exists():
+            raise
+        return _read(path)
+    keys = SigningKeys(document.current, document.keys)
+    if not path.exists() or _read(path) != keys:
+        _write(path, keys, replace=True)
+    return keys
+
+
+def await_keys(path: Path, longest_s: float) -> SigningKeys:
+    """Read the keys that the agent brings to ``path``. Raises SettingsError when it has not within ``longest_s``."""
+    for _ in range(int(longest_s / _LOOK_EVERY_S)):
+        if path.exists():
+            break
+        time.sleep(_LOOK_EVERY_S)
+    return _read(path)
+
+
+def _offer(path: Path) -> bytes:
+    keys = _read(path) if path.exists() else SigningKeys("k1", {"k1": secrets.token_bytes(_KEY_BYTES)})
+    return msgspec.json.encode(_Document(keys.current, dict(keys.keys)))
 
 
 def rotate(path: Path) -> SigningKeys:

@@ -4,16 +4,13 @@ Everything is worked out when it is asked for, from the records as they came, so
 hold the databases' bookkeeping against.
 """
 
-import copy
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from gateway.adapters.spool.names import writer_of
-from gateway.adapters.store import documents
 from gateway.adapters.store.joins import (
     LABEL,
     SHADOW_BOOKS,
@@ -32,12 +29,9 @@ from gateway.adapters.store.joins import (
     stable_generation,
     visible,
 )
-from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
-from gateway.core.course import CoursePoint
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
     CrashRecord,
-    Decision,
     Event,
     EvidenceRow,
     JoinedRow,
@@ -50,8 +44,6 @@ from gateway.core.events import (
 )
 from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
-from gateway.core.looks import Look, Opening
-from gateway.core.state import DeploymentState
 from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 _Id = tuple[str, str]
@@ -451,94 +443,3 @@ def _shadows(requests: Sequence[_Request], gone: set[str]) -> dict[str, int]:
             books[dropped_for(WORKER_DIED)] += pending
     books["eligible"] = books["done"] + books["dropped"] + books["pending"]
     return dict(books)
-
-
-class MemoryControlState:
-    """Control documents and timelines as the JSON they would be stored as."""
-
-    def __init__(self) -> None:
-        self._documents: dict[str, str] = {}
-        self._timelines: defaultdict[str, list[Link]] = defaultdict(list)
-        self._judges: dict[tuple[str, str], bytes] = {}
-        self._openings: dict[tuple[str, str], str] = {}
-        self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
-        self._courses: defaultdict[tuple[str, str], dict[float, str]] = defaultdict(dict)
-
-    def read(self, deployment: str) -> DeploymentState | None:
-        """The document as it stands."""
-        text = self._documents.get(deployment)
-        return None if text is None else documents.decode_state(text)
-
-    def all(self) -> list[DeploymentState]:
-        """Every document, by name."""
-        return [documents.decode_state(self._documents[name]) for name in sorted(self._documents)]
-
-    def write(self, state: DeploymentState, expected: int, decisions: Sequence[Decision]) -> None:
-        """Compare and set. Raises RevisionConflict."""
-        now = self.read(state.deployment)
-        documents.check_revision(state, expected, now.revision if now else 0)
-        text, lines = documents.encode(state), [documents.encode(decision) for decision in decisions]
-        before = self.head(state.deployment).seal
-        self._documents[state.deployment] = text
-        self._timelines[state.deployment].extend(chained(before, state.deployment, text, lines))
-
-    def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
-        """Decisions, newest first."""
-        return [documents.decode_decision(link.line) for link in self._timelines[deployment][::-1][:limit]]
-
-    def trail(self) -> Trail:
-        """Every timeline with its seals."""
-        links = {name: tuple(found) for name, found in self._timelines.items() if found}
-        return Trail(links, {name: digest(text) for name, text in self._documents.items()})
-
-    def head(self, deployment: str) -> Head:
-        """The last seal."""
-        links = self._timelines[deployment]
-        return Head(len(links), links[-1].seal if links else BEGINNING)
-
-    def judge_state(self, deployment: str, generation: str) -> bytes | None:
-        """What the judge remembered."""
-        return self._judges.get((deployment, generation))
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Put everything back if it raises."""
-        before = {name: copy.deepcopy(value) for name, value in vars(self).items()}
-        try:
-            yield
-        except BaseException:
-            vars(self).update(before)
-            raise
-
-    def save_look(
-        self, deployment: str, generation: str, state: bytes, look: Look, opening: Opening | None = None
-    ) -> None:
-        """Remember both."""
-        if opening is not None:
-            self._openings.setdefault((deployment, generation), documents.encode(opening))
-        self._judges[deployment, generation] = state
-        if (deployment, generation) in self._openings:
-            self._looks[deployment, generation][look.at] = look
-
-    def opening(self, deployment: str, generation: str) -> Opening | None:
-        """How it began."""
-        text = self._openings.get((deployment, generation))
-        return None if text is None else documents.decode_opening(text)
-
-    def openings(self, deployment: str) -> list[Opening]:
-        """How every generation began."""
-        return [documents.decode_opening(text) for (of, _), text in self._openings.items() if of == deployment]
-
-    def looks(self, deployment: str, generation: str) -> list[Look]:
-        """Every look, by its watermark."""
-        made = self._looks[deployment, generation]
-        return [made[at] for at in sorted(made)]
-
-    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
-        """Keep it."""
-        self._courses[deployment, generation][point.at] = documents.encode(point)
-
-    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
-        """What was kept, in order."""
-        kept = self._courses[deployment, generation]
-        return [documents.decode_point(kept[at]) for at in sorted(kept)]

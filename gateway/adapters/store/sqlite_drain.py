@@ -4,13 +4,11 @@ A :class:`Drain` lives for one transaction. What only the log can tell - which r
 request the first of its key, which outcome overrules which - is settled here and never again.
 """
 
-from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 
 import apsw
-import msgspec
 
 from gateway.adapters.spool.names import writer_of
 from gateway.adapters.store.database import rows, value
@@ -22,19 +20,14 @@ from gateway.adapters.store.joins import (
     day_of,
     draws,
     dropped_for,
-    overruled,
     pairable,
     rank,
     stable_generation,
+    told,
 )
+from gateway.adapters.store.rows import PackedAnswer, pack, unpack_scalar
 from gateway.core.deployments import Scalar
 from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRecord, ShadowRecord
-
-Answer = tuple[Scalar, float | None, dict[str, float] | None, float | None]
-"""Label, score, scores, and the model's machine seconds (None: not this request's alone)."""
-
-pack = msgspec.msgpack.Encoder().encode
-unpack_scalar: Callable[[bytes], Scalar] = msgspec.msgpack.Decoder(Scalar).decode
 
 _RANK = itemgetter(0)
 _BEFORE = """
@@ -132,7 +125,7 @@ class Drain:
 
     def _prediction_row(self, record: PredictionRecord, offset: int, attempt: int) -> tuple[object, ...]:
         arm = assigned_arm(record)
-        answer: Answer = (record.label, record.score, record.scores, arm_latency(record))
+        answer: PackedAnswer = (record.label, record.score, record.scores, arm_latency(record))
         return (
             record.tag,
             record.body,
@@ -187,31 +180,21 @@ class Drain:
             self._execute(_WAIT, (tag, body, metric, record.received_at))
         if not history:
             self._counts.add(tag, "outcomes", "joined" if known else "waiting")
-        self._place(history, record, offset)
+        for name, n in told(history, rank(record, self._spool_id, offset), record.value).items():
+            self._counts.add(tag, "outcomes", name, n)
 
     def _history(self, tag: str, body: str, metric: str) -> list[tuple[Rank, Scalar]]:
         """What was told before, in order of rank; read once per drain, so that a flood on one id stays affordable."""
         key = (tag, body, metric)
         if key not in self._histories:
-            told = [(Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, key)]
-            self._histories[key] = sorted(told, key=_RANK)
+            found = [(Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, key)]
+            self._histories[key] = sorted(found, key=_RANK)
         return self._histories[key]
-
-    def _place(self, history: list[tuple[Rank, Scalar]], record: OutcomeRecord, offset: int) -> None:
-        """Put an outcome in its place and count what that makes of its neighbours: corrected, or merely repeated."""
-        entry = (rank(record, self._spool_id, offset), record.value)
-        place = bisect(history, entry[0], key=_RANK)
-        first = max(0, place - 1)
-        was = overruled([value for _, value in history[first : place + 1]])
-        history.insert(place, entry)
-        now = overruled([value for _, value in history[first : place + 2]])
-        for name, before, after in zip(("corrected", "duplicate"), was, now, strict=True):
-            self._counts.add(record.tag, "outcomes", name, after - before)
 
     def _store_shadow(self, record: ShadowRecord, offset: int) -> None:
         earlier = value(self._connection, _SHADOWS_BEFORE, (record.tag, record.body, record.generation))
         place = (record.tag, record.body, record.generation, earlier, self._spool, offset)
-        answer: Answer = (record.label, record.score, record.scores, record.latency_s)
+        answer: PackedAnswer = (record.label, record.score, record.scores, record.latency_s)
         state = (record.dropped is not None, record.error is not None)
         self._execute(_INSERT_SHADOW, (*place, *state, pack(answer), pack(record)))
         self._owed[record.tag] -= 1

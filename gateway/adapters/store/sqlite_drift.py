@@ -1,14 +1,7 @@
 """The drift watches' side of the store in SQLite: logged requests as they were asked, and what watches remember."""
 
-from collections.abc import Iterable
-
-import msgspec
-
-from gateway.adapters.store.database import Database, Row, rows, value
-from gateway.adapters.store.joins import Rank
-from gateway.adapters.store.sqlite_drain import Answer as PackedAnswer
-from gateway.adapters.store.sqlite_drain import unpack_scalar
-from gateway.core.deployments import Scalar
+from gateway.adapters.store.database import Database, rows, value
+from gateway.adapters.store.rows import counting_labels, logged_row
 from gateway.core.drift.rows import LoggedRow
 from gateway.core.ids import tag_of
 
@@ -30,18 +23,6 @@ TRUTHS = """
 """
 
 
-class _Asked(msgspec.Struct):
-    """The part of a prediction record that says what it was asked with."""
-
-    names: tuple[str, ...]
-    values: tuple[Scalar, ...]
-    statuses: bytes
-
-
-_unpack_asked = msgspec.msgpack.Decoder(_Asked).decode
-_unpack_answer = msgspec.msgpack.Decoder(PackedAnswer).decode
-
-
 class SqliteDriftLog:
     """The DriftLog port on a :class:`Database`."""
 
@@ -53,8 +34,8 @@ class SqliteDriftLog:
         about = (tag_of(deployment), after, until, most)
         with self._database.reading() as connection:
             sample = rows(connection, SAMPLE, about)
-            truths = _counting(rows(connection, TRUTHS, about))
-        found = [_row(row, truths.get(row[0])) for row in sample]
+            truths = counting_labels(rows(connection, TRUTHS, about))
+        found = [logged_row(row, truths.get(row[0])) for row in sample]
         return sorted(found, key=lambda row: (row.at, row.body))
 
     def remembered(self, deployment: str, watch: str) -> bytes | None:
@@ -69,20 +50,3 @@ class SqliteDriftLog:
         """Save it in the place of what was there."""
         with self._database.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO drift VALUES (?, ?, ?)", (deployment, watch, memory))
-
-
-def _row(found: Row, truth: Scalar) -> LoggedRow:
-    body, at, generation, failed, packed, record = found
-    asked, (label, score, scores, _) = _unpack_asked(record), _unpack_answer(packed)
-    seen = (asked.names, asked.values, asked.statuses)
-    return LoggedRow(at, body, generation, bool(failed), *seen, label, score, scores, truth)
-
-
-def _counting(outcomes: Iterable[Row]) -> dict[str, Scalar]:
-    """The label that counts, by body."""
-    best: dict[str, tuple[Rank, bytes]] = {}
-    for body, packed, observed_at, received_at, spool_id, offset in outcomes:
-        place = Rank(observed_at, received_at, spool_id, offset)
-        if body not in best or best[body][0] < place:
-            best[body] = (place, packed)
-    return {body: unpack_scalar(packed) for body, (_, packed) in best.items()}

@@ -1,0 +1,210 @@
+"""The event log in PostgreSQL: what the drains of many hosts stored, as a look, a person and the books ask for it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from math import inf
+
+from gateway.adapters.store import postgresql_queries as queries
+from gateway.adapters.store.joins import (
+    DAY_S,
+    OUTCOME_BOOKS,
+    PREDICTION_BOOKS,
+    SHADOW_BOOKS,
+    WORKER_DIED,
+    dropped_for,
+    performance,
+    visible,
+)
+from gateway.adapters.store.postgresql import EVENTS_S, PostgresDatabase, rows
+from gateway.adapters.store.postgresql_drain import Counts, Drain, columns
+from gateway.adapters.store.rows import (
+    CRASHED,
+    counted,
+    counting,
+    counting_records,
+    evidence_row,
+    labelled_first,
+    pair_row,
+    replayable_row,
+    served_row,
+    unpack_prediction,
+    unpack_scalar,
+    unpack_shadow,
+)
+from gateway.core.events import Event, EvidenceRow, JoinedRow, OutcomeRecord, PairRow, Position, Punctuation, ServedRow
+from gateway.core.gates import Replayable
+from gateway.core.ids import tag_of
+from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
+
+
+class PostgresEventLog:
+    """The EventLog port on a :class:`PostgresDatabase`."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+
+    def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
+        """Store what is not known yet, with its joins and counts, in one transaction."""
+        if all(isinstance(event, Punctuation) for _, event in events):
+            with self._database.asking(EVENTS_S) as connection:
+                connection.execute(queries.SKIP_TO, (spool_id, end))
+            return
+        with self._database.writing() as connection:
+            drain = Drain(connection, spool_id, events)
+            drain.store()
+            drain.finish(end)
+
+    def close_writer(self, writer: str) -> None:
+        """Turn what the writer still owed into scores dropped because it died."""
+        with self._database.writing() as connection:
+            counts = Counts()
+            for tag, n in sorted(rows(connection, queries.END_DEBTS, (writer,))):
+                counts.add(tag, "shadows", "dropped", n)
+                counts.add(tag, "shadows", dropped_for(WORKER_DIED), n)
+            counts.write(connection)
+
+    def expire_outcomes(self, before: float) -> int:
+        """Forget outcomes that waited too long, a prediction's metric as a whole; prepare the weeks to come."""
+        with self._database.writing() as connection:
+            tags = [tag for (tag,) in rows(connection, queries.TAGS_WAITING, (before,))]
+            connection.execute(queries.TAKE_TURN, (tags,))  # no drain joins what is given up here
+            expired = rows(connection, queries.EXPIRE_WAITS_OF, (before, tags)) if tags else []
+            if expired:
+                connection.execute(queries.EXPIRE_OUTCOMES, columns(expired, 3))
+            counts = Counts()
+            for tag, _, _ in expired:
+                counts.add(tag, "outcomes", "waiting", -1)
+                counts.add(tag, "outcomes", "expired", 1)
+            counts.write(connection)
+        with self._database.writing() as connection:
+            connection.execute(queries.PREPARE_WEEKS)
+        return len(expired)
+
+    def cursors(self) -> Mapping[str, int]:
+        """How far every spool has been drained."""
+        with self._database.asking(EVENTS_S) as connection:
+            return dict(rows(connection, queries.CURSORS))
+
+    def evidence(self, deployment: str, generation: str, window: Window) -> list[EvidenceRow]:
+        """The candidate's bets in the window."""
+        about = _about(deployment, window.after, window.until, generation=generation)
+        with self._database.reading() as connection:
+            bets = rows(connection, queries.BETS, about)
+            outcomes = counting(rows(connection, queries.OUTCOMES_OF_BETS, about), window.visible)
+        return [evidence_row(bet, outcomes.get(bet[3], {})) for bet in bets if visible(bet[1], bet[2], window.visible)]
+
+    def pairs(self, deployment: str, generation: str, stable: str, window: Window) -> list[PairRow]:
+        """The pairs in the window."""
+        about = _about(deployment, window.after, window.until, generation=generation, stable=stable)
+        seen = window.visible
+        with self._database.reading() as connection:
+            sides = rows(connection, queries.STABLE_SIDES, about)
+            scored = rows(connection, queries.SHADOW_SIDES, about)
+            crashed = rows(connection, queries.SHADOW_CRASHES, about)
+            outcomes = counting(rows(connection, queries.OUTCOMES_OF_PAIRS, about), seen)
+        shadows = {body: CRASHED for body, spool_id, offset in crashed if visible(spool_id, offset, seen)}
+        shadows |= {row[0]: row[3:] for row in scored if visible(row[1], row[2], seen)}
+        return [
+            pair_row(side, *shadows[side[3]][1:], outcomes.get(side[3], {}))
+            for side in sides
+            if visible(side[1], side[2], seen) and side[3] in shadows and not shadows[side[3]][0]
+        ]
+
+    def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
+        """Counts by variant."""
+        about = _about(deployment, after, until)
+        with self._database.reading() as connection:
+            answers = rows(connection, queries.COUNTED, about)
+            outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
+        labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
+        return performance(counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Counts, for all of them together."""
+        with self._database.reading() as connection:
+            found = rows(connection, queries.DEGRADED, _about(deployment, after, until))
+        of = [row for row in found if row[0] in generations]
+        return sum(n for _, n, _ in of), sum(degraded for _, _, degraded in of)
+
+    def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
+        """The latest requests."""
+        about = {"tag": tag_of(deployment), "labelled": labelled, "limit": limit}
+        with self._database.reading() as connection:
+            records = rows(connection, queries.REPLAYABLE, about)
+            labels = counting(rows(connection, queries.LABELS_OF_REPLAYABLE, about), None)
+        return [replayable_row(body, packed, labels) for body, packed in reversed(records)]
+
+    def latest(self, deployment: str) -> float | None:
+        """The last entry of the index by time."""
+        with self._database.asking(EVENTS_S) as connection:
+            [(at,)] = rows(connection, queries.LATEST, (tag_of(deployment),))
+        return None if at is None else float(at)
+
+    def served(self, deployment: str, limit: int) -> list[ServedRow]:
+        """The newest requests, oldest first."""
+        about = {"tag": tag_of(deployment), "limit": limit}
+        with self._database.reading() as connection:
+            newest = rows(connection, queries.NEWEST, about)
+            outcomes = rows(connection, queries.OUTCOMES_OF_NEWEST, about)
+        counts, labelled_at = counting(outcomes, None), labelled_first(outcomes)
+        return [served_row(row, counts.get(row[3], {}), labelled_at.get(row[3])) for row in reversed(newest)]
+
+    def days(self, deployment: str) -> Mapping[int, int]:
+        """Read what the drains counted."""
+        with self._database.asking(EVENTS_S) as connection:
+            return dict(rows(connection, queries.DAYS, (tag_of(deployment),)))
+
+    def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
+        """A page of the index by time, and the outcomes of its bodies."""
+        tag, start = tag_of(deployment), Position(-inf, "", 0) if after is None else after
+        place = {"at": start.at, "spool_id": start.spool_id, "place": start.offset}
+        about = {"tag": tag, "begins": day * DAY_S, "ends": (day + 1) * DAY_S, "limit": limit}
+        with self._database.reading() as connection:
+            found = rows(connection, queries.JOINED, about | place)
+            told = rows(connection, queries.OUTCOMES_OF_BODIES, (tag, [row[4] for row in found]))
+        outcomes = counting_records(tag, ((*line, _text(source)) for *line, source in told))
+        return [
+            JoinedRow(Position(*place), attempt, unpack_prediction(record), outcomes.get(body, {}))
+            for *place, attempt, body, record in found
+        ]
+
+    def prediction(self, tag: str, body: str) -> StoredPrediction | None:
+        """One prediction with all that is known of it."""
+        with self._database.reading() as connection:
+            records = rows(connection, queries.RECORDS, (tag, body))
+            shadows = rows(connection, queries.SHADOWS, (tag, body))
+            outcomes = rows(connection, queries.HISTORY, (tag, body))
+        if not records:
+            return None
+        return StoredPrediction(
+            unpack_prediction(records[0][0]),
+            len(records),
+            tuple(unpack_shadow(record) for (record,) in shadows),
+            tuple(
+                OutcomeRecord(tag, body, metric, unpack_scalar(value), observed, received, _text(source))
+                for metric, value, observed, received, source in outcomes
+            ),
+        )
+
+    def books(self, deployment: str | None = None) -> Books:
+        """Read the counts. Predictions that were drained too late to be bet on are counted apart, as ``late``."""
+        only = None if deployment is None else tag_of(deployment)
+        with self._database.asking(EVENTS_S) as connection:
+            counts = rows(connection, queries.BOOKS, {"only": only})
+        books = {
+            "predictions": dict.fromkeys(PREDICTION_BOOKS, 0),
+            "outcomes": dict.fromkeys(OUTCOME_BOOKS, 0),
+            "shadows": dict.fromkeys(SHADOW_BOOKS, 0),
+        }
+        for book, name, n in counts:
+            books[book][name] = n
+        shadows = books["shadows"]
+        shadows["pending"] = shadows["eligible"] - shadows["done"] - shadows["dropped"]
+        return Books(**books)
+
+
+def _text(source: bytes | None) -> str | None:
+    return None if source is None else source.decode()
+
+
+def _about(deployment: str, after: float, until: float, **more: str) -> dict[str, object]:
+    return {"tag": tag_of(deployment), "after": after, "until": until, **more}

@@ -1,0 +1,95 @@
+"""``python -m tests.chaos``: every row as an experiment on real processes, and a table of what came out.
+
+Exit code 0: every row passed. 1: a row failed. 3: none failed, but the machine refused a row.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from platform import python_version
+from random import Random
+
+import apsw
+import psycopg
+
+from tests.chaos import (
+    rows_books,
+    rows_control,
+    rows_disk,
+    rows_features,
+    rows_fleet,
+    rows_models,
+    rows_one_host,
+    rows_overload,
+    rows_proxy,
+    rows_store,
+)
+from tests.chaos.report import Line, NotRun, Outcome, Row, Setting, Status
+
+_HOUSES = (
+    rows_store,
+    rows_control,
+    rows_disk,
+    rows_one_host,
+    rows_models,
+    rows_overload,
+    rows_features,
+    rows_proxy,
+    rows_fleet,
+    rows_books,
+)
+ROWS = tuple(row for house in _HOUSES for row in house.ROWS)
+
+
+def main() -> int:
+    """Run what was asked for, one row after the other."""
+    said = _arguments()
+    chosen = [row for row in ROWS if not said.rows or row.id in said.rows.split(",")]
+    print(
+        f"seed {said.seed}, {'small' if said.quick else 'full'} form, Python {python_version()}, "
+        f"SQLite {apsw.sqlite_lib_version()}, psycopg {psycopg.__version__}, {len(chosen)} rows",
+        flush=True,
+    )
+    began, lines = time.monotonic(), []
+    try:
+        for row in chosen:
+            lines.append(_line(row, Random(f"{said.seed}{row.id}"), quick=said.quick))
+            print(lines[-1].show(), flush=True)
+    finally:
+        rows_fleet.let_go()
+    found = {status: sum(line.status is status for line in lines) for status in Status}
+    figures = ", ".join(f"{count} {status.value}" for status, count in found.items())
+    print(f"{figures}, in {time.monotonic() - began:.0f} s")
+    if found[Status.FAIL]:
+        return 1
+    return 3 if found[Status.NOT_RUN] else 0
+
+
+def _line(row: Row, dice: Random, *, quick: bool) -> Line:
+    began, outcome, reason = time.monotonic(), Outcome(), ""
+    with tempfile.TemporaryDirectory(prefix=f"gw-{row.id}-", ignore_cleanup_errors=True) as folder:
+        try:
+            outcome = row.run(Setting(Path(folder), dice, quick))
+            status = Status.PASS if outcome.checks and all(c.held for c in outcome.checks) else Status.FAIL
+            if outcome.faults == 0:
+                status, reason = Status.FAIL, "no fault hit, so nothing was shown"
+        except NotRun as refusal:
+            status, reason = Status.NOT_RUN, str(refusal)
+        except Exception as error:  # noqa: BLE001 - a row that breaks has failed, and the others still run
+            status, reason = Status.FAIL, "".join(traceback.format_exception(error)[-3:])
+    return Line(row, status, outcome, time.monotonic() - began, reason)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the small form of every row")
+    parser.add_argument("--rows", default="", help="only these, such as D1,C2")
+    parser.add_argument("--seed", type=int, default=20261124)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
