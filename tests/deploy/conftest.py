@@ -46,7 +46,9 @@ def busy(tmp_path_factory: pytest.TempPathFactory, sqlite_repo: FeastSandbox) ->
     }
     gateway = Gateway(folder, config)
     try:
-        yield _lived(gateway.start())
+        gateway.start(ready=False)
+        until(gateway.is_ready, 120.0)
+        yield _lived(gateway)
     finally:
         gateway.close()
 
@@ -54,12 +56,12 @@ def busy(tmp_path_factory: pytest.TempPathFactory, sqlite_repo: FeastSandbox) ->
 def _lived(gateway: Gateway) -> Gateway:
     for name, plan in (("canary", "half"), ("watcher", "watch")):
         body = {"model": "models:/risk/2", "plan": plan, "name": name}
-        assert gateway.control.post(f"{ADMIN}/canary", json=body, timeout=20.0).status_code == 201
-    until(lambda: _phases(gateway) >= {"canary": "running", "watcher": "running"}.items(), 20.0)
-    until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 30.0)
+        assert gateway.control.post(f"{ADMIN}/canary", json=body, timeout=60.0).status_code == 201
+    until(lambda: _phases(gateway) >= {"canary": "running", "watcher": "running"}.items(), 60.0)
+    until(lambda: gateway.sample("gateway_workers") == {"": 2.0}, 60.0)
     live(gateway)
-    until(lambda: gateway.sample("gateway_live_accuracy"), 10.0)
-    until(lambda: gateway.sample("gateway_shadows_dropped_total") and gateway.sample("gateway_fallbacks_total"), 5.0)
+    until(lambda: gateway.sample("gateway_live_accuracy"), 60.0)
+    until(lambda: gateway.sample("gateway_shadows_dropped_total") and gateway.sample("gateway_fallbacks_total"), 60.0)
     return gateway
 
 

@@ -35,7 +35,7 @@ def serve(gateway: Gateway, random: Random, tick: int, lowest: float) -> None:
     assert gateway.data.post("/predict", json=body, headers=header).status_code == 200
 
 
-def testpeople_who_are_older_than_in_training_are_told_as_the_datas_drift(tmp_path: Path) -> None:
+def test_people_who_are_older_than_in_training_are_told_as_the_datas_drift(tmp_path: Path) -> None:
     watched_model(tmp_path / "models")
     gateway = Gateway(tmp_path, simple_config(tmp_path, clock="replay"))
     try:

@@ -57,11 +57,6 @@ _OPEN: LiteralString = """
 _OPENED: LiteralString = """
     SELECT opening FROM openings WHERE deployment = %(deployment)s AND generation = %(generation)s
 """
-_DRAWN: LiteralString = """
-    INSERT INTO courses (deployment, generation, at, point) VALUES (%s, %s, %s, %s)
-    ON CONFLICT (deployment, generation, at) DO UPDATE SET point = excluded.point
-"""
-_COURSE: LiteralString = "SELECT point FROM courses WHERE deployment = %s AND generation = %s ORDER BY at"
 _LOOKED: LiteralString = """
     INSERT INTO looks (opening, at, moved) VALUES (%s, %s, %s)
     ON CONFLICT (opening, at) DO UPDATE SET moved = excluded.moved
@@ -73,6 +68,12 @@ _SPOOLS: LiteralString = "SELECT spool_id, spool FROM look_spools WHERE spool_id
 _LOOKS: LiteralString = """
     SELECT at, moved FROM looks JOIN openings USING (opening) WHERE deployment = %s AND generation = %s ORDER BY at
 """
+
+_KEEP_POINT: LiteralString = """
+    INSERT INTO courses (deployment, generation, at, point) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (deployment, generation, at) DO UPDATE SET point = excluded.point
+"""
+_COURSE: LiteralString = "SELECT point FROM courses WHERE deployment = %s AND generation = %s ORDER BY at"
 
 
 class PostgresControlState:
@@ -207,11 +208,11 @@ class PostgresControlState:
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep it."""
         with self._database.writing(CONTROL_S) as connection:
-            connection.execute(_DRAWN, (deployment, generation, point.at, documents.encode(point)))
+            connection.execute(_KEEP_POINT, (deployment, generation, point.at, documents.encode(point)))
 
     def course(self, deployment: str, generation: str) -> list[CoursePoint]:
         """What was kept, in order."""
-        with self._database.reading() as connection:
+        with self._database.asking(CONTROL_S) as connection:
             found = rows(connection, _COURSE, (deployment, generation))
         return [documents.decode_point(text) for (text,) in found]
 

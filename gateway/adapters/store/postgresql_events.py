@@ -120,10 +120,10 @@ class PostgresEventLog:
 
     def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
         """Counts, for all of them together."""
+        about = _about(deployment, after, until)
         with self._database.reading() as connection:
-            found = rows(connection, queries.DEGRADED, _about(deployment, after, until))
-        of = [row for row in found if row[0] in generations]
-        return sum(n for _, n, _ in of), sum(degraded for _, _, degraded in of)
+            found = [row for row in rows(connection, queries.DEGRADED, about) if row[0] in generations]
+        return sum(n for _, n, _ in found), sum(degraded for _, _, degraded in found)
 
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest requests."""
