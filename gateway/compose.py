@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
+from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
@@ -27,16 +30,21 @@ from gateway.adapters.store import Store, open_store
 from gateway.adapters.store.keys import load_or_create_keys
 from gateway.control import Control
 from gateway.core.alerts import Kind
+from gateway.core.drift.profiles import Profile
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
+from gateway.drifting import Drifting
 from gateway.feedback import Feedback
 from gateway.governance import Governance
-from gateway.ports import AlertSink, Announcer, Flags, ModelStore, Observer, PlanCompiler, Registry, Routing
+from gateway.ports import AlertSink, Announcer, DriftSink, Flags, ModelStore, Observer, PlanCompiler, Registry, Routing
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+
+if TYPE_CHECKING:
+    from gateway.adapters.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,9 @@ def serving(
     observer: Observer,
     read_error: Callable[[str, str], None],
     flags: Flags | None = None,
+    tracing: "Tracing | None" = None,
 ) -> Serving:
-    """Put a worker's stories together over its state folder."""
+    """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced."""
     spool = spool_folder(settings)
     signing = keys(settings)
     lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
@@ -80,10 +89,10 @@ def serving(
     features = FeatureReader(read_error)
     shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer, together=runner.together)
     predict = Predict(
-        routing=routing,
-        features=features,
-        runner=runner,
-        spool=predictions,
+        routing=routing if tracing is None else tracing.routing(routing),
+        features=features if tracing is None else tracing.features(features),
+        runner=runner if tracing is None else tracing.runner(runner),
+        spool=predictions if tracing is None else tracing.spool(predictions),
         shadows=shadows,
         clock=clock,
         keys=lambda: signing,
@@ -92,7 +101,8 @@ def serving(
         observer=observer,
         flags=flags,
     )
-    feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
+    told = outcomes if tracing is None else tracing.spool(outcomes)
+    feedback = Feedback(told, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
 
 
@@ -101,6 +111,7 @@ class Controlling:
     """What the agent does: the story of a look, and what it stands on."""
 
     control: Control
+    drifting: Drifting
     store: Store
     keys: SigningKeys
     clock: WallClock | ReplayClock
@@ -111,32 +122,46 @@ class Controlling:
     compiler: PlanCompiler
 
 
-def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -> Controlling:
-    """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
+def controlling(
+    settings: Settings, alerts: Sequence[AlertSink] | None = None, drift: Sequence[DriftSink] = ()
+) -> Controlling:
+    """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
     store = open_store(settings.store_url)
     clock = open_clock(settings.clock)
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
+    control = Control(
+        store.control,
+        store.events,
+        clock,
+        JudgeJson(),
+        token=lambda: secrets.token_hex(6),
+        alerts=told,
+        governance=Governance(gate, store.control, store.events, clock),
+    )
+    prepared = cache(settings)
     models = open_model_store(settings.registry)
     return Controlling(
-        control=Control(
-            store.control,
-            store.events,
-            clock,
-            JudgeJson(),
-            token=lambda: secrets.token_hex(6),
-            alerts=told,
-            governance=Governance(gate, store.control, store.events, clock),
-        ),
+        control=control,
+        drifting=Drifting(store.drift, control, partial(_profile, prepared), PackedDriftCodec(), drift),
         store=store,
         keys=keys(settings),
         clock=clock,
         spool=SpoolReader(spool_folder(settings)),
         models=models,
         registry=registry_of(models),
-        cache=cache(settings),
+        cache=prepared,
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
+
+
+def open_traces(settings: Settings, worker: int) -> "Tracing | None":
+    """Open a worker's way to the collector, where the settings name one."""
+    if not settings.traces:
+        return None
+    from gateway.adapters.tracing import open_tracing  # an extra, which nobody pays for who does not ask for it
+
+    return open_tracing(settings.traces, settings.trace_share, worker)
 
 
 def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announcer:
@@ -153,6 +178,11 @@ def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announc
         link=said.link,
         count=count,
     )
+
+
+def _profile(models: ModelCache, digest: str) -> Profile | None:
+    raw = models.profile(digest)
+    return None if raw is None else decode_profile(raw)
 
 
 class JudgeJson:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gateway.edge.control_drift import EXAMPLE as DRIFT
+
 _STEP = {
     "plan": "careful",
     "number": 2,
@@ -47,7 +49,7 @@ _VARIANTS = [
         "reason": "step 1 of 4 is done: 214 observations in 3,702 s, and no guardrail failed",
     },
 ]
-_FEATURE = {"type": "integer", "required": True, "default": None, "minimum": None, "maximum": None}
+_FEATURE = {"type": "integer", "required": True, "default": None, "minimum": None, "maximum": None, "categories": []}
 _DEPLOYMENT = {
     "deployment": "flight-delay",
     "revision": 12,
@@ -116,6 +118,7 @@ _LINE = {
 }
 
 EXAMPLES: dict[str, Any] = {
+    "DriftView": DRIFT,
     "DeploymentsView": {"deployments": [_DEPLOYMENT]},
     "DeploymentView": _DEPLOYMENT,
     "DecisionView": _DECISION,

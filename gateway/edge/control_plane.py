@@ -19,6 +19,7 @@ from fastapi.responses import HTMLResponse
 
 from gateway.control import Control
 from gateway.core.deployments import DeploymentSpec, ModelCard
+from gateway.core.drift.report import DriftReport
 from gateway.core.errors import BadRequest, GateRefused, PolicyPending, RevisionRequired, UnknownPrediction
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
@@ -27,6 +28,7 @@ from gateway.core.ids import SigningKeys, verify
 from gateway.core.rollout import Signal
 from gateway.core.state import DeploymentState
 from gateway.edge import problems, schemas
+from gateway.edge.control_drift import DriftView, drift_view
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_schemas import (
@@ -110,6 +112,8 @@ class ControlPlane:
     """(deployment, prepared) -> what each gate found. Slow; raises ModelUnusable where the model cannot even run."""
     features: Callable[[str], FeaturePlan]
     """The compiled plan in force for a deployment."""
+    drift: Callable[[str], DriftReport]
+    """What is known of a deployment's drift; blocks. Raises UnknownDeployment."""
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
     """Drain for at most so many seconds (0: not at all), then say what is left."""
     keys: Callable[[], SigningKeys]
@@ -222,6 +226,12 @@ async def performance(
         return PerformanceView(deployment=deployment, spans=found)
 
     return await plane.run(work)
+
+
+@_reading.get("/deployments/{deployment}/drift", responses=schemas.problems([404]))
+async def drift(plane: Plane, deployment: str) -> DriftView:
+    """Per feature and prediction: distances from the reference, how near an alarm, and the alarm that stands."""
+    return drift_view(await plane.run(lambda: plane.drift(deployment)))
 
 
 @_reading.get("/predictions/{prediction_id}", responses=schemas.problems([404]))
@@ -445,8 +455,8 @@ def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
     verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
-    drift = declared is not None and declared != state.spec
-    return deployment_view(state, plane.features(name), verdicts, drift=drift)
+    moved = declared is not None and declared != state.spec
+    return deployment_view(state, plane.features(name), verdicts, drift=moved)
 
 
 def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
 from gateway.core.errors import Unmeasurable
 from gateway.core.metrics import FAMILIES, METRICS, default_guardrail, known
+from gateway.edge.control_drift import DriftView as DriftView
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
@@ -219,6 +220,7 @@ class FieldView(_View):
     default: Scalar = None
     minimum: float | None = None
     maximum: float | None = None
+    categories: tuple[Scalar, ...] = ()
 
 
 class InputsView(_View):

@@ -41,6 +41,7 @@ CONTROL_DOORS: Mapping[str, str] = {
     f"GET {_ONE}/verdict": "read",
     f"GET {_ONE}/timeline": "read",
     f"GET {_ONE}/performance": "read",
+    f"GET {_ONE}/drift": "read",
     "GET /admin/predictions/{prediction_id}": "read",
     "GET /admin/ledger": "read",
     f"PUT {_ONE}/traffic": "operate",

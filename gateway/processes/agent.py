@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
+from gateway.adapters.drift import Comparer, DriftAlerts
 from gateway.core.errors import GatewayError, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -34,6 +35,7 @@ from gateway.edge.metrics import (
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
+from gateway.processes.drift_duty import DriftDuty
 from gateway.processes.duties import Duties
 from gateway.processes.gatekeeper import Gatekeeper
 from gateway.processes.gauges import Gauges
@@ -70,7 +72,9 @@ class Agent:
         self._beat_fd = beat_fd
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._announcer = compose.announcer(settings, AgentMetrics().alert)
-        self._parts = parts = compose.controlling(settings, [LogSink(), DecisionSink(self._announcer), self])
+        self._parts = parts = compose.controlling(
+            settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
+        )
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
         self._plans = Plans(parts.compiler)
@@ -88,8 +92,12 @@ class Agent:
             settings.registry_every,
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
-        self._exposition = Exposition(multiprocess_folder(), ControlCollector(self._gauges.look))
         self._watchman = Watchman(settings, parts.clock)
+        comparer = None if settings.features is None else Comparer(settings.features)
+        self._drift = DriftDuty(parts.drifting, self._publisher, self._drainer, self._plans.in_force, comparer)
+        self._exposition = Exposition(
+            multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
+        )
         self._duties = Duties()
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,6 +116,7 @@ class Agent:
             prepare=self._provider.prepare,
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
+            drift=parts.drifting.report,
             settle=self._settle,
             keys=lambda: parts.keys,
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
@@ -145,6 +154,7 @@ class Agent:
             "reap": self._reap(),
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
+            "drift": self._drift.run(self._run),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()

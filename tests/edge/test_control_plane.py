@@ -26,6 +26,7 @@ from gateway.edge.control_guard import MAX_BODY
 from gateway.edge.control_plane import ControlPlane, Prepared, Spooled, create_app
 from gateway.edge.trend import WEEK_S
 from tests.control_house import NAME, SPEC, House, card
+from tests.drift_house import drift_of
 
 KEYS = SigningKeys("k1", {"k1": b"k" * 32})
 HERE = f"/admin/deployments/{NAME}"
@@ -83,6 +84,7 @@ class Desk:
             prepare=self.prepare,
             vet=self.vet,
             features=self.features,
+            drift=drift_of(self.house).report,
             settle=self.settle,
             keys=lambda: KEYS,
             metrics=lambda: Response("up 1\n", media_type="text/plain"),

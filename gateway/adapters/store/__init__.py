@@ -6,18 +6,21 @@ from pathlib import Path
 
 from gateway.adapters.store.database import Database
 from gateway.adapters.store.memory import MemoryControlState, MemoryEventLog
+from gateway.adapters.store.memory_drift import MemoryDriftLog
 from gateway.adapters.store.sqlite_control import SqliteControlState
+from gateway.adapters.store.sqlite_drift import SqliteDriftLog
 from gateway.adapters.store.sqlite_events import SqliteEventLog
 from gateway.core.errors import SettingsError
-from gateway.ports import ControlState, EventLog
+from gateway.ports import ControlState, DriftLog, EventLog
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An opened store. Its halves may block, so they belong in a thread that nothing else waits for."""
+    """An opened store. Its parts may block, so they belong in a thread that nothing else waits for."""
 
     events: EventLog
     control: ControlState
+    drift: DriftLog
     close: Callable[[], None]
 
 
@@ -29,10 +32,11 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     """
     scheme, _, path = url.partition(":")
     if scheme == "memory":
-        return Store(MemoryEventLog(), MemoryControlState(), close=lambda: None)
+        events = MemoryEventLog()
+        return Store(events, MemoryControlState(), MemoryDriftLog(events), close=lambda: None)
     if scheme == "sqlite" and path:
         database = Database(Path(path), read_only=read_only)
-        return Store(SqliteEventLog(database), SqliteControlState(database), database.close)
+        return Store(SqliteEventLog(database), SqliteControlState(database), SqliteDriftLog(database), database.close)
     if scheme in {"postgresql", "postgres"}:
         raise SettingsError("A PostgreSQL store is not built yet; use sqlite:PATH.")
     raise SettingsError(f"{url!r} names no store; the words are: sqlite:PATH, memory:.")

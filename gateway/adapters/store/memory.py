@@ -218,6 +218,11 @@ class MemoryEventLog:
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
 
+    def judged(self, deployment: str, after: float, until: float) -> list[tuple[PredictionRecord, dict[str, Scalar]]]:
+        """Every record of a window of data time that counts, with the outcomes that count now."""
+        found = [(request.judged, request) for request in self._of(deployment)]
+        return [(kept.record, one.counting()) for kept, one in found if kept and after < kept.record.at <= until]
+
     def days(self, deployment: str) -> Mapping[int, int]:
         """Count, of every day, its predictions and their outcomes."""
         changes: Counter[int] = Counter()
