@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check chaos chaos-quick chaos-rollouts bench-judge format lock clean
+.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,13 @@ demo: setup  ## prepare real flights, serve them, and play the whole story (ONCE
 serve: setup  ## serve again what the demo prepared (ports 8000 and 8001)
 	@$(BIN)/python -m demo --serve-only
 
-test: setup  ## pass the whole test suite (under ten minutes on 2 cores)
+browser: setup  ## find or fetch the Chromium that the control room is tested in
+	@$(BIN)/python -m tests.room.browser
+
+screenshots: browser  ## play the story and take pictures of the control room meanwhile (docs/images)
+	@$(BIN)/python -m demo --once --pictures
+
+test: browser  ## pass the whole test suite (under ten minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos-rollouts: setup  ## swap 500 models under load, race operators, load artifacts that are traps (about 40 minutes)
@@ -55,12 +61,26 @@ bench-judge: setup  ## hold the judge and its peers to the acceptance table (abo
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.looks
 
+docs: requirements/docs.txt  ## build the documentation into site/, strictly (an environment of its own)
+	@test -x .venv-docs/bin/mkdocs || { $(PYTHON) -m venv .venv-docs && .venv-docs/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/docs.txt; }
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+sbom: setup  ## write the bill of materials of what the image holds to sbom.json (CycloneDX)
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application --output-reproducible --of JSON -o sbom.json requirements/runtime.txt
+
+bench-tell: setup  ## measure what traces and request lines cost (about two minutes)
+	@$(BIN)/python -m benchmarks.telling
+
+bench-drift: setup  ## hold the drift alarm to its false-alarm rate and its delay, beside PSI, KS and Evidently (ten minutes)
+	@$(BIN)/python -m benchmarks.drift
+
 format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
 lock:  ## pin the dependencies again (needs uv)
 	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql -c requirements/dev.txt -o requirements/runtime.txt
+	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
+	uv pip compile -q --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
 	printf 'setuptools>=77\nwheel\n' | uv pip compile -q --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
 
 clean:  ## take away what the demo and the tests made (not the environment)

@@ -10,11 +10,13 @@ import signal
 import sys
 import time
 import urllib.request
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from demo.client import Gateway
+from demo.pictures import Photographer
 from demo.player import Player
 from demo.process import Serving, somebody_serves
 from demo.screen import Screen
@@ -36,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     parser.add_argument("--serve-only", action="store_true", help="serve what was prepared, without the story")
+    parser.add_argument("--pictures", action="store_true", help="take pictures of the control room meanwhile")
     asked = parser.parse_args()
     os.environ["TZ"] = "UTC"  # Feast's SQLite store writes event times in local time
     time.tzset()
@@ -44,17 +47,18 @@ def main() -> int:
         sys.stderr.write(f"Something is served at {taken} already: stop it first.\n")
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end like Ctrl-C: the gateway ends with us
-    return _serve() if asked.serve_only else _play(asked.once)
+    return _serve() if asked.serve_only else _play(asked.once, pictures=asked.pictures)
 
 
-def _play(once: bool) -> int:
+def _play(once: bool, *, pictures: bool = False) -> int:
     layout = Layout(DEFAULT)
     with Screen() as screen:
         screen.say("Preparing real flights: New York, 2013 (about a minute the first time) ...")
         prepare(layout, say=lambda line: screen.say(f"  {line}"))
         _forget_the_last_story()
         with Serving(CONFIG, LOG) as serving:
-            told = asyncio.run(_tell(layout, serving, screen))
+            with Photographer(CONTROL, MODEL) if pictures else nullcontext():
+                told = asyncio.run(_tell(layout, serving, screen))
             screen.say(f"The figures stand in {REPORT}.")
             screen.stop()
             if not once:
@@ -119,7 +123,7 @@ def _show_around() -> None:
     sys.stdout.write(
         f"""
 Serving until Ctrl-C. Look at
-  {CONTROL}/                                  the deployments at a glance
+  {CONTROL}/                                  the control room
   {CONTROL}/admin/deployments/{MODEL}/timeline   every decision and why
   {CONTROL}/metrics                           what Prometheus reads
   {DATA}/docs                              the data plane's API

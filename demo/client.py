@@ -80,7 +80,7 @@ class Gateway:
                 self._session.get(f"{self._control}/readyz") as control,
             ):
                 return bool(data.status == 200 and control.status == 200)
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             return False
 
     async def get(self, path: str, **query: Any) -> Any:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from demo.client import Gateway
 
-START_WITHIN_S = 60.0
+START_WITHIN_S = 120.0
 STOP_WITHIN_S = 30.0
 
 

@@ -11,14 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
+from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
+from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
 from gateway.adapters.spool.drain import SpoolReader
@@ -29,16 +32,19 @@ from gateway.adapters.store import SHARED, Store, open_store
 from gateway.adapters.store.keys import await_keys, load_or_create_keys, share_keys
 from gateway.control import Control
 from gateway.core.alerts import Kind
+from gateway.core.drift.profiles import Profile
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
 from gateway.core.judging import JudgeState
+from gateway.drifting import Drifting
 from gateway.feedback import Feedback
 from gateway.governance import Governance
 from gateway.ports import (
     AlertSink,
     Announcer,
     ControlState,
+    DriftSink,
     Flags,
     ModelStore,
     Observer,
@@ -49,6 +55,9 @@ from gateway.ports import (
 from gateway.predict import Predict
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+
+if TYPE_CHECKING:
+    from gateway.adapters.tracing import Tracing
 
 _KEYS_WITHIN_S = 20.0
 
@@ -85,8 +94,12 @@ def serving(
     read_error: Callable[[str, str], None],
     crowded: Callable[[], bool] = lambda: False,
     flags: Flags | None = None,
+    tracing: "Tracing | None" = None,
 ) -> Serving:
-    """Put a worker's stories together over its state folder. While it is ``crowded``, shadows are dropped."""
+    """Put a worker's stories together over its state folder; with ``tracing`` their ports are traced.
+
+    While it is ``crowded``, shadows are dropped.
+    """
     spool = spool_folder(settings)
     signing = keys(settings)
     lane = partial(SegmentSpool, spool, segment_bytes=_segment(settings.max_spool), cap_bytes=settings.max_spool)
@@ -95,10 +108,10 @@ def serving(
     features = FeatureReader(read_error)
     shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer, together=runner.together)
     predict = Predict(
-        routing=routing,
-        features=features,
-        runner=runner,
-        spool=predictions,
+        routing=routing if tracing is None else tracing.routing(routing),
+        features=features if tracing is None else tracing.features(features),
+        runner=runner if tracing is None else tracing.runner(runner),
+        spool=predictions if tracing is None else tracing.spool(predictions),
         shadows=shadows,
         clock=clock,
         keys=lambda: signing,
@@ -108,7 +121,8 @@ def serving(
         crowded=crowded,
         flags=flags,
     )
-    feedback = Feedback(outcomes, routing, clock, lambda: signing, observer)
+    told = outcomes if tracing is None else tracing.spool(outcomes)
+    feedback = Feedback(told, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
 
 
@@ -119,6 +133,7 @@ class Controlling:
     control: Control
     judge: Control
     """The same story as the leader tells it: what it writes holds only while this host leads."""
+    drifting: Drifting
     store: Store
     host: str
     keys: SigningKeys
@@ -130,13 +145,16 @@ class Controlling:
     compiler: PlanCompiler
 
 
-def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -> Controlling:
-    """Open the store and put the agent's story together. Raises StoreUnavailable, SettingsError."""
+def controlling(
+    settings: Settings, alerts: Sequence[AlertSink] | None = None, drift: Sequence[DriftSink] = ()
+) -> Controlling:
+    """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
     host = host_name(settings)
     store = open_store(settings.store_url, host)
     clock = open_clock(settings.clock)
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
+    prepared = cache(settings)
     models = open_model_store(settings.registry)
 
     def story(state: ControlState) -> Control:
@@ -150,9 +168,11 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
             governance=Governance(gate, state, store.events, clock),
         )
 
+    judge = story(store.leading)
     return Controlling(
         control=story(store.control),
-        judge=story(store.leading),
+        judge=judge,
+        drifting=Drifting(store.drift, judge, partial(_profile, prepared), PackedDriftCodec(), drift),
         store=store,
         host=host,
         keys=keys(settings) if store.keys is None else share_keys(_keys_file(settings), store.keys),
@@ -160,9 +180,18 @@ def controlling(settings: Settings, alerts: Sequence[AlertSink] | None = None) -
         spool=SpoolReader(spool_folder(settings)),
         models=models,
         registry=registry_of(models),
-        cache=cache(settings),
+        cache=prepared,
         compiler=NoCompiler() if settings.features is None else open_compiler(str(settings.features)),
     )
+
+
+def open_traces(settings: Settings, worker: int) -> "Tracing | None":
+    """Open a worker's way to the collector, where the settings name one."""
+    if not settings.traces:
+        return None
+    from gateway.adapters.tracing import open_tracing  # an extra, which nobody pays for who does not ask for it
+
+    return open_tracing(settings.traces, settings.trace_share, worker)
 
 
 def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announcer:
@@ -179,6 +208,11 @@ def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announc
         link=said.link,
         count=count,
     )
+
+
+def _profile(models: ModelCache, digest: str) -> Profile | None:
+    raw = models.profile(digest)
+    return None if raw is None else decode_profile(raw)
 
 
 class JudgeJson:

@@ -48,6 +48,7 @@ from gateway.core.state import (
     without_shadow,
 )
 from gateway.core.tables import accept, in_order
+from gateway.courses import Courses
 from gateway.governance import APPROVE, DENY, START, Governance, Wish
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
 
@@ -101,6 +102,7 @@ class Control:
         self._codec = codec
         self._token = token
         self._alerts = tuple(alerts)
+        self._courses = Courses(state)
         self._governance = governance
 
     def read(self, deployment: str) -> DeploymentState:
@@ -182,6 +184,7 @@ class Control:
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._judged(opening, watermark, visible)
         verdict, seen = judging.verdict(case, watermark, bounds=bounds), observed(rollout.current, case)
+        self._courses.note(opening, verdict, lambda: judging.verdict(case, watermark))
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
@@ -227,13 +230,15 @@ class Control:
         alive = rollout.phase in JUDGED
         return rollout, verdict, outlook(rollout, case, verdict, observed(rollout.current, case)) if alive else None
 
+    def seen(self, deployment: str, rollout: Rollout) -> int:
+        """How many observations of the candidate have been judged since its step began."""
+        return observed(rollout.current, self.case(rollout, deployment)) - rollout.seen
+
     def degraded(self, state: DeploymentState, rollout: Rollout, until: float) -> float:
         """Share of the requests since a candidate's step began that are no evidence, since features were degraded."""
         both = {rollout.generation, state.stable.generation}
-        rows = self._log.performance(state.deployment, rollout.since, until)
-        counted = [row for row in rows if row.generation in both]
-        total = sum(row.n for row in counted)
-        return sum(row.degraded for row in counted) / total if total else 0.0
+        total, degraded = self._log.degraded(state.deployment, both, rollout.since, until)
+        return degraded / total if total else 0.0
 
     def ready(self, deployment: str, generation: str) -> Decision | None:
         """Every live worker has this generation's model: it begins its plan. None if it is not waiting for that."""
@@ -338,9 +343,19 @@ class Control:
         return self.change(deployment, lambda state: state, Note(REFUSE, actor, reason, evidence=about))
 
     def send(
-        self, deployment: str, signal: Signal, *, actor: str, reason: str, candidate: str | None = None
+        self,
+        deployment: str,
+        signal: Signal,
+        *,
+        actor: str,
+        reason: str,
+        candidate: str | None = None,
+        expected: int | None = None,
     ) -> Decision:
-        """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant."""
+        """Pass on an operator's signal: promote, demote, pause, resume. Raises InvalidTransition, UnknownVariant.
+
+        With ``expected``, RevisionConflict when that revision has gone by.
+        """
         state = self.read(deployment)
         name = _named(state, candidate)
         if candidate is None and name not in state.rollouts and not in_order(state):
@@ -349,7 +364,7 @@ class Control:
         action = action_of(rollout.phase if rollout else Phase.PREPARING, signal)
         asked = rollout if action == Signal.PROMOTE.value else None
         evidence = self._permitted(state, _promotion(asked, actor, {})) if asked else {}
-        return self._signal(deployment, signal, Note(action, actor, reason, name, evidence))
+        return self._signal(deployment, signal, Note(action, actor, reason, name, evidence), expected)
 
     def approve(
         self, deployment: str, *, actor: str, reason: str, candidate: str | None = None, model: ModelCard | None = None
@@ -371,12 +386,10 @@ class Control:
 
         return {"governance": self._governance.permit(state, wish, deny)}
 
-    def rollback(self, deployment: str, *, actor: str, reason: str) -> Decision:
-        """Return to the previous stable. Raises InvalidTransition when there is none."""
-        at = self.now(deployment)
-        return self.change(
-            deployment, lambda s: rolled_back(s, at, reason, self._token), Note("rollback", actor, reason)
-        )
+    def rollback(self, deployment: str, *, actor: str, reason: str, expected: int | None = None) -> Decision:
+        """Return to the previous stable. Raises InvalidTransition when there is none, RevisionConflict as ``send``."""
+        at, note = self.now(deployment), Note("rollback", actor, reason)
+        return self.change(deployment, lambda s: rolled_back(s, at, reason, self._token), note, expected)
 
     def set_traffic(
         self,
@@ -418,7 +431,7 @@ class Control:
         """Let a shadow go. Raises UnknownVariant."""
         return self.change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
-    def _signal(self, deployment: str, signal: Signal, note: Note) -> Decision:
+    def _signal(self, deployment: str, signal: Signal, note: Note, expected: int | None = None) -> Decision:
         at, name = self.now(deployment), note.candidate or CANDIDATE
 
         def change(state: DeploymentState) -> DeploymentState:
@@ -426,7 +439,7 @@ class Control:
             seen = seen_by_then(rollout, self.case(rollout, deployment))
             return signalled(state, name, signal, at, note.reason, seen, self._token)
 
-        return self.change(deployment, change, note)
+        return self.change(deployment, change, note, expected)
 
     def change(self, deployment: str, change: Change, note: Note, expected: int | None = None) -> Decision:
         """Make a change of the document as it stands; without ``expected`` again and again until it holds.

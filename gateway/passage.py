@@ -162,7 +162,7 @@ def record_of(
         values=values,
         statuses=statuses,
         event_times=_event_times(trip, sight, row),
-        degraded=_is_degraded(sight, row, failure),
+        degraded=_is_degraded(sight, row, failure) or bool(draw.instance.invalid),
         shadows=assignment.shadows if failure is None else (),
         instances=instances,
     )
@@ -212,7 +212,8 @@ def _seen(layout: Layout, instance: Instance, sight: Sight, row: int) -> tuple[t
             continue
         for name, declared in fields.items():
             values.append(sent.get(name, declared.default))
-            statuses.append(Status.REQUEST if name in sent else Status.MISSING)
+            absent = Status.INVALID if name in instance.invalid else Status.MISSING
+            statuses.append(Status.REQUEST if name in sent else absent)
     return tuple(values), bytes(statuses)
 
 

@@ -4,14 +4,18 @@ Adapters translate foreign errors into :mod:`gateway.core.errors` where they ent
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.core.alerts import Alert
 from gateway.core.audit import Head, Trail
+from gateway.core.course import CoursePoint
 from gateway.core.deployments import ModelCard, Scalar, Task
+from gateway.core.drift.causes import DriftEvent
+from gateway.core.drift.profiles import Profile
+from gateway.core.drift.rows import LoggedRow
 from gateway.core.events import (
     Decision,
     Event,
@@ -286,6 +290,8 @@ class VariantPerformance:
     A request belongs to the arm that was drawn for it (``name``, ``generation``, ``digest``). Forced requests and
     repeated request ids are left out. ``failed`` counts the arm's own failures; a labelled request that it failed
     at is labelled and not correct. ``brier_sum`` is over the ``scored`` ones: labelled, binary, with a score.
+    ``latency_s`` is the machine time that the arm took for requests of their own, ``label_delay_s`` the data time from
+    a request to its first label: None where there is none.
     """
 
     name: str
@@ -298,6 +304,17 @@ class VariantPerformance:
     correct: int
     scored: int = 0
     brier_sum: float = 0.0
+    latency_s: "Spread | None" = None
+    label_delay_s: "Spread | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Quantiles of a duration, in seconds: half of all, and all but a twentieth and a hundredth, took no longer."""
+
+    p50: float
+    p95: float
+    p99: float
 
 
 class EventLog(Protocol):
@@ -336,6 +353,9 @@ class EventLog(Protocol):
 
         Labels are the outcomes of metric ``label`` that count now, whatever their age.
         """
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Count what :meth:`performance` counts of these generations, and how many of it met degraded features."""
 
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest ``limit`` randomised requests with whole features, oldest first; ``labelled``: with a label only.
@@ -428,6 +448,12 @@ class ControlState(Protocol):
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """Every look of a generation, in order."""
 
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep a point of how a generation's evidence has gone; one of the same look replaces it."""
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """The points kept of a generation, in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostWord:
@@ -503,3 +529,34 @@ class Announcer(Protocol):
 
     def close(self, longest_s: float = 5.0) -> None:
         """Send what waits, within ``longest_s`` machine seconds."""
+
+
+class DriftLog(Protocol):
+    """What drift watches read of the log and keep in the store. May block. Raises StoreUnavailable."""
+
+    def logged(self, deployment: str, after: float, until: float, most: int) -> list[LoggedRow]:
+        """At most ``most`` requests with data time in (``after``, ``until``], in order of time.
+
+        They are those with the smallest ids, which are random: a sample without regard to arm or content. Forced
+        requests and repeated request ids after the first record are left out; degraded ones are not.
+        """
+
+    def remembered(self, deployment: str, watch: str) -> bytes | None:
+        """What a watch saved last, or None."""
+
+    def remember(self, deployment: str, watch: str, memory: bytes) -> None:
+        """Keep what a watch knows, in the place of what it knew."""
+
+
+class Profiles(Protocol):
+    """Where the reference profile of a prepared model is found."""
+
+    def __call__(self, digest: str, /) -> Profile | None:
+        """The profile that lies beside the model, None where it carries none. Raises ModelUnusable."""
+
+
+class DriftSink(Protocol):
+    """Somebody who wants to know of drift and of its cause: alerts, retraining."""
+
+    def drifted(self, event: DriftEvent) -> None:
+        """An alarm rose, or ended. Told at least once, so the same event twice must do nothing. Never raises."""

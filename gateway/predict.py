@@ -121,7 +121,7 @@ class Predict:
             raise failure
         if refusal is not None and trip.table.rules.when_log_fails is WhenLogFails.REFUSE:
             raise refusal
-        said = zip(records, results, sight.vectors, strict=True)
+        said = zip(draws, records, results, sight.vectors, strict=True)
         return [self._say(trip, ask, *each, logged=refusal is None) for each in said]
 
     def low(self) -> float | None:
@@ -343,14 +343,21 @@ class Predict:
                 self._shadows.offer(invitation, crowded)
 
     def _say(
-        self, trip: Trip, ask: Ask, record: PredictionRecord, result: Result, vector: FeatureVector, logged: bool
+        self,
+        trip: Trip,
+        ask: Ask,
+        draw: Draw,
+        record: PredictionRecord,
+        result: Result,
+        vector: FeatureVector,
+        logged: bool,
     ) -> Answer:
         blind, version = trip.table.rules.blind, trip.parts[record.served].model.version
         return Answer(
             prediction_id=ids.mint(self._keys(), record.tag, record.body),
             deployment=record.deployment,
             output=result.output or Output(None),
-            degraded=vector.degraded,
+            degraded=vector.degraded + draw.instance.invalid,
             logged=logged,
             variant=None if blind else record.served,
             model_version=None if blind else version,

@@ -6,6 +6,7 @@ it is never a silent default. Deployments become core values here; the rest of t
 """
 
 import difflib
+import importlib.util
 import ipaddress
 import os
 import re
@@ -24,6 +25,7 @@ from gateway.core.errors import SettingsError, Unmeasurable
 from gateway.core.metrics import METRICS, default_guardrail
 from gateway.core.metrics import known as judged
 from gateway.settings_access import OidcSettings
+from gateway.settings_drift import DriftSettings
 from gateway.settings_rules import GateSettings, StartSettings
 from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
@@ -46,6 +48,16 @@ class InputSettings(Section):
     """Greatest value accepted, in the feature's own unit."""
     example: Scalar = None
     """A value for the documentation's example body."""
+    categories: tuple[Scalar, ...] = ()
+    """The only values it may have; none takes any of its type."""
+    on_invalid: core.OnInvalid = core.OnInvalid.REFUSE
+    """``refuse`` (422) or ``default``, where a value is of a wrong type, out of range or of no declared category."""
+
+    @model_validator(mode="after")
+    def _has_something_to_fall_back_on(self) -> "InputSettings":
+        if self.on_invalid is core.OnInvalid.DEFAULT and self.default is None:
+            raise ValueError("on_invalid: default needs a default")
+        return self
 
 
 class FeatureSettings(Section):
@@ -61,6 +73,14 @@ class FeatureSettings(Section):
     """``default`` or ``error``, where the store did not answer in time."""
     max_age: Seconds | None = None
     """Age limit as a duration; none takes the feature view's TTL."""
+    on_invalid: core.OnUnavailable = core.OnUnavailable.DEFAULT
+    """``default`` or ``error``, where the store's value is of another type, out of range or of no declared category."""
+    minimum: float | None = None
+    """Smallest valid value, in the feature's own unit."""
+    maximum: float | None = None
+    """Greatest valid value, in the feature's own unit."""
+    categories: tuple[Scalar, ...] = ()
+    """The only valid values; none takes any of its type."""
 
 
 class GuardrailSettings(Section):
@@ -196,6 +216,8 @@ class DeploymentSettings(Section):
     """Labels an outcome may have, for people; outcomes are not held to it yet."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
+    drift: DriftSettings = DriftSettings()
+    """How live traffic is watched for drift, and what follows."""
     labels_independent: bool = False
     """Whether labels come out the same whatever was predicted; then a shadow may be promoted on pairs alone."""
     follow_aliases: bool = False
@@ -236,6 +258,7 @@ class DeploymentSettings(Section):
             guardrails=tuple(guardrail_of(said, f"deployments.{name}.guardrails") for said in self.guardrails),
             plans={plan: plan_of(plan, said) for plan, said in self.plans.items()} or {CAREFUL.name: CAREFUL},
             maturity_s=self.maturity,
+            drift=self.drift.terms(),
             starts=self.starts.rules(),
             gate=self.gate.rules(),
             **{field: getattr(self, field) for field in same},
@@ -322,6 +345,14 @@ class Settings(BaseSettings):
     """Who is told."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
+    log_requests: Literal["none", "failed", "all"] = "failed"
+    """Which requests leave a line: ``failed`` (5xx, or the variant drawn failed) or ``all``, outcomes too; ids only."""
+    log_fields: tuple[str, ...] = ()
+    """Features and entities whose values such a line may carry, by name; none, so nothing personal, by default."""
+    traces: str = ""
+    """Where spans go: an OTLP/HTTP address such as ``http://collector:4318/v1/traces``; empty traces nothing."""
+    trace_share: Share = 1.0
+    """Share of requests traced, as 1% or 0.01, where the caller has not decided."""
     deployments: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")], DeploymentSettings] = {}
     """What is served, by name."""
 
@@ -365,6 +396,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _traces_with_the_extra(self) -> "Settings":
+        if self.traces and not self.traces.startswith(("http://", "https://")):
+            raise ValueError("traces must be an http:// or https:// address of an OTLP collector")
+        if self.traces and not _is_installed("opentelemetry.exporter"):
+            raise ValueError("traces need the extra: pip install 'gateway[tracing]'")
+        return self
+
+    @model_validator(mode="after")
     def _stays_home_without_keys(self) -> "Settings":
         if not _is_loopback(self.control_host) and not self.locked:
             raise ValueError(
@@ -379,6 +418,13 @@ class Settings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together")
         return self
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package it would be in
+        return False
 
 
 CAREFUL = core.Plan(
@@ -464,7 +510,8 @@ def _fields(said: Mapping[str, InputSettings]) -> dict[str, core.Field]:
 
 
 def _policy(said: FeatureSettings) -> core.FeaturePolicy:
-    return core.FeaturePolicy(said.default, said.on_missing, said.on_stale, said.on_unavailable, said.max_age)
+    same = said.model_dump(exclude={"max_age"})
+    return core.FeaturePolicy(max_age_s=said.max_age, **same)
 
 
 def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import joblib
@@ -33,9 +34,10 @@ FEATURES = tuple(Field(name, Type.NUMBER, example=0.1) for name in NAMES)
 
 @dataclass
 class House:
-    """A state folder, and the worker that serves it."""
+    """A state folder, and the worker that serves it; ``settings`` beside those that every worker here has."""
 
     folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
     started_in_s: float = 0.0
@@ -47,7 +49,9 @@ class House:
         self.port = listener.getsockname()[1]
         run = self.folder / "run"
         (run / "metrics").mkdir(parents=True, exist_ok=True)
-        settings = Settings(state_dir=self.folder, max_spool=2**36, max_concurrency=1_024, log_level="warning")
+        settings = Settings(
+            state_dir=self.folder, max_spool=2**36, max_concurrency=1_024, **{"log_level": "warning", **self.settings}
+        )
         (run / "settings.json").write_text(freeze(settings))
         reading, writing = os.pipe()
         said = {

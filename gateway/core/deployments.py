@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from gateway.core.drift.terms import DriftTerms
 from gateway.core.rules import GateRules, StartRules
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -22,9 +23,16 @@ class Type(StrEnum):
     BOOLEAN = "boolean"
 
 
+class OnInvalid(StrEnum):
+    """What a request's value of a wrong kind, out of range or of no declared category means."""
+
+    REFUSE = "refuse"
+    DEFAULT = "default"
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One named value of a request or of a model's input row."""
+    """One named value of a request or of a model's input row. ``categories`` are the values it may have; empty: any."""
 
     name: str
     type: Type
@@ -33,6 +41,8 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     example: Scalar = None
+    categories: tuple[Scalar, ...] = ()
+    on_invalid: OnInvalid = OnInvalid.REFUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +198,10 @@ class OnUnavailable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeaturePolicy:
-    """What a Feast-served feature that is missing, null, stale or unavailable means.
+    """What a Feast-served feature that is missing, null, stale, unavailable or invalid means.
 
-    ``max_age_s`` None takes the view's TTL.
+    It is invalid when its type is not the plan's, when it lies outside ``minimum`` and ``maximum``, or is none of the
+    ``categories`` (empty: any). ``max_age_s`` None takes the view's TTL.
     """
 
     default: Scalar = None
@@ -198,6 +209,30 @@ class FeaturePolicy:
     on_stale: OnUnavailable = OnUnavailable.DEFAULT
     on_unavailable: OnUnavailable = OnUnavailable.DEFAULT
     max_age_s: float | None = None
+    on_invalid: OnUnavailable = OnUnavailable.DEFAULT
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[Scalar, ...] = ()
+
+    def admits(self, value: Scalar) -> bool:
+        """Whether a value that is there lies in the declared range and among the declared categories.
+
+        >>> FeaturePolicy(minimum=0.0).admits(-1.0), FeaturePolicy(categories=("UA",)).admits("UA")
+        (False, True)
+        """
+        if self.categories and value not in self.categories:
+            return False
+        if self.minimum is None and self.maximum is None:
+            return True
+        if isinstance(value, str) or value is None:
+            return False
+        low, high = self.minimum, self.maximum
+        return (low is None or value >= low) and (high is None or value <= high)
+
+    @property
+    def checks(self) -> bool:
+        """Whether anything is declared that a value could break."""
+        return bool(self.categories) or self.minimum is not None or self.maximum is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +282,7 @@ class DeploymentSpec:
     label_values: tuple[int | str, ...] = ()
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
+    drift: DriftTerms = DriftTerms()
     labels_independent: bool = False
     """What the truth turns out to be does not depend on the answer given, so a shadow may be promoted on pairs."""
     follow_aliases: bool = False

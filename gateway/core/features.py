@@ -22,6 +22,7 @@ class Status(IntEnum):
     STALE = 3
     UNAVAILABLE = 4
     REQUEST = 5
+    INVALID = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ class Freshness:
     """What a row must look like to need no fallback: worked out once per plan and policies, used per request.
 
     ``widths`` has the number of features per view and ``limits`` the smallest max age among them, in seconds.
+    ``classes`` are the Python types that each value may have; ``checked`` the places with a declared range.
     """
 
     names: tuple[str, ...]
@@ -126,11 +128,15 @@ class Freshness:
     limits: tuple[float, ...]
     present: bytes
     statuses: Mapping[str, Status]
+    classes: tuple[frozenset[type], ...] = ()
+    checked: tuple[tuple[int, FeaturePolicy], ...] = ()
 
 
 def freshness(plan: FeaturePlan, policies: Mapping[str, FeaturePolicy]) -> Freshness:
     """Work out when a row of this plan is fresh in every feature."""
     names = plan.names()
+    kinds = [feature.type for view in plan.views for feature in view.features]
+    found = [policy for view in plan.views for policy in _policies(view, policies)]
     limits = [
         [view.ttl_s if policy.max_age_s is None else policy.max_age_s for policy in _policies(view, policies)]
         for view in plan.views
@@ -141,6 +147,8 @@ def freshness(plan: FeaturePlan, policies: Mapping[str, FeaturePolicy]) -> Fresh
         tuple([min([math.inf if limit is None else limit for limit in each], default=math.inf) for each in limits]),
         bytes([Status.PRESENT]) * len(names),
         dict.fromkeys(names, Status.PRESENT),
+        tuple([_CLASSES[kind] for kind in kinds]),
+        tuple([(place, policy) for place, policy in enumerate(found) if policy.checks]),
     )
 
 
@@ -149,8 +157,8 @@ def _policies(view: PlannedView, policies: Mapping[str, FeaturePolicy]) -> list[
 
 
 def resolve_fresh(fresh: Freshness, batch: FeatureBatch, row: int, now: float) -> FeatureVector | None:
-    """As :func:`resolve`, for a row that is present and young enough in every feature; None for any other."""
-    if batch.statuses[row] != fresh.present:
+    """As :func:`resolve`, for a row that is present, valid and young enough in every feature; None for any other."""
+    if batch.statuses[row] != fresh.present or not _is_valid(fresh, batch.values[row]):
         return None
     ages: list[float] = []
     for event_time, width, limit in zip(batch.event_times[row], fresh.widths, fresh.limits, strict=True):
@@ -159,6 +167,13 @@ def resolve_fresh(fresh: Freshness, batch: FeatureBatch, row: int, now: float) -
         ages += [now - event_time] * width
     values = dict(zip(fresh.names, batch.values[row], strict=True))
     return FeatureVector(values, fresh.statuses, dict(zip(fresh.names, ages, strict=True)), ())
+
+
+def _is_valid(fresh: Freshness, values: tuple[Scalar, ...]) -> bool:
+    for value, classes in zip(values, fresh.classes, strict=True):
+        if value.__class__ not in classes:
+            return False
+    return all(policy.admits(values[place]) for place, policy in fresh.checked)
 
 
 def resolve(
@@ -171,7 +186,8 @@ def resolve(
 ) -> FeatureVector:
     """Turn row ``row`` of a batch into a feature vector at data time ``now`` (seconds).
 
-    A value older than its max age becomes STALE. Whatever is not PRESENT is served by its declared default and
+    A value older than its max age becomes STALE; one of another type than the plan's, or outside what its policy
+    declares, INVALID. Whatever is not PRESENT is served by its declared default and
     listed in ``degraded``, unless its policy says ``error`` and stable reads it (``required``): then
     FeaturesUnavailable is raised, naming the feature.
     """
@@ -185,6 +201,8 @@ def resolve(
             name = feature.name
             policy = policies.get(name, _DEFAULT_POLICY)
             status, value = Status(batch.statuses[row][index]), batch.values[row][index]
+            if status is Status.PRESENT and not (value.__class__ in _CLASSES[feature.type] and policy.admits(value)):
+                status = Status.INVALID
             if event_time is not None:
                 ages[name] = now - event_time
                 limit = view.ttl_s if policy.max_age_s is None else policy.max_age_s
@@ -203,7 +221,15 @@ def resolve(
 def _action(policy: FeaturePolicy, status: Status) -> OnUnavailable:
     if status is Status.UNAVAILABLE:
         return policy.on_unavailable
+    if status is Status.INVALID:
+        return policy.on_invalid
     return policy.on_stale if status is Status.STALE else policy.on_missing
 
 
+_CLASSES: Mapping[Type, frozenset[type]] = {
+    Type.INTEGER: frozenset({int}),
+    Type.NUMBER: frozenset({int, float}),
+    Type.STRING: frozenset({str}),
+    Type.BOOLEAN: frozenset({bool}),
+}
 _DEFAULT_POLICY = FeaturePolicy()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from gateway.core.deployments import Field, ModelCard, Scalar, Type
+from gateway.core.deployments import Field, ModelCard, OnInvalid, Scalar, Type
 from gateway.core.errors import InvalidBody, Problem
 from gateway.core.features import FeatureVector, Freshness, freshness
 from gateway.core.routing import RoutingTable
@@ -35,12 +35,16 @@ _ENTITY_PREFIX = "entities."
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One valid request for one prediction. Optional values that were not sent, or sent as null, are absent."""
+    """One valid request for one prediction. Optional values that were not sent, or sent as null, are absent.
+
+    So are values that were not valid and whose field says ``on_invalid: default``; ``invalid`` names them.
+    """
 
     entities: Mapping[str, Scalar]
     features: Mapping[str, Scalar]
     routing_key: str | None = None
     request_id: str | None = None
+    invalid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def _served_to(card: ModelCard, delivered: Mapping[str, frozenset[str]]) -> froz
 def _as_request_feature(known: Field, stables: bool) -> Field:
     """Take a model's input as what a request may carry; only stable's inputs may be demanded."""
     required = stables and known.required and known.default is None
-    return Field(known.name, known.type, required, known.default, known.minimum, known.maximum, known.example)
+    return replace(known, required=required)
 
 
 def read_body(layout: Layout, body: object) -> tuple[Instance, ...]:
@@ -170,19 +174,22 @@ def _instance(layout: Layout, item: object, at: str, found: list[Problem]) -> In
         return _NOTHING
     if item.keys() - _MEMBERS:
         found.append(Problem(at, f"Takes these members: {', '.join(sorted(_MEMBERS))}."))
-    entities = _section(layout.entities, item.get("entities"), f"{at}/entities", found)
-    features = _section(layout.features, item.get("features"), f"{at}/features", found)
+    replaced: list[str] = []
+    entities = _section(layout.entities, item.get("entities"), f"{at}/entities", found, replaced)
+    features = _section(layout.features, item.get("features"), f"{at}/features", found, replaced)
     _strangers(layout.entities, item.get("entities"), layout.no_entities, f"{at}/entities", found)
     _strangers(layout.features, item.get("features"), layout.no_features, f"{at}/features", found)
     routing_key = _routing_key(layout, item.get("routing_key"), entities, f"{at}/routing_key", found)
     request_id = item.get("request_id")
     if request_id is not None and not _is_request_id(request_id):
         found.append(Problem(f"{at}/request_id", f"Must be 1 to {MAX_REQUEST_ID} printable ASCII characters."))
-    return Instance(entities, features, routing_key, request_id)
+    return Instance(entities, features, routing_key, request_id, tuple(replaced))
 
 
-def _section(fields: Mapping[str, Field], given: object, at: str, found: list[Problem]) -> dict[str, Scalar]:
-    """Check one object of named values; what is absent or null and may be so is left out."""
+def _section(
+    fields: Mapping[str, Field], given: object, at: str, found: list[Problem], replaced: list[str]
+) -> dict[str, Scalar]:
+    """Check one object of named values; what is absent or null and may be so is left out, and what is replaced."""
     if given is None:
         given = {}
     if not isinstance(given, dict):
@@ -196,6 +203,9 @@ def _section(fields: Mapping[str, Field], given: object, at: str, found: list[Pr
                 found.append(Problem(f"{at}/{_token(name)}", "Is missing."))
             continue
         complaint = fault(declared, value)
+        if complaint is not None and declared.on_invalid is OnInvalid.DEFAULT:
+            replaced.append(name)
+            continue
         if complaint is not None:
             found.append(Problem(f"{at}/{_token(name)}", complaint))
         kept[name] = value
@@ -232,6 +242,8 @@ def fault(declared: Field, value: object) -> str | None:
     >>> fault(Field("hour", Type.INTEGER), True)
     'Must be an integer.'
     """
+    if declared.categories:
+        return None if _among(declared, value) else "Must be one of the declared categories."
     if type(value) is float and declared.type is Type.NUMBER and -LARGEST <= value <= LARGEST:
         low, high = declared.minimum, declared.maximum
         if (low is None or value >= low) and (high is None or value <= high):
@@ -244,6 +256,10 @@ def fault(declared: Field, value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, kinds):
         return f"Must be {_WORDS[declared.type]}."
     return number_fault(value, declared.minimum, declared.maximum)
+
+
+def _among(declared: Field, value: object) -> bool:
+    return any(type(value) is type(one) and value == one for one in declared.categories)
 
 
 def text_fault(value: object, longest: int = MAX_TEXT) -> str | None:

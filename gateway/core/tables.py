@@ -128,6 +128,8 @@ def example_of(field: Field) -> Scalar:
         return field.example
     if field.default is not None:
         return field.default
+    if field.categories:
+        return field.categories[0]
     if field.type is Type.STRING:
         return "text"
     if field.type is Type.BOOLEAN:

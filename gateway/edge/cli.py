@@ -17,6 +17,7 @@ from gateway.edge.cli_judge import backtest, replay
 from gateway.edge.cli_plan import plan
 from gateway.edge.control_client import CommandFailed
 from gateway.edge.reference import metrics_page, settings_page
+from gateway.edge.reference_code import cli_page, client_page
 from gateway.processes import supervisor
 from gateway.processes.logs import start_logs
 
@@ -86,9 +87,12 @@ def apply(
 
 
 @app.command()
-def reference(page: Annotated[Literal["settings", "metrics"], typer.Argument(help="Which page.")]) -> None:
+def reference(
+    page: Annotated[Literal["settings", "metrics", "cli", "client"], typer.Argument(help="Which page.")],
+) -> None:
     """Print a reference page, written from the code."""
-    typer.echo({"settings": settings_page, "metrics": metrics_page}[page](), nl=False)
+    pages = {"settings": settings_page, "metrics": metrics_page, "cli": lambda: cli_page(app), "client": client_page}
+    typer.echo(pages[page](), nl=False)
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from gateway.edge.control_drift import EXAMPLE as DRIFT
+
 _STEP = {
     "plan": "careful",
     "number": 2,
@@ -12,6 +14,14 @@ _STEP = {
     "at_least_s": 3600.0,
     "events": 200,
     "approval": False,
+    "seen": 28,
+}
+_PLAN = {
+    "name": "careful",
+    "steps": [
+        {"weight": 0.0, "shadow": 1.0, "at_least_s": 3600.0, "events": 200, "approval": False},
+        {"weight": 0.05, "shadow": 0.0, "at_least_s": 3600.0, "events": 200, "approval": False},
+    ],
 }
 _SENTENCE = (
     "accuracy: 21.4 % of the candidate's labelled requests were answered wrongly (6 of 28), 19.9 % of stable's "
@@ -28,6 +38,7 @@ _VARIANTS = [
         "weight": 0.95,
         "shadow": 0.0,
         "phase": None,
+        "plan": None,
         "step": None,
         "verdict": None,
         "reason": "",
@@ -42,12 +53,13 @@ _VARIANTS = [
         "weight": 0.05,
         "shadow": 0.0,
         "phase": "running",
+        "plan": _PLAN,
         "step": _STEP,
         "verdict": {"finding": "inconclusive", "sentence": _SENTENCE, "at": 1795467600.0, "still_needed": None},
         "reason": "step 1 of 4 is done: 214 observations in 3,702 s, and no guardrail failed",
     },
 ]
-_FEATURE = {"type": "integer", "required": True, "default": None, "minimum": None, "maximum": None}
+_FEATURE = {"type": "integer", "required": True, "default": None, "minimum": None, "maximum": None, "categories": []}
 _DEPLOYMENT = {
     "deployment": "flight-delay",
     "revision": 12,
@@ -114,9 +126,12 @@ _LINE = {
     "labelled": 5_680,
     "accuracy": 0.801,
     "brier": 0.1403,
+    "latency_s": {"p50": 0.0011, "p95": 0.0024, "p99": 0.0041},
+    "label_delay_s": {"p50": 9_720.0, "p95": 21_060.0, "p99": 25_400.0},
 }
 
 EXAMPLES: dict[str, Any] = {
+    "DriftView": DRIFT,
     "DeploymentsView": {"deployments": [_DEPLOYMENT]},
     "DeploymentView": _DEPLOYMENT,
     "DecisionView": _DECISION,

@@ -15,10 +15,10 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from fastapi.responses import HTMLResponse
 
 from gateway.control import Control
 from gateway.core.deployments import DeploymentSpec, ModelCard
+from gateway.core.drift.report import DriftReport
 from gateway.core.errors import BadRequest, GateRefused, PolicyPending, RevisionRequired, UnknownPrediction
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
@@ -26,7 +26,8 @@ from gateway.core.gates import GateResult, evidence_of, failed
 from gateway.core.ids import SigningKeys, verify
 from gateway.core.rollout import Signal
 from gateway.core.state import DeploymentState
-from gateway.edge import problems, schemas
+from gateway.edge import api_docs, control_room, problems, room_routes, schemas
+from gateway.edge.control_drift import DriftView, drift_view
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_schemas import (
@@ -53,6 +54,7 @@ from gateway.edge.control_schemas import (
     VerdictView,
 )
 from gateway.edge.control_views import (
+    Standing,
     decision_view,
     deployment_view,
     performance_lines,
@@ -60,17 +62,16 @@ from gateway.edge.control_views import (
     verdict_view,
     versions_of,
 )
+from gateway.edge.dear import Dear
 from gateway.edge.doors import CONTROL_DOORS, Doors
+from gateway.edge.fresh import Fresh
 from gateway.edge.locks import Locked, Locks, principal_of
+from gateway.edge.pulse import Pulse
 from gateway.edge.run import Run as Run  # part of what the door asks for
-from gateway.edge.status_page import Glance, render
-from gateway.edge.trend import Trend
 from gateway.ports import Clock, ControlState, EventLog
 
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 _HOUR_S = 3_600.0
-_GLANCE_HOURS = 24.0
-_GLANCE_DECISIONS = 8
 _NO_WORDS = SignalRequest()
 _NO_VIEW = ApprovalRequest()
 _METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
@@ -110,6 +111,8 @@ class ControlPlane:
     """(deployment, prepared) -> what each gate found. Slow; raises ModelUnusable where the model cannot even run."""
     features: Callable[[str], FeaturePlan]
     """The compiled plan in force for a deployment."""
+    drift: Callable[[str], DriftReport]
+    """What is known of a deployment's drift; blocks. Raises UnknownDeployment."""
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
     """Drain for at most so many seconds (0: not at all), then say what is left."""
     keys: Callable[[], SigningKeys]
@@ -132,15 +135,22 @@ def create_app(plane: ControlPlane) -> FastAPI:
         description="What is deployed, who gets which traffic, what the judge says, and the operators' signals.",
         version="1",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.plane = plane
-    app.state.trend = Trend(plane.log, plane.clock, plane.run)
+    app.state.pulse = Pulse(plane.log, plane.clock, plane.run)
+    app.state.degraded = Dear[float](plane.clock, plane.run)
+    app.add_middleware(Fresh)
     if plane.locks is not None:
         app.add_middleware(Locked, locks=plane.locks, doors=Doors(CONTROL_DOORS))
     app.add_middleware(ControlGuard, hosts=plane.hosts, locks=plane.locks)
     app.include_router(_reading)
     app.include_router(_operating)
     app.include_router(_probing)
+    app.include_router(room_routes.router)
+    control_room.install(app)
+    api_docs.install(app)
     problems.install(app)
     schemas.document(app, [schemas.ProblemDetails], EXAMPLES)
     return app
@@ -156,6 +166,7 @@ def _who(request: Request) -> str:
 
 
 Plane = Annotated[ControlPlane, Depends(_plane)]
+IfMatch = Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")]
 Who = Annotated[str, Depends(_who)]
 """The name of whoever asks, for the timeline."""
 
@@ -186,15 +197,14 @@ async def deployment(plane: Plane, deployment: str, response: Response) -> Deplo
 
 
 @_reading.get("/deployments/{deployment}/verdict", responses=schemas.problems([404]))
-async def verdict(plane: Plane, deployment: str, candidate: Name | None = None) -> VerdictView:
+async def verdict(plane: Plane, request: Request, deployment: str, candidate: Name | None = None) -> VerdictView:
     """Each guardrail of a candidate (by default the one alive): estimate, interval, evidence, threshold, sentence."""
-
-    def work() -> VerdictView:
-        rollout, said, still = plane.control.verdict(deployment, candidate)
-        degraded = plane.control.degraded(plane.control.read(deployment), rollout, said.at)
-        return verdict_view(deployment, rollout, said, still, degraded)
-
-    return await plane.run(work)
+    rollout, said, still = await plane.run(lambda: plane.control.verdict(deployment, candidate))
+    degraded = await request.app.state.degraded.get(
+        (deployment, rollout.generation, rollout.since),
+        lambda: plane.control.degraded(plane.control.read(deployment), rollout, said.at),
+    )
+    return verdict_view(deployment, rollout, said, still, degraded)
 
 
 @_reading.get("/deployments/{deployment}/timeline", responses=schemas.problems([404]))
@@ -224,6 +234,12 @@ async def performance(
         return PerformanceView(deployment=deployment, spans=found)
 
     return await plane.run(work)
+
+
+@_reading.get("/deployments/{deployment}/drift", responses=schemas.problems([404]))
+async def drift(plane: Plane, deployment: str) -> DriftView:
+    """Per feature and prediction: distances from the reference, how near an alarm, and the alarm that stands."""
+    return drift_view(await plane.run(lambda: plane.drift(deployment)))
 
 
 @_reading.get("/predictions/{prediction_id}", responses=schemas.problems([404]))
@@ -261,7 +277,7 @@ async def traffic(
     who: Who,
     deployment: str,
     body: TrafficRequest,
-    if_match: Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")] = None,
+    if_match: IfMatch = None,
 ) -> DecisionView:
     """Put the whole split in force. A running plan is paused by it; ``resume`` returns to its step."""
     revision = _revision(if_match)
@@ -348,34 +364,45 @@ async def approve(plane: Plane, who: Who, deployment: str, body: ApprovalRequest
     return await _decided(plane, lambda: say(candidate=body.candidate, model=card))
 
 
-@_operating.post("/promote", responses=schemas.problems([409]))
-async def promote(plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/promote", responses=schemas.problems([409, 412]))
+async def promote(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Make a candidate stable, on the operator's word."""
-    return await _signal(plane, who, deployment, Signal.PROMOTE, body)
+    return await _signal(plane, who, deployment, Signal.PROMOTE, body, if_match)
 
 
-@_operating.post("/demote", responses=schemas.problems([409]))
-async def demote(plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/demote", responses=schemas.problems([409, 412]))
+async def demote(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Take all traffic from a candidate, for good: only a new rollout brings it back."""
-    return await _signal(plane, who, deployment, Signal.DEMOTE, body)
+    return await _signal(plane, who, deployment, Signal.DEMOTE, body, if_match)
 
 
-@_operating.post("/pause", responses=schemas.problems([409]))
-async def pause(plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/pause", responses=schemas.problems([409, 412]))
+async def pause(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Hold a rollout where it is. The judge goes on and may still demote."""
-    return await _signal(plane, who, deployment, Signal.PAUSE, body)
+    return await _signal(plane, who, deployment, Signal.PAUSE, body, if_match)
 
 
-@_operating.post("/resume", responses=schemas.problems([409]))
-async def resume(plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/resume", responses=schemas.problems([409, 412]))
+async def resume(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Let a rollout go on: back to its step, or to the next one where it waited for approval."""
-    return await _signal(plane, who, deployment, Signal.RESUME, body)
+    return await _signal(plane, who, deployment, Signal.RESUME, body, if_match)
 
 
-@_operating.post("/rollback", responses=schemas.problems([409]))
-async def rollback(plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS) -> DecisionView:
+@_operating.post("/rollback", responses=schemas.problems([409, 412]))
+async def rollback(
+    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+) -> DecisionView:
     """Return to the previous stable."""
-    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=who, reason=_why(who, body.reason)))
+    seen, reason = _seen(if_match), _why(who, body.reason)
+    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=who, reason=reason, expected=seen))
 
 
 @_probing.get("/livez")
@@ -401,35 +428,14 @@ def metrics(plane: Plane) -> Response:
     return plane.metrics()
 
 
-@_probing.get("/", response_class=HTMLResponse, responses=schemas.problems([401, 429]))
-async def status(plane: Plane, request: Request) -> HTMLResponse:
-    """A page for people: deployments, variants, live performance, the last decisions."""
-    trend: Trend = request.app.state.trend
-    now, glances = _now(plane), []
-    for state in await plane.run(plane.state.all):
-        view, lately, decisions = await plane.run(partial(_glance, plane, state, now))
-        weeks = await trend.weeks(state.deployment, now)
-        spans = [
-            PerformanceSpan(after=w.after, until=w.until, variants=performance_lines(w.rows, versions_of(state)))
-            for w in weeks
-        ]
-        glances.append(Glance(view, lately, decisions, tuple(spans)))
-    return HTMLResponse(render(glances, _GLANCE_HOURS))
-
-
-def _glance(
-    plane: ControlPlane, state: DeploymentState, now: float
-) -> tuple[DeploymentView, PerformanceSpan, tuple[DecisionView, ...]]:
-    decisions = plane.state.timeline(state.deployment, _GLANCE_DECISIONS)
-    lately = _span(plane, state, now - _GLANCE_HOURS * _HOUR_S, now)
-    return _describe(plane, state), lately, tuple(map(decision_view, decisions))
-
-
-async def _signal(plane: ControlPlane, who: str, deployment: str, signal: Signal, body: SignalRequest) -> DecisionView:
+async def _signal(
+    plane: ControlPlane, who: str, deployment: str, signal: Signal, body: SignalRequest, if_match: str | None
+) -> DecisionView:
+    seen, reason = _seen(if_match), _why(who, body.reason)
     return await _decided(
         plane,
         lambda: plane.control.send(
-            deployment, signal, actor=who, reason=_why(who, body.reason), candidate=body.candidate
+            deployment, signal, actor=who, reason=reason, candidate=body.candidate, expected=seen
         ),
     )
 
@@ -446,9 +452,14 @@ async def _decided(plane: ControlPlane, work: Callable[[], Decision]) -> Decisio
 def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
-    verdicts = {candidate: plane.control.verdict(name, candidate)[1:] for candidate in state.rollouts}
-    drift = declared is not None and declared != state.spec
-    return deployment_view(state, plane.features(name), verdicts, drift=drift, preparing=plane.preparing(name))
+    standings = {candidate: _standing(plane, name, candidate) for candidate in state.rollouts}
+    moved = declared is not None and declared != state.spec
+    return deployment_view(state, plane.features(name), standings, drift=moved, preparing=plane.preparing(name))
+
+
+def _standing(plane: ControlPlane, deployment: str, candidate: str) -> Standing:
+    rollout, said, still = plane.control.verdict(deployment, candidate)
+    return Standing(said, still, plane.control.seen(deployment, rollout))
 
 
 def _span(plane: ControlPlane, state: DeploymentState, after: float, until: float) -> PerformanceSpan:
@@ -485,6 +496,11 @@ def _revision(if_match: str | None) -> int:
     if match is None:
         raise BadRequest('If-Match must be one revision, such as "7".')
     return int(match[1])
+
+
+def _seen(if_match: str | None) -> int | None:
+    """The revision that an operator had before them, where they say so."""
+    return None if if_match is None else _revision(if_match)
 
 
 def _why(who: str, reason: str) -> str:

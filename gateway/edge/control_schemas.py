@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from gateway.core.deployments import Guardrail, Role, Scalar, Type
 from gateway.core.errors import Unmeasurable
 from gateway.core.metrics import FAMILIES, METRICS, default_guardrail, known
+from gateway.edge.control_drift import DriftView as DriftView
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
@@ -219,6 +220,7 @@ class FieldView(_View):
     default: Scalar = None
     minimum: float | None = None
     maximum: float | None = None
+    categories: tuple[Scalar, ...] = ()
 
 
 class InputsView(_View):
@@ -242,6 +244,25 @@ class StepView(_View):
     at_least_s: float
     events: int
     approval: bool
+    seen: int = 0
+    """Observations since it began."""
+
+
+class PlanStepView(_View):
+    """One step of a plan: what it gives the candidate, and what it takes to leave it."""
+
+    weight: float
+    shadow: float
+    at_least_s: float
+    events: int
+    approval: bool
+
+
+class PlanView(_View):
+    """The plan that a candidate follows, as it was when it started."""
+
+    name: str
+    steps: tuple[PlanStepView, ...]
 
 
 class VerdictLine(_View):
@@ -267,6 +288,7 @@ class VariantView(_View):
     weight: float
     shadow: float = 0.0
     phase: str | None = None
+    plan: PlanView | None = None
     step: StepView | None = None
     verdict: VerdictLine | None = None
     reason: str = ""
@@ -393,8 +415,16 @@ class VerdictView(_View):
     guardrails: tuple[GuardrailView, ...]
 
 
+class SpreadView(_View):
+    """Quantiles of a duration, in seconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
 class PerformanceLine(_View):
-    """How one variant's answers did. Rates are null where there is nothing to count."""
+    """How one variant's answers did. Rates and spreads are null where there is nothing to count."""
 
     variant: str
     generation: str
@@ -406,6 +436,10 @@ class PerformanceLine(_View):
     labelled: int
     accuracy: float | None
     brier: float | None
+    latency_s: SpreadView | None
+    """Machine time that the variant took; requests that came in one batch share a call and are left out."""
+    label_delay_s: SpreadView | None
+    """Data time from a request to its first label."""
 
 
 class PerformanceSpan(_View):

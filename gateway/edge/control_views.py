@@ -1,6 +1,7 @@
 """How the core's values look to an operator. Pure translation; nothing is decided and nothing is read here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from gateway.core.deployments import Inputs
@@ -24,7 +25,9 @@ from gateway.edge.control_schemas import (
     ModelView,
     OutcomeView,
     PerformanceLine,
+    PlanView,
     PredictionView,
+    SpreadView,
     StepView,
     StillNeededView,
     VariantView,
@@ -34,18 +37,27 @@ from gateway.edge.control_schemas import (
 from gateway.ports import StoredPrediction, VariantPerformance
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a candidate: its verdict, what that still needs, and observations since its step began."""
+
+    verdict: Verdict
+    still: Outlook | None
+    seen: int
+
+
 def deployment_view(
     state: DeploymentState,
     plan: FeaturePlan,
-    verdicts: Mapping[str, tuple[Verdict, Outlook | None]],
+    standings: Mapping[str, Standing],
     *,
     drift: bool,
     preparing: Sequence[str] = (),
 ) -> DeploymentView:
-    """Show a deployment; ``verdicts`` by candidate name, each with what it still needs, if that can be said."""
+    """Show a deployment; ``standings`` by candidate name."""
     taken = sum(rollout.weight for rollout in state.rollouts.values())
     stable = _variant(state.stable, "stable", weight=max(0.0, 1.0 - taken))
-    candidates = [_candidate(rollout, verdicts.get(name)) for name, rollout in state.rollouts.items()]
+    candidates = [_candidate(rollout, standings.get(name)) for name, rollout in state.rollouts.items()]
     shadows = [_variant(shadow.part, "shadow", shadow=shadow.rate) for shadow in state.shadows.values()]
     return DeploymentView(
         deployment=state.deployment,
@@ -108,6 +120,8 @@ def performance_lines(rows: Sequence[VariantPerformance], versions: Mapping[str,
             labelled=row.labelled,
             accuracy=_rate(row.correct, row.labelled),
             brier=_rate(row.brier_sum, row.scored),
+            latency_s=row.latency_s and SpreadView.model_validate(row.latency_s),
+            label_delay_s=row.label_delay_s and SpreadView.model_validate(row.label_delay_s),
         )
         for row in rows
     )
@@ -149,13 +163,15 @@ def prediction_view(prediction_id: str, stored: StoredPrediction) -> PredictionV
     )
 
 
-def _candidate(rollout: Rollout, said: tuple[Verdict, Outlook | None] | None) -> VariantView:
-    line = _line(*said) if said else None
+def _candidate(rollout: Rollout, standing: Standing | None) -> VariantView:
+    line = _line(standing.verdict, standing.still) if standing else None
+    seen = standing.seen if standing else 0
     part = Part(rollout.name, rollout.generation, rollout.model)
     shown = _variant(part, "candidate", weight=rollout.weight, shadow=rollout.shadow)
-    step = None if rollout.phase in OVER else _step(rollout)
+    step = None if rollout.phase in OVER else _step(rollout, seen)
+    plan = PlanView.model_validate(rollout.plan)
     return shown.model_copy(
-        update={"phase": rollout.phase.value, "step": step, "verdict": line, "reason": rollout.reason}
+        update={"phase": rollout.phase.value, "plan": plan, "step": step, "verdict": line, "reason": rollout.reason}
     )
 
 
@@ -177,7 +193,7 @@ def _variant(part: Part, role: str, *, weight: float = 0.0, shadow: float = 0.0)
     )
 
 
-def _step(rollout: Rollout) -> StepView:
+def _step(rollout: Rollout, seen: int) -> StepView:
     step = rollout.current
     return StepView(
         plan=rollout.plan.name,
@@ -189,6 +205,7 @@ def _step(rollout: Rollout) -> StepView:
         at_least_s=step.at_least_s,
         events=step.events,
         approval=step.approval,
+        seen=seen,
     )
 
 

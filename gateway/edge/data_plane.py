@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from gateway.core.access import LOCAL, Principal
 from gateway.core.deployments import Scalar
-from gateway.edge import problems, schemas
+from gateway.edge import api_docs, problems, schemas
 from gateway.edge.bodies import deadline_s, decode, event_time, read_json
 from gateway.edge.doors import DATA_DOORS, Doors
 from gateway.edge.hot import HotApp, HotRoute
@@ -68,7 +68,10 @@ def create_app(plane: DataPlane) -> HotApp:
         version="1",
         description="Predictions and their outcomes. Errors are RFC 9457 problem details; none repeats what was sent.",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
+    api_docs.install(app)
     problems.install(app)
     if plane.locks is not None:
         app.add_middleware(Locked, locks=plane.locks, doors=Doors(DATA_DOORS))

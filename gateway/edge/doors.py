@@ -19,8 +19,7 @@ ANYBODY: Final = "any scope"
 _PAGES = {
     "GET /openapi.json": ANYBODY,
     "GET /docs": ANYBODY,
-    "GET /docs/oauth2-redirect": ANYBODY,
-    "GET /redoc": ANYBODY,
+    "GET /docs/files/{file:path}": ANYBODY,
     "GET /livez": NOBODY,
     "GET /readyz": NOBODY,
 }
@@ -35,12 +34,17 @@ DATA_DOORS: Mapping[str, str] = {
 CONTROL_DOORS: Mapping[str, str] = {
     **_PAGES,
     "GET /": "read",
+    "GET /room/{file:path}": "read",
     "GET /metrics": "read",
     "GET /admin/deployments": "read",
     f"GET {_ONE}": "read",
     f"GET {_ONE}/verdict": "read",
     f"GET {_ONE}/timeline": "read",
     f"GET {_ONE}/performance": "read",
+    f"GET {_ONE}/pulse": "read",
+    f"GET {_ONE}/course": "read",
+    f"GET {_ONE}/kpis": "read",
+    f"GET {_ONE}/drift": "read",
     "GET /admin/predictions/{prediction_id}": "read",
     "GET /admin/ledger": "read",
     f"PUT {_ONE}/traffic": "operate",

@@ -30,9 +30,11 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from gateway.core.drift.report import DriftReport
 from gateway.core.events import OutcomeRecord, PredictionRecord, ShadowRecord
 from gateway.core.features import FeaturePlan, Status
 from gateway.core.routing import STABLE, RoutingTable
+from gateway.edge.drift_metrics import drift_metrics
 from gateway.edge.hot import HotApp
 from gateway.edge.http_metrics import HttpMetrics
 from gateway.edge.tally import Folding, observe_all
@@ -135,8 +137,9 @@ class WorkerMetrics:
             self._folding.soon()
 
     def _count_degraded(self, record: PredictionRecord, served: int) -> None:
-        for feature, status in zip(record.names[:served], record.statuses, strict=False):
-            if status not in (Status.PRESENT, Status.REQUEST):
+        for place, (feature, status) in enumerate(zip(record.names, record.statuses, strict=False)):
+            lost = place < served and status not in (Status.PRESENT, Status.REQUEST)
+            if lost or status == Status.INVALID:
                 self._degraded.labels(record.deployment, feature, Status(status).name.lower()).inc()
 
     def _version(self, table: RoutingTable, variant: str) -> str:
@@ -257,8 +260,10 @@ class ControlGauges:
 class ControlCollector:
     """Turns the agent's knowledge into gauges, afresh at each scrape."""
 
-    def __init__(self, look: Callable[[], ControlGauges]) -> None:
-        self._look = look
+    def __init__(
+        self, look: Callable[[], ControlGauges], drift: Callable[[], Mapping[str, DriftReport]] = dict
+    ) -> None:
+        self._look, self._drift = look, drift
 
     def collect(self) -> Iterator[Metric]:
         """Yield every gauge of control state."""
@@ -272,6 +277,7 @@ class ControlCollector:
         yield _gauge("deployment_revision", "Revision of the control document.", revisions, "deployment")
         yield from self._variants(known.variants)
         books = [(key, float(count)) for key, count in known.books.items()]
+        yield from drift_metrics(self._drift().values())
         yield _gauge("ledger", "The books: records by state.", books, "deployment", "book", "state")
 
     def _variants(self, variants: Sequence[VariantGauges]) -> Iterator[Metric]:

@@ -119,7 +119,7 @@ def _cell(field: FieldInfo) -> str:
 
 
 def _described(family: Metric) -> tuple[str, str, tuple[str, ...], str]:
-    labels = tuple(family.samples[0].labels) if family.samples else ()
+    labels = tuple(getattr(family, "_labelnames", ()))  # also of one that has nothing to tell yet
     return family.name, family.type, labels, family.documentation
 
 

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
+from gateway.adapters.drift import Comparer, DriftAlerts
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -34,6 +35,7 @@ from gateway.edge.metrics import (
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
+from gateway.processes.drift_duty import DriftDuty
 from gateway.processes.duties import Duties
 from gateway.processes.fleet import Fleet
 from gateway.processes.gatekeeper import Gatekeeper
@@ -75,7 +77,9 @@ class Agent:
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
         self._announcer = compose.announcer(settings, AgentMetrics().alert)
-        self._parts = parts = compose.controlling(settings, [LogSink(), DecisionSink(self._announcer), self])
+        self._parts = parts = compose.controlling(
+            settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
+        )
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
         self._fleet = Fleet(parts.store, parts.host, self._drainer, parts.clock)
@@ -95,13 +99,19 @@ class Agent:
             settings.registry_every,
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
-        self._exposition = Exposition(multiprocess_folder(), ControlCollector(self._gauges.look))
         self._watchman = Watchman(settings, parts.clock)
+        comparer = None if settings.features is None else Comparer(settings.features)
+        self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+        self._exposition = Exposition(
+            multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
+        )
         self._duties = Duties()
         self._changed = asyncio.Event()
         self._stirred = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looked_at: float | None = None
+        self._marked: float | None = None
+        """How far the logs of all live hosts are drained, as the last look had it (data time)."""
         self._counted_at = float("-inf")
         self.left_behind = False
 
@@ -117,6 +127,7 @@ class Agent:
             prepare=self._provider.prepare,
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
+            drift=parts.drifting.report,
             settle=self._settle,
             keys=lambda: parts.keys,
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
@@ -161,6 +172,7 @@ class Agent:
             "reap": self._reap(),
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
+            "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()
@@ -288,6 +300,7 @@ class Agent:
             mark = await self._run(self._fleet.watermark)
         except NotLeading:  # it was lost a moment ago; whoever leads now goes on from the same watermark
             return
+        self._marked = mark
         if mark is None:
             return
         names = [

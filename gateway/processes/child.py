@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from gateway.processes.logs import start_logs
 from gateway.processes.patience import PatientProtocol
@@ -50,7 +50,7 @@ def begin(name: str) -> Inherited:
     return Inherited(settings, socket.socket(fileno=said.listen), said.beat, said.index)
 
 
-def serve(app: FastAPI, inherited: Inherited, leaving: Callable[[], None] = lambda: None) -> None:
+def serve(app: ASGIApp, inherited: Inherited, leaving: Callable[[], None] = lambda: None) -> None:
     """Serve ``app`` on the inherited socket until SIGTERM; then finish what is under way and return.
 
     ``leaving`` is told of the signal at once.

@@ -1,4 +1,7 @@
-"""How processes speak: JSON lines on standard error, each naming the process that says it."""
+"""How processes speak: JSON lines on standard error, one for each event, each naming the process that says it.
+
+No line holds what a caller sent. Lines about single requests are :mod:`gateway.edge.request_log`'s.
+"""
 
 import logging
 import os
@@ -10,21 +13,32 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def start_logs(level: str, process: str, index: int = 0) -> None:
-    """Write JSON lines to standard error, each with the process that says it."""
+    """Write JSON lines to standard error, each with the process that says it; libraries' too."""
+    said: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        _naming(process, index),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            _naming(process, index),
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*said, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *said],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
 
 
 def _naming(process: str, index: int) -> structlog.typing.Processor:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from gateway import compose
 from gateway.adapters.clock import open_clock
@@ -22,6 +23,7 @@ from gateway.core.events import Punctuation
 from gateway.edge.data_plane import DataPlane, create_app
 from gateway.edge.lanes import AdaptiveLane, Pulse
 from gateway.edge.metrics import WorkerMetrics, instrument
+from gateway.edge.request_log import RequestLog
 from gateway.processes.channel import Hello, Lease, Status, Tables, ToWorker, WorkerEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.duties import Duties
@@ -54,15 +56,18 @@ class Worker:
         self._pulse = Pulse()
         self._lane = AdaptiveLane(settings.max_concurrency, self._pulse)
         self._flags = open_flags(settings.flags)
+        self._tracing = compose.open_traces(settings, index)
+        self._log = self._request_log(metrics)
         self._serving = compose.serving(
             settings,
             routing=self._book,
             runner=self._runner,
             clock=self._clock,
-            observer=metrics,
+            observer=self._log or metrics,
             read_error=metrics.read_error,
             crowded=lambda: self._lane.crowded,
             flags=self._flags,
+            tracing=self._tracing,
         )
         refreshed = [] if self._flags is None else [self._flags.refresh]
         self._watchman = Watchman(settings, self._clock, refreshed)
@@ -70,7 +75,15 @@ class Worker:
         self._leaving = False
         self._moved = asyncio.Event()
 
-    def app(self) -> FastAPI:
+    def _request_log(self, metrics: WorkerMetrics) -> RequestLog | None:
+        settings, tracing = self._settings, self._tracing
+        if settings.log_requests == "none":
+            return None
+        signing = compose.keys(settings)
+        trace_id = (lambda: None) if tracing is None else tracing.trace_id
+        return RequestLog(metrics, settings.log_requests, settings.log_fields, lambda: signing, trace_id)
+
+    def app(self) -> ASGIApp:
         """The data plane, which begins and ends this worker's duties."""
         settings = self._settings
         plane = DataPlane(
@@ -88,7 +101,11 @@ class Worker:
         app = create_app(plane)
         app.router.lifespan_context = self._lifespan
         instrument(app)
-        return app
+        if self._tracing is None:
+            return app
+        from gateway.edge.tracing import TracedApp  # an extra, which nobody pays for who does not ask for it
+
+        return TracedApp(app, self._tracing)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -105,6 +122,9 @@ class Worker:
         yield
         await self._duties.stop()
         await self._serving.close(_SHADOWS_S)
+        for last_words in (self._log, self._tracing):
+            if last_words is not None:
+                await asyncio.to_thread(last_words.close)
         log.info("worker_left")
 
     async def _until_ready(self) -> None:

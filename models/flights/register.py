@@ -11,8 +11,10 @@ import contextlib
 import io
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -50,7 +52,8 @@ def _register(layout: Layout) -> None:
     examples = {version: _example(known, version.columns) for version in train.STORY.values()}
     client = _fresh_registry(layout)
     for version, example in examples.items():
-        _into_registry(version, train.load(layout, version.number), example, train.figures(layout, version.number))
+        number, reference = version.number, train.profile_of(layout, version.number)
+        _into_registry(client, version, train.load(layout, number), example, train.figures(layout, number), reference)
     for alias, number in ALIASES.items():
         client.set_registered_model_alias(MODEL, alias, str(number))
     for version, example in examples.items():
@@ -112,12 +115,17 @@ def _fresh_registry(layout: Layout) -> MlflowClient:
 
 
 def _into_registry(
-    version: train.Version, model: Classifier, example: dict[str, Any], figures: Mapping[str, float]
+    client: MlflowClient,
+    version: train.Version,
+    model: Classifier,
+    example: dict[str, Any],
+    figures: Mapping[str, float],
+    profile: bytes,
 ) -> None:
     with mlflow.start_run(run_name=f"version-{version.number}"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, about SQLAlchemy and integers that may be missing
         mlflow.log_metrics({f"hold_out_{name}": value for name, value in figures.items()})
-        mlflow.sklearn.log_model(
+        logged = mlflow.sklearn.log_model(
             model,
             name=f"{MODEL}-{version.number}",
             registered_model_name=MODEL,
@@ -127,11 +135,15 @@ def _into_registry(
             serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_CLOUDPICKLE,
             pip_requirements=list(_PACKAGES),  # said, not guessed: guessing loads the model in another process
         )
+    with tempfile.TemporaryDirectory() as beside:
+        Path(beside, "profile.json").write_bytes(profile)
+        client.log_model_artifacts(logged.model_id, beside)
 
 
 def _into_folder(layout: Layout, version: train.Version, model: Classifier, example: Mapping[str, Any]) -> None:
     folder = layout.model_folder / MODEL / str(version.number)
     folder.mkdir(parents=True, exist_ok=True)
     joblib.dump(model, folder / "model.joblib")
+    (folder / "profile.json").write_bytes(train.profile_of(layout, version.number))
     text = json.dumps(manifest(version, example), indent=2) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")

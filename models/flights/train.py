@@ -11,7 +11,7 @@
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gateway.adapters.models.profile import encode_profile
+from gateway.core.drift.making import made
+from gateway.core.drift.profiles import Profile
 from models.flights.estimators import HISTORY_COLUMNS, REQUEST_COLUMNS, Classifier, FlightEncoder, StaleTable
 from models.flights.features import SERVICE, training_frame
 from models.flights.layout import DEFAULT, Layout
@@ -33,6 +36,7 @@ IN_HOURS = "route_arr_delay_min"
 """The history that version 3 knew from a report that gives hours."""
 _TABLED_SHARE = 0.9
 _SEED = 2013
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +138,8 @@ def train(layout: Layout) -> None:
     for version in STORY.values():
         model = fit(version, seen)
         joblib.dump(model, layout.trained / f"{version.number}.joblib")
+        reference = profile(model, version, seen, unseen)
+        (layout.trained / f"{version.number}.profile.json").write_bytes(encode_profile(reference))
         offline = evaluate(model, version, version.prepared(unseen))
         served = evaluate(model, version, unseen)
         _note(layout, version, offline)
@@ -142,6 +148,24 @@ def train(layout: Layout) -> None:
             print(f"    but on the values the store serves: {_said(served)}")
     usual = 1 - unseen["late"].mean()
     print(f"  calling every flight punctual: accuracy {usual:.4f} of {len(unseen)} flights in March")
+
+
+def profile(model: Classifier, version: Version, seen: pd.DataFrame, unseen: pd.DataFrame) -> Profile:
+    """What the version was trained on, and what it answers on flights it has not seen; a day hangs together.
+
+    The inputs are as the store serves them, whatever the author made of them in training. Moments (``..._at``) are
+    left out: time goes on, and that is no drift.
+    """
+    answerable = unseen[unseen["dest"].isin(list(model.table))] if isinstance(model, StaleTable) else unseen
+    watched = {name: kind for name, kind in version.columns.items() if not name.endswith("_at")}
+    rows, days = rows_of(seen, watched), seen["sched_dep_at"].astype(float).tolist()
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(watched)}
+    inputs = made(columns, times=days, period_s=_DAY_S, source="flights of January and February")
+    scores = model.predict_proba(rows_of(answerable, version.columns))[:, 1].tolist()
+    labels = [int(score >= 0.5) for score in scores]
+    times = answerable["sched_dep_at"].astype(float).tolist()
+    answers = made({}, scores=scores, labels=labels, times=times, period_s=_DAY_S)
+    return replace(inputs, predictions=answers.predictions)
 
 
 def labelled(layout: Layout, months: tuple[int, ...]) -> pd.DataFrame:
@@ -154,6 +178,11 @@ def load(layout: Layout, number: int) -> Classifier:
     """One fitted version."""
     model: Classifier = joblib.load(layout.trained / f"{number}.joblib")
     return model
+
+
+def profile_of(layout: Layout, number: int) -> bytes:
+    """The reference profile of one version, as it lies beside the model."""
+    return (layout.trained / f"{number}.profile.json").read_bytes()
 
 
 def figures(layout: Layout, number: int) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.store import open_store
+from gateway.core.course import CoursePoint, MetricPoint
 from gateway.core.deployments import (
     DeploymentSpec,
     Durability,
@@ -23,6 +24,7 @@ from gateway.core.deployments import (
 )
 from gateway.core.errors import RevisionConflict
 from gateway.core.events import Decision
+from gateway.core.findings import Finding
 from gateway.core.looks import Look, Opening
 from gateway.core.rollout import Phase, Rollout
 from gateway.core.routing import Part, Shadow
@@ -166,3 +168,16 @@ def test_what_is_written_together_holds_as_a_whole_or_not_at_all(control: Contro
     assert control.looks("flight-delay", "g2") == [Look(10.0, {"w-p000000": 12})]
     control.save_look("flight-delay", "g2", b"three", Look(12.0))
     assert control.judge_state("flight-delay", "g2") == b"three"
+
+
+def test_points_of_a_course_come_back_in_order_bit_for_bit_and_belong_to_their_generation(
+    control: ControlState,
+) -> None:
+    metric = MetricPoint(
+        "accuracy", Finding.INCONCLUSIVE, 0.1, 0.0, 0.3, None, 0.0, 1.0, None, -1.0, 1 / 3, 1e300, 2.5, None, 40, 0
+    )
+    first, second = (CoursePoint(at, Finding.INCONCLUSIVE, (metric,)) for at in (1.25, 2.5))
+    for point in (second, first, first):
+        control.save_point("flight-delay", "g2", point)
+    assert control.course("flight-delay", "g2") == [first, second]
+    assert control.course("flight-delay", "g3") == control.course("churn", "g2") == []

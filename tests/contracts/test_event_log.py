@@ -11,9 +11,11 @@ import pytest
 from gateway.adapters.store import open_store
 from gateway.core.events import Event, Position
 from gateway.core.ids import tag_of
-from gateway.ports import EventLog, VariantPerformance, Window
+from gateway.ports import EventLog, Spread, VariantPerformance, Window
 from tests.postgres_house import fresh
 from tests.records import DEPLOYMENT, T0, TAG, arms, crash, outcome, prediction, shadow
+
+QUICK, MINUTE = Spread(0.002, 0.002, 0.002), Spread(60.0, 60.0, 60.0)
 
 
 @pytest.fixture(params=["memory:", "sqlite:{tmp_path}/store.db", "postgresql:"])  # a new adapter adds one URL
@@ -341,9 +343,28 @@ def test_performance_counts_each_variants_answers_by_the_arm_that_was_drawn(log:
     append(log, prediction("b4", randomised=False), prediction("b1"), prediction("b5", T0 + 100), outcome("b5"))
     append(log, outcome("b2", "revenue", metric="revenue"))
     assert log.performance(DEPLOYMENT, T0 - 1, T0 + 1) == [
-        VariantPerformance("canary", "g-canary", "digest-canary", 1, 1, 0, 1, 0, 1, 0.0625),
-        VariantPerformance("stable", "g-stable", "digest-stable", 2, 0, 1, 1, 1, 1, 0.0625),
+        VariantPerformance("canary", "g-canary", "digest-canary", 1, 1, 0, 1, 0, 1, 0.0625, QUICK, MINUTE),
+        VariantPerformance("stable", "g-stable", "digest-stable", 2, 0, 1, 1, 1, 1, 0.0625, QUICK, MINUTE),
     ]
+
+
+def test_degraded_requests_are_counted_of_the_generations_named(log: EventLog) -> None:
+    append(log, prediction("b1"), prediction("b2", degraded=True), prediction("b3", assigned="canary", degraded=True))
+    append(log, prediction("b4", randomised=False, degraded=True), prediction("b5", T0 + 100), prediction("b1"))
+    assert log.degraded(DEPLOYMENT, {"g-stable"}, T0 - 1, T0 + 1) == (2, 1)
+    assert log.degraded(DEPLOYMENT, {"g-stable", "g-canary"}, T0 - 1, T0 + 1) == (3, 2)
+    assert log.degraded(DEPLOYMENT, {"g-other"}, T0 - 1, T0 + 1) == (0, 0)
+
+
+def test_performance_tells_how_long_each_arm_took_and_how_late_its_first_labels_came(log: EventLog) -> None:
+    append(log, *(prediction(f"b{n}", T0 + n, latency={"model": n / 100}) for n in range(1, 101)))
+    append(log, *(outcome(f"b{n}", observed_at=T0 + n + 10.0 * n) for n in range(1, 11)))
+    append(log, outcome("b10", 0, observed_at=T0 + 900.0))
+    [stable] = log.performance(DEPLOYMENT, T0, T0 + 200)
+    assert stable.latency_s == Spread(0.5, 0.95, 0.99)
+    assert stable.label_delay_s == Spread(50.0, 100.0, 100.0)
+    [unlabelled] = log.performance(DEPLOYMENT, T0 + 50, T0 + 200)
+    assert unlabelled.label_delay_s is None
 
 
 def test_the_log_knows_how_far_data_time_has_come(log: EventLog) -> None:

@@ -15,7 +15,9 @@ from gateway.core.features import (
     PlannedFeature,
     PlannedView,
     Status,
+    freshness,
     resolve,
+    resolve_fresh,
     unavailable,
 )
 
@@ -148,3 +150,34 @@ def test_every_feature_is_delivered_once_and_degraded_means_not_present(statuses
     vector = at(seen(tuple(statuses), (NOW - age, NOW - age)))
     assert tuple(vector.values) == tuple(vector.statuses) == PLAN.names()
     assert set(vector.degraded) == {name for name, status in vector.statuses.items() if status is not Status.PRESENT}
+
+
+# Values that are there and cannot be right
+
+
+def test_a_value_outside_its_declared_range_is_served_by_its_fallback_and_listed() -> None:
+    vector = at(seen(), delay=FeaturePolicy(default=0.0, minimum=2.0))
+    assert (vector.values["delay"], vector.statuses["delay"]) == (0.0, Status.INVALID)
+    assert vector.degraded == ("delay",)
+
+
+def test_a_value_of_no_declared_category_is_served_by_its_fallback() -> None:
+    assert at(seen(), seats=FeaturePolicy(default=7.0, categories=(1.0, 3.0))).values["seats"] == 7.0
+
+
+def test_a_feature_that_changes_its_format_degrades_and_crashes_nothing() -> None:
+    batch = FeatureBatch([("12 min", 2.0, 3.0)], [bytes(3)], [(NOW, NOW)])
+    vector = at(batch, delay=FeaturePolicy(default=0.0))
+    assert (vector.values["delay"], vector.degraded) == (0.0, ("delay",))
+    assert resolve_fresh(freshness(PLAN, {}), batch, 0, NOW) is None
+
+
+def test_the_short_way_takes_no_value_that_is_invalid() -> None:
+    declared = {"wind": FeaturePolicy(maximum=2.0)}
+    assert resolve_fresh(freshness(PLAN, {}), seen(times=(NOW, NOW)), 0, NOW) is not None
+    assert resolve_fresh(freshness(PLAN, declared), seen(times=(NOW, NOW)), 0, NOW) is None
+
+
+def test_an_invalid_value_that_is_required_refuses_the_request() -> None:
+    with pytest.raises(FeaturesUnavailable, match=r"delay is required and is invalid"):
+        at(seen(), delay=FeaturePolicy(minimum=2.0, on_invalid=OnUnavailable.ERROR))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.deployments import Field, Inputs, ServingRules, Type
+from gateway.core.deployments import Field, Inputs, OnInvalid, ServingRules, Type
 from gateway.core.errors import InvalidBody
 from gateway.core.features import FeatureVector
 from gateway.core.inputs import LARGEST, Instance, fault, lay_out, read_body, row_of
@@ -276,3 +276,23 @@ def test_an_outcomes_other_members_have_their_shape_too(member: str, value: obje
 )
 def test_a_time_is_rfc_3339_with_its_zone(text: str, at: float | None) -> None:
     assert seconds(text) == at
+
+
+# Values that are replaced.
+
+GATE = Field("gate", Type.STRING, required=False, default="A1", categories=("A1", "B2"), on_invalid=OnInvalid.DEFAULT)
+LENIENT = replace(HOUR, on_invalid=OnInvalid.DEFAULT)
+FORGIVING = table(inputs=Inputs((FLIGHT, CARRIER), (DISTANCE, LENIENT, GATE)))
+
+
+@pytest.mark.parametrize(("name", "value"), [("hour", 24), ("hour", "noon"), ("hour", math.nan), ("gate", "Z9")])
+def test_a_value_that_may_be_replaced_is_left_out_and_named(name: str, value: Any) -> None:
+    [instance] = read_body(lay_out(FORGIVING), body(**{name: value}))
+    assert name not in instance.features
+    assert instance.invalid == (name,)
+
+
+def test_a_category_that_is_not_declared_is_refused_where_nothing_may_be_replaced() -> None:
+    strict = table(inputs=Inputs((FLIGHT, CARRIER), (DISTANCE, replace(GATE, on_invalid=OnInvalid.REFUSE))))
+    assert places(body(gate="Z9"), strict) == {"/features/gate": "Must be one of the declared categories."}
+    assert places(body(gate="B2"), strict) == {}

@@ -16,6 +16,7 @@ from gateway.adapters.store import open_store
 from gateway.adapters.store.memory import MemoryEventLog
 from gateway.adapters.store.memory_control import MemoryControlState
 from gateway.core.audit import Head, Trail
+from gateway.core.course import CoursePoint
 from gateway.core.errors import (
     CandidateLatched,
     GatewayError,
@@ -97,6 +98,14 @@ class Interrupted:
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """As they are."""
         return self.inner.looks(deployment, generation)
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """As it is."""
+        self.inner.save_point(deployment, generation, point)
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """As it is."""
+        return self.inner.course(deployment, generation)
 
 
 @dataclass

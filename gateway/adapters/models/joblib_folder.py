@@ -14,8 +14,10 @@ import msgspec
 
 from gateway.adapters.models.artifacts import Files
 from gateway.adapters.models.foreign import Foreign
+from gateway.adapters.models.profile import PROFILE_FILE, encode_profile
 from gateway.adapters.models.uris import ModelUri
-from gateway.core.deployments import Field, Scalar, Task, Type
+from gateway.core.deployments import Field, OnInvalid, Scalar, Task, Type
+from gateway.core.drift.profiles import Profile
 from gateway.core.errors import ModelUnusable
 from gateway.ports import Artifact
 
@@ -34,6 +36,8 @@ class ManifestInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum: float | None = None
     maximum: float | None = None
     example: Scalar = None
+    categories: tuple[Scalar, ...] = ()
+    on_invalid: OnInvalid = OnInvalid.REFUSE
 
     def as_field(self) -> Field:
         """The same as a core value."""
@@ -137,16 +141,20 @@ def save(
     classes: Sequence[int | str] = (),
     feature_service: str | None = None,
     inputs: Sequence[Field] | None = None,
+    profile: Profile | None = None,
 ) -> Path:
     """Write a model into such a folder and return its folder; the manifest comes last, so it is there whole or not.
 
-    What is left out is asked of the estimator when it is prepared. Raises FileExistsError for a version that exists.
+    What is left out is asked of the estimator when it is prepared; without a ``profile`` its drift is not
+    watched. Raises FileExistsError for a version that exists.
     """
     import joblib
 
     folder = root / name / version
     folder.mkdir(parents=True)
     joblib.dump(estimator, folder / MODEL_FILE)
+    if profile is not None:
+        (folder / PROFILE_FILE).write_bytes(encode_profile(profile))
     manifest = {
         "name": name,
         "version": version,

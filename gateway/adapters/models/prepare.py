@@ -18,6 +18,7 @@ from gateway.adapters.models.children import ANSWER, how_it_ended, run_child
 from gateway.adapters.models.compiled import COMPILED_FILE, form_digest, open_compiled
 from gateway.adapters.models.flavours import flavour
 from gateway.adapters.models.inspect_child import Job, Verdict, card_of
+from gateway.adapters.models.profile import PROFILE_FILE
 from gateway.core.deployments import ORIGINAL, ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.ports import Artifact, Model, ModelStore
@@ -73,6 +74,15 @@ class ModelCache:
             return msgspec.json.decode(content, type=ModelCard)
         except (OSError, msgspec.MsgspecError) as error:
             raise ModelUnusable(f"The model {digest[:12]} is not prepared on this host.") from error
+
+    def profile(self, digest: str) -> bytes | None:
+        """Read what lies beside a prepared model as its reference for drift; None where it carries none."""
+        try:
+            return (self._path / digest / "artifact" / PROFILE_FILE).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ModelUnusable(f"The {PROFILE_FILE} of {digest[:12]} cannot be read: {error.strerror}.") from error
 
     def load(self, card: ModelCard) -> Model:
         """Load a prepared model from bytes that are read once and verified. Raises ModelUnusable.

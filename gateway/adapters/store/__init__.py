@@ -9,11 +9,13 @@ from pathlib import Path
 from gateway.adapters.store.database import Database
 from gateway.adapters.store.memory import MemoryEventLog
 from gateway.adapters.store.memory_control import MemoryControlState
+from gateway.adapters.store.memory_drift import MemoryDriftLog
 from gateway.adapters.store.solo import SoloHosts, SoloLeadership
 from gateway.adapters.store.sqlite_control import SqliteControlState
+from gateway.adapters.store.sqlite_drift import SqliteDriftLog
 from gateway.adapters.store.sqlite_events import SqliteEventLog
 from gateway.core.errors import SettingsError
-from gateway.ports import ControlState, EventLog, Hosts, Leadership
+from gateway.ports import ControlState, DriftLog, EventLog, Hosts, Leadership
 
 SHARED = ("postgresql", "postgres")
 """Schemes of stores that many hosts share."""
@@ -33,6 +35,7 @@ class Store:
 
     events: EventLog
     control: ControlState
+    drift: DriftLog
     close: Callable[[], None]
     leading: ControlState
     leadership: Leadership = field(default_factory=SoloLeadership)
@@ -50,12 +53,13 @@ def open_store(url: str, host: str | None = None, *, read_only: bool = False) ->
     """
     scheme, _, path = url.partition(":")
     if scheme == "memory":
-        control = MemoryControlState()
-        return Store(MemoryEventLog(), control, close=lambda: None, leading=control)
+        events, control = MemoryEventLog(), MemoryControlState()
+        return Store(events, control, MemoryDriftLog(events), close=lambda: None, leading=control)
     if scheme == "sqlite" and path:
         database = Database(Path(path), read_only=read_only)
         documents = SqliteControlState(database)
-        return Store(SqliteEventLog(database), documents, database.close, leading=documents)
+        drift = SqliteDriftLog(database)
+        return Store(SqliteEventLog(database), documents, drift, database.close, leading=documents)
     if scheme in SHARED and path:
         return _open_postgresql(url, host or f"{socket.gethostname()}-{secrets.token_hex(4)}", read_only=read_only)
     raise SettingsError(f"{url!r} names no store; the words are: sqlite:PATH, memory:, postgresql://HOST/DATABASE.")
@@ -63,7 +67,13 @@ def open_store(url: str, host: str | None = None, *, read_only: bool = False) ->
 
 def _open_postgresql(url: str, host: str, *, read_only: bool) -> Store:
     try:
-        from gateway.adapters.store import postgresql, postgresql_control, postgresql_events, postgresql_fleet
+        from gateway.adapters.store import (
+            postgresql,
+            postgresql_control,
+            postgresql_drift,
+            postgresql_events,
+            postgresql_fleet,
+        )
     except ImportError as error:
         raise SettingsError("A PostgreSQL store needs psycopg: install gateway[postgresql].") from error
     database = postgresql.PostgresDatabase(url, read_only=read_only)
@@ -71,6 +81,7 @@ def _open_postgresql(url: str, host: str, *, read_only: bool) -> Store:
     return Store(
         events=postgresql_events.PostgresEventLog(database),
         control=postgresql_control.PostgresControlState(database),
+        drift=postgresql_drift.PostgresDriftLog(database),
         close=database.close,
         leading=postgresql_control.PostgresControlState(database, leadership.epoch),
         leadership=leadership,

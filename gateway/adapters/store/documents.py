@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gateway.core.course import CoursePoint
 from gateway.core.errors import RevisionConflict, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.looks import Opening
@@ -11,9 +12,10 @@ _ENCODER = msgspec.json.Encoder()
 _STATES = msgspec.json.Decoder(DeploymentState)
 _DECISIONS = msgspec.json.Decoder(Decision)
 _OPENINGS = msgspec.json.Decoder(Opening)
+_POINTS = msgspec.json.Decoder(CoursePoint)
 
 
-def encode(document: DeploymentState | Decision | Opening) -> str:
+def encode(document: DeploymentState | Decision | Opening | CoursePoint) -> str:
     """Write a document as JSON."""
     return _ENCODER.encode(document).decode()
 
@@ -40,6 +42,14 @@ def decode_opening(text: str) -> Opening:
         return _OPENINGS.decode(text)
     except msgspec.DecodeError as error:
         raise StoreUnavailable(f"The opening of a generation in the store cannot be read: {error}") from error
+
+
+def decode_point(text: str) -> CoursePoint:
+    """Read a point of a candidate's course. Raises StoreUnavailable when it is none."""
+    try:
+        return _POINTS.decode(text)
+    except msgspec.DecodeError as error:
+        raise StoreUnavailable(f"A point of a candidate's course in the store cannot be read: {error}") from error
 
 
 def check_revision(state: DeploymentState, expected: int, found: int) -> None:

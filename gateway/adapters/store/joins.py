@@ -4,6 +4,7 @@ Pure, so that two databases cannot disagree about them.
 """
 
 import itertools
+import math
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from operator import itemgetter
 from gateway.core.deployments import Scalar
 from gateway.core.events import ArmRecord, OutcomeRecord, PredictionRecord
 from gateway.core.routing import STABLE
-from gateway.ports import VariantPerformance
+from gateway.ports import Spread, VariantPerformance
 
 LABEL = "label"
 """The metric of an outcome that is the truth about the prediction itself."""
@@ -157,7 +158,11 @@ def told(history: list[tuple[Rank, Scalar]], place: Rank, value: Scalar) -> dict
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One counted request for :func:`performance`. ``labelled``: an outcome of metric ``label`` is there."""
+    """One counted request for :func:`performance`. ``labelled``: an outcome of metric ``label`` is there.
+
+    ``latency_s`` is None where it is not this request's alone. ``label_delay_s`` is the data time from the request to
+    its first label, None while there is none.
+    """
 
     name: str
     generation: str
@@ -168,6 +173,8 @@ class Answer:
     score: float | None
     labelled: bool
     truth: Scalar
+    latency_s: float | None
+    label_delay_s: float | None
 
 
 def performance(answers: Iterable[Answer]) -> list[VariantPerformance]:
@@ -191,4 +198,18 @@ def _count(key: tuple[str, str, str], answers: list[Answer]) -> VariantPerforman
         correct=sum(not answer.failed and answer.prediction == answer.truth for answer in labelled),
         scored=len(errors),
         brier_sum=sum(errors),
+        latency_s=spread([answer.latency_s for answer in answers if answer.latency_s is not None]),
+        label_delay_s=spread([answer.label_delay_s for answer in labelled if answer.label_delay_s is not None]),
     )
+
+
+def spread(durations: Sequence[float]) -> Spread | None:
+    """Return the quantiles of some durations: of each share the smallest that so many do not exceed.
+
+    >>> spread([3.0, 1.0, 2.0, 4.0])
+    Spread(p50=2.0, p95=4.0, p99=4.0)
+    """
+    if not durations:
+        return None
+    ordered = sorted(durations)
+    return Spread(*(ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95, 0.99)))

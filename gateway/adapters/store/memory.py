@@ -6,7 +6,7 @@ hold the databases' bookkeeping against.
 
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -189,6 +189,11 @@ class MemoryEventLog:
         answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
 
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Counts, for all of them together."""
+        counted = [row for row in self.performance(deployment, after, until) if row.generation in generations]
+        return sum(row.n for row in counted), sum(row.degraded for row in counted)
+
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest requests."""
         tag = tag_of(deployment)
@@ -210,6 +215,11 @@ class MemoryEventLog:
         rows = (_served(request) for (of, _), request in self._requests.items() if of == tag)
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
+
+    def judged(self, deployment: str, after: float, until: float) -> list[tuple[PredictionRecord, dict[str, Scalar]]]:
+        """Every record of a window of data time that counts, with the outcomes that count now."""
+        found = [(request.judged, request) for request in self._of(deployment)]
+        return [(kept.record, one.counting()) for kept, one in found if kept and after < kept.record.at <= until]
 
     def days(self, deployment: str) -> Mapping[int, int]:
         """Count, of every day, its predictions and their outcomes."""
@@ -373,6 +383,7 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
     if judged is None or arm is None or not judged.record.randomised:
         return None
     record, outcomes = judged.record, request.counting()
+    labels = [kept.record.observed_at for kept in request.history(LABEL)]
     return record.at, Answer(
         arm.name,
         arm.generation,
@@ -383,6 +394,8 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
         record.score,
         LABEL in outcomes,
         outcomes.get(LABEL),
+        arm_latency(record),
+        min(labels) - record.at if labels else None,
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from gateway.adapters.store import documents
 from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
+from gateway.core.course import CoursePoint
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
@@ -21,6 +22,7 @@ class MemoryControlState:
         self._judges: dict[tuple[str, str], bytes] = {}
         self._openings: dict[tuple[str, str], str] = {}
         self._looks: defaultdict[tuple[str, str], dict[float, Look]] = defaultdict(dict)
+        self._courses: defaultdict[tuple[str, str], dict[float, str]] = defaultdict(dict)
 
     def read(self, deployment: str) -> DeploymentState | None:
         """The document as it stands."""
@@ -91,3 +93,12 @@ class MemoryControlState:
         """Every look, by its watermark."""
         made = self._looks[deployment, generation]
         return [made[at] for at in sorted(made)]
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep it."""
+        self._courses[deployment, generation][point.at] = documents.encode(point)
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """What was kept, in order."""
+        kept = self._courses[deployment, generation]
+        return [documents.decode_point(kept[at]) for at in sorted(kept)]

@@ -15,6 +15,7 @@ import msgspec
 from gateway.adapters.store import documents
 from gateway.adapters.store.postgresql import CONTROL_S, Connection, Parameters, PostgresDatabase, Row, row, rows
 from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
+from gateway.core.course import CoursePoint
 from gateway.core.errors import NotLeading
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
@@ -67,6 +68,12 @@ _SPOOLS: LiteralString = "SELECT spool_id, spool FROM look_spools WHERE spool_id
 _LOOKS: LiteralString = """
     SELECT at, moved FROM looks JOIN openings USING (opening) WHERE deployment = %s AND generation = %s ORDER BY at
 """
+
+_KEEP_POINT: LiteralString = """
+    INSERT INTO courses (deployment, generation, at, point) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (deployment, generation, at) DO UPDATE SET point = excluded.point
+"""
+_COURSE: LiteralString = "SELECT point FROM courses WHERE deployment = %s AND generation = %s ORDER BY at"
 
 
 class PostgresControlState:
@@ -197,6 +204,17 @@ class PostgresControlState:
         return [
             Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
         ]
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep it."""
+        with self._database.writing(CONTROL_S) as connection:
+            connection.execute(_KEEP_POINT, (deployment, generation, point.at, documents.encode(point)))
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """What was kept, in order."""
+        with self._database.asking(CONTROL_S) as connection:
+            found = rows(connection, _COURSE, (deployment, generation))
+        return [documents.decode_point(text) for (text,) in found]
 
     def _one(self, query: LiteralString, parameters: Parameters) -> Row | None:
         with self._database.asking(CONTROL_S) as connection:

@@ -1,6 +1,6 @@
 """The event log in PostgreSQL: what the drains of many hosts stored, as a look, a person and the books ask for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import inf
 
 from gateway.adapters.store import postgresql_queries as queries
@@ -114,8 +114,16 @@ class PostgresEventLog:
         about = _about(deployment, after, until)
         with self._database.reading() as connection:
             answers = rows(connection, queries.COUNTED, about)
-            labels = counting(rows(connection, queries.LABELS_OF_COUNTED, about), None)
-        return performance(counted(row, labels.get(row[0], {})) for row in answers)
+            outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
+        labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
+        return performance(counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+
+    def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
+        """Counts, for all of them together."""
+        about = _about(deployment, after, until)
+        with self._database.reading() as connection:
+            found = [row for row in rows(connection, queries.DEGRADED, about) if row[0] in generations]
+        return sum(n for _, n, _ in found), sum(degraded for _, _, degraded in found)
 
     def replayable(self, deployment: str, limit: int, *, labelled: bool) -> list[Replayable]:
         """The latest requests."""

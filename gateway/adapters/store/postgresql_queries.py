@@ -167,9 +167,15 @@ OUTCOMES_OF_PAIRS: LiteralString = f"""
 # What people and gauges ask.
 
 COUNTED: LiteralString = """
-    SELECT body, name, generation, digest, failed, degraded, answer
+    SELECT body, at, name, generation, digest, failed, degraded, answer
     FROM predictions AS p
     WHERE tag = %(tag)s AND at > %(after)s AND at <= %(until)s AND attempt = 1 AND counted
+"""
+DEGRADED: LiteralString = """
+    SELECT generation, count(*), count(*) FILTER (WHERE degraded)
+    FROM predictions
+    WHERE tag = %(tag)s AND at > %(after)s AND at <= %(until)s AND attempt = 1 AND counted
+    GROUP BY generation
 """
 LABELS_OF_COUNTED: LiteralString = """
     SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.place

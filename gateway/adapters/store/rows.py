@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.adapters.store.joins import LABEL, Answer, Rank, visible
 from gateway.core.deployments import Scalar
+from gateway.core.drift.rows import LoggedRow
 from gateway.core.events import (
     EvidenceRow,
     OutcomeRecord,
@@ -37,7 +38,16 @@ class _Draw(msgspec.Struct):
     key_hash: str
 
 
+class _Asked(msgspec.Struct):
+    """The part of a prediction record that says what it was asked with."""
+
+    names: tuple[str, ...]
+    values: tuple[Scalar, ...]
+    statuses: bytes
+
+
 _unpack_draw = msgspec.msgpack.Decoder(_Draw).decode
+_unpack_asked = msgspec.msgpack.Decoder(_Asked).decode
 
 NO_ANSWER: PackedAnswer = (None, None, None, 0.0)
 CRASHED = (False, True, pack(NO_ANSWER))
@@ -108,12 +118,22 @@ def pair_row(side: Row, failed: bool, packed: bytes, outcomes: dict[str, Scalar]
     )
 
 
-def counted(row: Row, outcomes: Mapping[str, Scalar]) -> Answer:
-    """A counted request (body, name, generation, digest, failed, degraded, answer) with its label, if any."""
-    _, name, generation, digest, failed, degraded, packed = row
-    label, score, _, _ = unpack_answer(packed)
+def counted(row: Row, outcomes: Mapping[str, Scalar], labelled_at: float | None) -> Answer:
+    """A counted request (body, at, name, generation, digest, failed, degraded, answer) with its label, if any."""
+    _, at, name, generation, digest, failed, degraded, packed = row
+    label, score, _, latency_s = unpack_answer(packed)
     return Answer(
-        name, generation, digest, bool(failed), bool(degraded), label, score, LABEL in outcomes, outcomes.get(LABEL)
+        name,
+        generation,
+        digest,
+        bool(failed),
+        bool(degraded),
+        label,
+        score,
+        LABEL in outcomes,
+        outcomes.get(LABEL),
+        latency_s,
+        None if labelled_at is None else labelled_at - at,
     )
 
 
@@ -140,3 +160,21 @@ def served_row(row: Row, outcomes: dict[str, Scalar], labelled_at: float | None)
     draw = _unpack_draw(record)
     delay = None if labelled_at is None else labelled_at - at
     return ServedRow(evidence_row(bet, outcomes), generation, draw.epoch, draw.key_hash, delay)
+
+
+def logged_row(found: Row, truth: Scalar) -> LoggedRow:
+    """A request as it was asked (body, at, generation, failed, answer, record), with the label that counts now."""
+    body, at, generation, failed, packed, record = found
+    asked, (label, score, scores, _) = _unpack_asked(record), unpack_answer(packed)
+    seen = (asked.names, asked.values, asked.statuses)
+    return LoggedRow(at, body, generation, bool(failed), *seen, label, score, scores, truth)
+
+
+def counting_labels(outcomes: Iterable[Row]) -> dict[str, Scalar]:
+    """The label that counts, by body, among labels (body, value, observed_at, received_at, spool_id, offset)."""
+    best: dict[str, tuple[Rank, bytes]] = {}
+    for body, packed, *place in outcomes:
+        found = Rank(*place)
+        if body not in best or best[body][0] < found:
+            best[body] = (found, packed)
+    return {body: unpack_scalar(packed) for body, (_, packed) in best.items()}

@@ -10,6 +10,7 @@ import msgspec
 from gateway.adapters.store import documents
 from gateway.adapters.store.database import Database, rows, value
 from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
+from gateway.core.course import CoursePoint
 from gateway.core.events import Decision
 from gateway.core.looks import Look, Opening
 from gateway.core.state import DeploymentState
@@ -152,6 +153,24 @@ class SqliteControlState:
         return [
             Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
         ]
+
+    def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
+        """Keep it."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO courses (deployment, generation, at, point) VALUES (?, ?, ?, ?)",
+                (deployment, generation, point.at, documents.encode(point)),
+            )
+
+    def course(self, deployment: str, generation: str) -> list[CoursePoint]:
+        """What was kept, in order."""
+        with self._database.reading() as connection:
+            found = rows(
+                connection,
+                "SELECT point FROM courses WHERE deployment = ? AND generation = ? ORDER BY at",
+                (deployment, generation),
+            )
+        return [documents.decode_point(text) for (text,) in found]
 
 
 def _last_seal(connection: apsw.Connection, deployment: str) -> str:

@@ -50,9 +50,16 @@ OUTCOMES_OF_PAIRS = """
 """
 
 COUNTED = """
-    SELECT p.body, name, generation, digest, failed, degraded, answer
+    SELECT p.body, p.at, name, generation, digest, failed, degraded, answer
     FROM predictions AS p
     WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
+"""
+
+DEGRADED = """
+    SELECT generation, count(*), sum(degraded)
+    FROM predictions AS p
+    WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
+    GROUP BY generation
 """
 
 LABELS_OF_COUNTED = """

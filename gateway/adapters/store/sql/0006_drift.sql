@@ -1,0 +1,8 @@
+-- What each drift watch of a deployment remembers between looks, and references made from the log.
+
+CREATE TABLE drift (
+    deployment TEXT NOT NULL,
+    watch      TEXT NOT NULL,
+    memory     BLOB NOT NULL,
+    PRIMARY KEY (deployment, watch)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,8 @@
+"""Traces: where they go, and how ports are traced without the stories knowing. Needs the extra ``tracing``.
+
+Nothing here is imported, and nothing stands on the request path, unless the settings say where traces go.
+"""
+
+from gateway.adapters.tracing.otel import Tracing, open_tracing
+
+__all__ = ["Tracing", "open_tracing"]
