@@ -140,11 +140,11 @@ def _description(
     outputs: tuple[str, ...],
 ) -> Description:
     """Put together what was declared and what the estimator says; raises ModelUnusable where they contradict."""
+    found_task = sklearn_model.task_of(estimator) if task is None else task
     known = sklearn_model.inputs_of(estimator) if inputs is None else inputs
     count = getattr(estimator, "n_features_in_", None)
     if count is not None and count != len(known):
         raise ModelUnusable(f"{len(known)} inputs were declared, but the model takes {count}.")
-    found_task = sklearn_model.task_of(estimator) if task is None else task
     if found_task in (Task.REGRESSION, Task.MULTIOUTPUT):
         numbers, none, named = _numbers(task, outputs, sklearn_model.width_of(estimator, known))
         return Description(known, numbers, none, outputs=named)
