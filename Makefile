@@ -22,7 +22,8 @@ $(READY): requirements/dev.txt requirements/build.txt pyproject.toml
 	  echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); this needs 3.11. Name yours: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Making the environment in $(VENV) (about a minute) ..."
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: on Debian, apt-get install python3.11-venv"; exit 1; }
-	@$(BIN)/python -m pip install --disable-pip-version-check -q --progress-bar on --require-hashes -r requirements/build.txt -r requirements/dev.txt \
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/build.txt \
+	  && $(BIN)/python -m pip install --disable-pip-version-check -q --progress-bar on --require-hashes -r requirements/dev.txt \
 	  || { echo "The packages could not be installed. Is the package index reachable? Run 'make setup' again once it is."; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
@@ -78,10 +79,10 @@ format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
 lock:  ## pin the dependencies again (needs uv)
-	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
-	uv pip compile -q --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
-	printf 'setuptools>=77\nwheel\n' | uv pip compile -q --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
+	printf 'pip>=26\nsetuptools>=77\nwheel\n' | uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
 
 clean:  ## take away what the demo and the tests made (not the environment)
 	rm -rf state demo-report.json .pytest_cache .mypy_cache .ruff_cache .hypothesis

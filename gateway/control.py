@@ -407,9 +407,10 @@ class Control:
     def rollback(
         self, deployment: str, *, actor: str, reason: str, to: str | None = None, expected: int | None = None
     ) -> Decision:
-        """Return to a former stable: the latest, or that of version ``to``.
+        """Return to a former stable, the latest or that of version ``to``.
 
-        Raises InvalidTransition when there is none, InvalidBody for another version, RevisionConflict as ``send``.
+        Raises InvalidTransition where there is none, InvalidBody where none has that version, RevisionConflict as
+        ``send``.
         """
         at, note = self.now(deployment), Note("rollback", actor, reason)
         return self.change(deployment, lambda s: rolled_back(s, at, reason, self._token, to), note, expected)

@@ -96,9 +96,9 @@ class ModelCard:
     """A prepared model: what it is, pinned by digest, and what it takes and gives.
 
     ``inputs`` is the model's input row, in column order. ``path`` is relative to the content-addressed cache.
-    ``feature_service`` names the Feast service that delivers part of the row, if any. ``classes`` are a classifier's,
-    none where they are not known beforehand, and ``scored`` says whether its answers carry probabilities; ``outputs``
-    name the numbers of a model that gives several.
+    ``feature_service`` names the Feast service that delivers part of the row, if any. ``scored`` says of a classifier
+    whether its answers carry probabilities, ``classes`` which there are: none where they are not known beforehand.
+    ``outputs`` name the numbers of a model that gives several.
     """
 
     name: str

@@ -367,23 +367,6 @@ def _business(metric: str, name: str) -> Metric:
     )
 
 
-def _of_output(metric: Metric, name: str, output: str) -> Metric:
-    """Return a metric of numbers for one output of a model with several; its truth is posted under its name."""
-
-    def loss(label: Scalar, score: float | None, scores: Scores, truth: Scalar) -> float | None:  # noqa: ARG001
-        return metric.lost((scores or {}).get(output), None, None, truth)
-
-    return replace(
-        metric,
-        name=name,
-        tasks=frozenset({Task.MULTIOUTPUT}),
-        of=f"{metric.of} of {output}",
-        default=replace(metric.default, metric=name),
-        loss=loss,
-        outcome=output,
-    )
-
-
 def spelled(classes: Sequence[int | str], task: Task) -> str | None:
     """Name a binary model's positive class, its second; None where that is 1 or true, or nobody knows.
 
@@ -415,6 +398,23 @@ def _one_against_rest(rule: Rule, wanted: str) -> Rule:
         return rule(failed, int(name_of(predicted) == wanted), int(name_of(truth) == wanted))
 
     return of_class
+
+
+def _of_output(metric: Metric, name: str, output: str) -> Metric:
+    """Return a metric of numbers for one output of a model with several; its truth is posted under its name."""
+
+    def loss(label: Scalar, score: float | None, scores: Scores, truth: Scalar) -> float | None:  # noqa: ARG001
+        return metric.lost((scores or {}).get(output), None, None, truth)
+
+    return replace(
+        metric,
+        name=name,
+        tasks=frozenset({Task.MULTIOUTPUT}),
+        of=f"{metric.of} of {output}",
+        default=replace(metric.default, metric=name),
+        loss=loss,
+        outcome=output,
+    )
 
 
 def _of_class(metric: Metric, name: str, wanted: str) -> Metric:

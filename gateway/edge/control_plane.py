@@ -74,8 +74,8 @@ from gateway.ports import Clock, ControlState, EventLog
 _REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 _HOUR_S = 3_600.0
 _NO_WORDS = SignalRequest()
-_NO_WORDS_BACK = RollbackRequest()
 _NO_VIEW = ApprovalRequest()
+_NO_WORDS_BACK = RollbackRequest()
 _METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
 
@@ -403,9 +403,9 @@ async def rollback(
     plane: Plane, who: Who, deployment: str, body: RollbackRequest = _NO_WORDS_BACK, if_match: IfMatch = None
 ) -> DecisionView:
     """Return to a former stable in one step; those of the window are warm on every worker."""
-    seen, reason = _seen(if_match), _why(who, body.reason)
-    back = partial(plane.control.rollback, deployment, actor=who, reason=reason, to=body.to, expected=seen)
-    return await _decided(plane, back)
+    back = partial(plane.control.rollback, deployment, actor=who, reason=_why(who, body.reason), to=body.to)
+    seen = _seen(if_match)
+    return await _decided(plane, lambda: back(expected=seen))
 
 
 @_probing.get("/livez")

@@ -199,15 +199,6 @@ class SignalRequest(_Request):
     """Left out: the one that is alive."""
 
 
-class RollbackRequest(SignalRequest):
-    """Back to a former stable, and why. May be left out altogether when every second counts."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "complaints", "to": "5"}]})
-
-    to: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    """Version of a former stable, as ``previous`` of the deployment lists them; the latest, where left out."""
-
-
 class ApprovalRequest(_Request):
     """Somebody's word for a candidate that runs, or for a model that is to be started."""
 
@@ -218,6 +209,15 @@ class ApprovalRequest(_Request):
     model: ModelUri | None = None
     """URI of a model that is to be started; then no candidate needs to be there."""
     reason: Reason = ""
+
+
+class RollbackRequest(SignalRequest):
+    """Back to a former stable, and why. May be left out altogether when every second counts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "complaints", "to": "5"}]})
+
+    to: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Version of a former stable, as ``previous`` of the deployment lists them; the latest, where left out."""
 
 
 class FieldView(_View):

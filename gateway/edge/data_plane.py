@@ -5,13 +5,13 @@ the other out.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -108,8 +108,8 @@ def _predictions(app: HotApp, plane: DataPlane, lane: AdaptiveLane) -> None:
         arrived = plane.clock.machine()
         principal = principal_of(request.scope)
         body = await read_json(request, plane.max_body, plane.body_patience_s)
-        content = await say(arrived, lambda: _ask(plane, principal, request, body, deployment, arrived))
-        return Response(content, media_type=JSON)
+        answered = await say(arrived, lambda: _ask(plane, principal, request, body, deployment, arrived))
+        return Response(answered, media_type=JSON)
 
     async def answer_plain(principal: Principal, raw: bytes, deployment: str | None) -> bytes:
         arrived = plane.clock.machine()
@@ -132,30 +132,29 @@ def _predictions(app: HotApp, plane: DataPlane, lane: AdaptiveLane) -> None:
 def _protocols(app: FastAPI, plane: DataPlane, lane: AdaptiveLane) -> None:
     """Let other protocols tell the same story, through the same lane."""
 
-    @contextmanager
-    def inside(arrived: float) -> Iterator[None]:
-        lane.enter()
-        answered = False
-        try:
-            yield
-            answered = True
-        finally:
-            lane.leave(arrived, plane.clock.machine(), answered=answered)
+    def offer(deployment: str | None) -> Offer:
+        return Offer(*plane.predict.offer(deployment))
 
     async def tell(
         request: Request, arrived: float, body: object, deployment: str, variant: str | None
     ) -> list[Answer]:
-        return await plane.predict(
-            _ask(plane, principal_of(request.scope), request, body, deployment, arrived, variant)
-        )
+        lane.enter()
+        answered = False
+        try:
+            ask = _ask(plane, principal_of(request.scope), request, body, deployment, arrived, variant)
+            answers = await plane.predict(ask)
+            answered = True
+        finally:
+            lane.leave(arrived, plane.clock.machine(), answered=answered)
+        return answers
 
-    def offer(deployment: str | None) -> Offer:
-        return Offer(*plane.predict.offer(deployment))
-
-    behind = Behind(plane.clock, inside, offer, tell, plane.ready, plane.max_body, plane.body_patience_s)
+    behind = Behind(plane.clock, offer, tell, plane.ready, plane.max_body, plane.body_patience_s)
     headers = _predict_headers(plane)
     scoring.install(app, behind, headers)
     inference.install(app, behind, headers)
+    for route in list(app.routes):  # their probes are asked by HEAD too, as ours are
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _outcomes(app: FastAPI, plane: DataPlane) -> None:

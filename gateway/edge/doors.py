@@ -24,27 +24,26 @@ _PAGES = {
     "GET /readyz": NOBODY,
 }
 _ONE = "/admin/deployments/{deployment}"
-_MODEL = "/v2/models/{deployment}"
 
 DATA_DOORS: Mapping[str, str] = {
     **_PAGES,
     "POST /predict": "predict",
     "POST /predict/{deployment}": "predict",
-    "POST /feedback": "feedback",
     "POST /invocations": "predict",
     "POST /invocations/{deployment}": "predict",
     "GET /ping": NOBODY,
     "GET /health": NOBODY,
-    "GET /version": NOBODY,
+    "GET /version": ANYBODY,
     "GET /v2": ANYBODY,
     "GET /v2/health/live": NOBODY,
     "GET /v2/health/ready": NOBODY,
-    f"GET {_MODEL}": "predict",
-    f"GET {_MODEL}/ready": "predict",
-    f"GET {_MODEL}/versions/{{version}}": "predict",
-    f"GET {_MODEL}/versions/{{version}}/ready": "predict",
-    f"POST {_MODEL}/infer": "predict",
-    f"POST {_MODEL}/versions/{{version}}/infer": "predict",
+    "GET /v2/models/{deployment}": "predict",
+    "GET /v2/models/{deployment}/ready": "predict",
+    "GET /v2/models/{deployment}/versions/{version}": "predict",
+    "GET /v2/models/{deployment}/versions/{version}/ready": "predict",
+    "POST /v2/models/{deployment}/infer": "predict",
+    "POST /v2/models/{deployment}/versions/{version}/infer": "predict",
+    "POST /feedback": "feedback",
 }
 CONTROL_DOORS: Mapping[str, str] = {
     **_PAGES,

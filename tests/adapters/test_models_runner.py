@@ -215,6 +215,24 @@ async def test_a_call_whose_deadline_passed_in_the_queue_is_never_run(runner: Po
     assert canary.calls == 1
 
 
+async def test_a_call_that_is_too_late_is_not_run_though_a_late_loop_has_not_said_so_yet(runner: PoolRunner) -> None:
+    canary = gated(runner, "c")
+    running = asyncio.ensure_future(runner.predict(part("canary", canary), [[1]], LONG))
+    await entered(canary)
+    late = asyncio.ensure_future(runner.predict(part("canary", canary), [[2]], SOON))
+    await asyncio.sleep(0)
+    never = threading.Event()
+    never.wait(2.0 * SOON)  # the loop stands still here, past the deadline
+    canary.gate.set()
+    never.wait(SOON)  # and until the thread has been at the second call
+    assert canary.calls == 1
+    with pytest.raises(DeadlinePassed):
+        await late
+    await running
+    await until_idle(runner)
+    assert (canary.calls, runner.stuck()) == (1, {})
+
+
 async def test_a_cancelled_caller_leaves_at_once_and_nothing_behind(runner: PoolRunner) -> None:
     canary = gated(runner, "c")
     running, queued = (asyncio.ensure_future(runner.predict(part("canary", canary), [[n]], LONG)) for n in (1, 2))

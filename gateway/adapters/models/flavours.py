@@ -146,8 +146,8 @@ def _description(
     if count is not None and count != len(known):
         raise ModelUnusable(f"{len(known)} inputs were declared, but the model takes {count}.")
     if found_task in (Task.REGRESSION, Task.MULTIOUTPUT):
-        kind, names = _numbers(task, outputs, sklearn_model.width_of(estimator, known))
-        return Description(known, kind, outputs=names)
+        numbers, none, named = _numbers(task, outputs, sklearn_model.width_of(estimator, known))
+        return Description(known, numbers, none, outputs=named)
     found = sklearn_model.classes_of(estimator, found_task)
     if classes and classes != found:
         raise ModelUnusable(
@@ -156,13 +156,15 @@ def _description(
     return Description(known, found_task, found)
 
 
-def _numbers(task: Task | None, outputs: tuple[str, ...], width: int) -> tuple[Task, tuple[str, ...]]:
-    """Task of a model that answers ``width`` numbers, and their names where there are several. Raises ModelUnusable."""
+def _numbers(
+    task: Task | None, outputs: tuple[str, ...], width: int
+) -> tuple[Task, tuple[int | str, ...], tuple[str, ...]]:
+    """Task, no classes, and the names of a model's ``width`` numbers. Raises ModelUnusable."""
     if task is Task.REGRESSION and width > 1:
         raise ModelUnusable(f"A regression model has been declared, but it answers {width} numbers: say multioutput.")
     if width == 1 and task is not Task.MULTIOUTPUT:
-        return Task.REGRESSION, ()
+        return Task.REGRESSION, (), ()
     names = outputs or tuple(f"y{index}" for index in range(width))
     if len(names) != width:
         raise ModelUnusable(f"{len(names)} outputs were declared, but the model answers {width} numbers.")
-    return Task.MULTIOUTPUT, names
+    return Task.MULTIOUTPUT, (), names

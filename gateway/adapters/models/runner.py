@@ -47,12 +47,16 @@ class PoolSizes:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call under way. ``wanted`` is the loop's word to the thread, ``begun`` the thread's to the loop."""
+    """One call under way. ``wanted`` is the loop's word to the thread, ``begun`` the thread's to the loop.
+
+    ``until`` is when its deadline passes, in the loop's time: a loop that is late says ``wanted`` for too long.
+    """
 
     model: Model
     rows: Sequence[Sequence[Scalar]]
     loop: asyncio.AbstractEventLoop
     answer: "asyncio.Future[list[Output]]"
+    until: float
     timer: asyncio.TimerHandle | None = None
     wanted: bool = True
     begun: bool = False
@@ -94,8 +98,8 @@ class _Pool:
         if self.under_way >= self._size.threads + self._size.waiting:
             raise Overloaded(f"The pool of {self.name} has {self.under_way} calls under way and takes no more.")
         loop = asyncio.get_running_loop()
-        call = _Call(model, rows, loop, loop.create_future())
-        call.timer = loop.call_later(max(0.0, deadline_s), self._expire, call)
+        call = _Call(model, rows, loop, loop.create_future(), loop.time() + max(0.0, deadline_s))
+        call.timer = loop.call_at(call.until, self._expire, call)
         self.under_way += 1
         self._queue.put(call)
         return call
@@ -120,9 +124,11 @@ class _Pool:
             call.timer.cancel()
         if call.stuck:
             self.stuck -= 1
-        if call.answer.done() or outcome is None:  # its caller has gone, or it was not wanted any more
+        if call.answer.done():  # its caller has gone
             return
-        if isinstance(outcome, ModelFailed):
+        if outcome is None:
+            call.answer.set_exception(DeadlinePassed(f"the model call of {self.name}"))
+        elif isinstance(outcome, ModelFailed):
             call.answer.set_exception(outcome)
         else:
             call.answer.set_result(outcome)
@@ -130,7 +136,7 @@ class _Pool:
     def _work(self) -> None:
         while (call := self._queue.get()) is not None:
             call.begun = True  # first this, then the look at ``wanted``: ``_expire`` does it the other way round
-            outcome = _answer(call) if call.wanted else None
+            outcome = _answer(call) if call.wanted and call.loop.time() < call.until else None
             with suppress(RuntimeError):  # the loop has been closed: nobody is left to tell
                 call.loop.call_soon_threadsafe(self._finish, call, outcome)
             del call, outcome  # a waiting thread must not keep a dropped model alive

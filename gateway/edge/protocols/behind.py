@@ -1,7 +1,6 @@
 """What stands behind the routes of other protocols: the same story, limits and probes as behind ``/predict``."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,12 +19,10 @@ Tell: TypeAlias = Callable[[Request, float, object, str, str | None], Awaitable[
 class Behind:
     """``offer`` says what a deployment (None: the default one) takes; ``ready`` why traffic should stay away, or None.
 
-    ``inside`` holds a place of the lane for a request that arrived then; it raises Overloaded when there is none.
     Limits are bytes, and seconds for a body to arrive.
     """
 
     clock: Clock
-    inside: Callable[[float], AbstractContextManager[None]]
     offer: Callable[[str | None], Offer]
     tell: Tell
     ready: Callable[[], str | None]

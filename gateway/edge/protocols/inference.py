@@ -62,12 +62,7 @@ def _server(app: FastAPI, behind: Behind) -> None:
     alive = schemas.gives(schemas.Alive, description="Yes")
     about: dict[str, Any] = {"tags": _TAGS, "response_class": Response}
 
-    @app.get(
-        "/v2",
-        summary="This server",
-        responses={200: schemas.gives(ServerMetadata, description="It"), **schemas.problems([401, 403, 429])},
-        **about,
-    )
+    @app.get("/v2", summary="This server", responses={200: schemas.gives(ServerMetadata, description="It")}, **about)
     async def server() -> Response:
         return _said({"name": "gateway", "version": __version__, "extensions": [oip.BINARY]})
 
@@ -82,11 +77,8 @@ def _server(app: FastAPI, behind: Behind) -> None:
 
 
 def _models(app: FastAPI, behind: Behind) -> None:
-    described = {
-        200: schemas.gives(ModelMetadata, description="The deployment"),
-        **schemas.problems([401, 403, 404, 429, 503]),
-    }
-    alive = {200: schemas.gives(schemas.Alive, description="Yes"), **schemas.problems([401, 403, 404, 429, 503])}
+    described = {200: schemas.gives(ModelMetadata, description="The deployment"), **schemas.problems([404, 503])}
+    alive = {200: schemas.gives(schemas.Alive, description="Yes"), **schemas.problems([404, 503])}
 
     def about(responses: dict[int | str, dict[str, Any]], *names: str) -> dict[str, Any]:
         """Describe a route whose names in the path any text may be, so that none is ever refused as such."""
@@ -128,15 +120,14 @@ def _models(app: FastAPI, behind: Behind) -> None:
 def _infer(app: FastAPI, behind: Behind, headers: list[dict[str, Any]]) -> None:
     async def answer(request: Request, deployment: str, version: str | None) -> Response:
         arrived, raw = await behind.read(request, _BYTES, "")
-        with behind.inside(arrived):
-            asked, binary = _parted(raw, request.headers.get(_LENGTH))
-            offer = behind.offer(deployment)
-            variant = None if version is None else _variant(offer, version)
-            frame = oip.frame(offer, asked, binary)
-            try:
-                answers = await behind.tell(request, arrived, frame.body(offer.layout), deployment, variant)
-            except InvalidBody as error:
-                raise frame.pointing(error) from None
+        asked, binary = _parted(raw, request.headers.get(_LENGTH))
+        offer = behind.offer(deployment)
+        variant = None if version is None else _variant(offer, version)
+        frame = oip.frame(offer, asked, binary)
+        try:
+            answers = await behind.tell(request, arrived, frame.body(offer.layout), deployment, variant)
+        except InvalidBody as error:
+            raise frame.pointing(error) from None
         columns = oip.outputs_of(offer, answers)
         versions = {each.model_version for each in answers}
         head, following = oip.answer(asked, deployment, versions.pop() if len(versions) == 1 else None, columns)

@@ -44,16 +44,15 @@ def install(app: FastAPI, behind: Behind, headers: list[dict[str, Any]]) -> None
 def _invocations(app: FastAPI, behind: Behind, headers: list[dict[str, Any]]) -> None:
     async def answer(request: Request, deployment: str | None) -> Response:
         arrived, raw = await behind.read(request, CSV)
-        with behind.inside(arrived):
-            offer = behind.offer(deployment)
-            if media_type(request.headers.get("content-type", "")) == CSV:
-                frame = mlflow.read_csv(offer, raw)
-            else:
-                frame = mlflow.read(offer, _decoded(raw))
-            try:
-                answers = await behind.tell(request, arrived, frame.body(offer.layout), offer.table.deployment, None)
-            except InvalidBody as error:
-                raise frame.pointing(error) from None
+        offer = behind.offer(deployment)
+        if media_type(request.headers.get("content-type", "")) == CSV:
+            frame = mlflow.read_csv(offer, raw)
+        else:
+            frame = mlflow.read(offer, _decoded(raw))
+        try:
+            answers = await behind.tell(request, arrived, frame.body(offer.layout), offer.table.deployment, None)
+        except InvalidBody as error:
+            raise frame.pointing(error) from None
         details = [said(each) for each in answers]
         predictions = [each.prediction for each in details]
         content = msgspec.json.encode({"predictions": predictions, "details": details})
