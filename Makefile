@@ -78,10 +78,10 @@ format: setup  ## put every file into its one format
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
 lock:  ## pin the dependencies again (needs uv)
-	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	uv pip compile -q --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
-	uv pip compile -q --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
-	printf 'setuptools>=77\nwheel\n' | uv pip compile -q --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
+	printf 'setuptools>=77\nwheel\n' | uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
 
 clean:  ## take away what the demo and the tests made (not the environment)
 	rm -rf state demo-report.json .pytest_cache .mypy_cache .ruff_cache .hypothesis

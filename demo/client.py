@@ -1,5 +1,6 @@
 """An application and an operator, as HTTP clients of the two doors."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from typing import Any, Self
 import aiohttp
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
+_PATIENCE = 20
+"""How often a caller asks again who was told to come back."""
 
 
 class UnexpectedAnswer(RuntimeError):
@@ -50,13 +53,24 @@ class Gateway:
         await self._session.close()
 
     async def predict(self, entities: dict[str, Any], features: dict[str, Any], at: float) -> Answer:
-        """Ask for one prediction at data time ``at``. Raises UnexpectedAnswer for anything but 200."""
+        """Ask for one prediction at data time ``at``. Raises UnexpectedAnswer for anything but 200.
+
+        A worker that says it has enough to do is asked again when it says to, as any client should.
+        """
         body = {"entities": entities, "features": features}
         headers = {"X-Event-Time": timestamp(at)}
-        async with self._session.post(f"{self._data}/predict", json=body, headers=headers) as response:
-            if response.status != 200:
-                raise UnexpectedAnswer("POST /predict", response.status, await response.text())
-            answer = await response.json()
+        for _ in range(_PATIENCE):
+            async with self._session.post(f"{self._data}/predict", json=body, headers=headers) as response:
+                if response.status == 200:
+                    answer = await response.json()
+                    break
+                refused = UnexpectedAnswer("POST /predict", response.status, await response.text())
+                wait_s = response.headers.get("Retry-After")
+            if response.status != 503 or wait_s is None:
+                raise refused
+            await asyncio.sleep(float(wait_s))
+        else:
+            raise refused
         return Answer(
             answer["prediction_id"],
             answer["variant"],

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from gateway import looking
 from gateway.core import judging
 from gateway.core.aliases import REFUSE, made_way, with_write_backs
+from gateway.core.bandit import lean
 from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
 from gateway.core.errors import (
     CandidateRunning,
@@ -37,6 +38,7 @@ from gateway.core.routing import STABLE, Part, Shadow
 from gateway.core.state import (
     DeploymentState,
     fits,
+    leaned,
     reported,
     rolled_back,
     rollout_of,
@@ -126,16 +128,32 @@ class Control:
         costs nothing, since the next look finds the same verdict.
         """
         due: list[tuple[str, str]] = []
+        leaning: list[str] = []
         with self._state.together():
             for deployment in deployments:
                 state = self.read(deployment)
+                leaning += [deployment] if any(one.current.bandit for one in in_order(state)) else []
                 due += [
                     (deployment, rollout.name)
                     for rollout in _looked_at(state)
                     if self._asked(state, rollout, watermark, visible, bounds=False)[2] is not None
                 ]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
+        made += [self._lean(deployment, watermark) for deployment in leaning]
         return [decision for decision in made if decision is not None]
+
+    def _lean(self, deployment: str, watermark: float) -> Decision | None:
+        """Let bandits set the weights of their steps; whoever changes the document in between is left alone."""
+        state = self.read(deployment)
+        steps = {one.name: one for one in in_order(state) if one.phase is Phase.RUNNING and one.current.bandit}
+        found = lean(state, {name: self.case(one, deployment) for name, one in steps.items()}, watermark)
+        if found is None:
+            return None
+        note = Note("lean", "bandit", found.sentence(), evidence={"split": {"weights": dict(found.weights)}})
+        try:
+            return self._write(state, leaned(state, found.weights, watermark), note)
+        except RevisionConflict:  # by the next look the bandit knows more
+            return None
 
     def _decide(self, deployment: str, name: str, watermark: float, visible: Mapping[str, int]) -> Decision | None:
         """Do what is due. Whoever changes the document in between is heard: then it is asked for again.
@@ -386,10 +404,16 @@ class Control:
 
         return {"governance": self._governance.permit(state, wish, deny)}
 
-    def rollback(self, deployment: str, *, actor: str, reason: str, expected: int | None = None) -> Decision:
-        """Return to the previous stable. Raises InvalidTransition when there is none, RevisionConflict as ``send``."""
+    def rollback(
+        self, deployment: str, *, actor: str, reason: str, to: str | None = None, expected: int | None = None
+    ) -> Decision:
+        """Return to a former stable, the latest or that of version ``to``.
+
+        Raises InvalidTransition where there is none, InvalidBody where none has that version, RevisionConflict as
+        ``send``.
+        """
         at, note = self.now(deployment), Note("rollback", actor, reason)
-        return self.change(deployment, lambda s: rolled_back(s, at, reason, self._token), note, expected)
+        return self.change(deployment, lambda s: rolled_back(s, at, reason, self._token, to), note, expected)
 
     def set_traffic(
         self,

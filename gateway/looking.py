@@ -9,7 +9,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from gateway.core import judging
-from gateway.core.deployments import Guardrail, ModelCard, Plan, Role, Step
+from gateway.core.admission import check_bandits, check_outputs
+from gateway.core.deployments import Guardrail, ModelCard, Plan, Role, Step, Task
 from gateway.core.errors import InvalidBody, Problem, Unmeasurable
 from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.judging import JUDGE_VERSION, JudgeState
@@ -54,6 +55,10 @@ def open_case(opening: Opening) -> JudgeState:
 def check_terms(terms: Terms, models: Sequence[ModelCard], steps: Sequence[Step]) -> None:
     """Raise Unmeasurable for a guardrail that cannot be judged on all of these models, along these steps."""
     _open(terms, models, 0.0, pairs=any(step.shadow > 0.0 for step in steps))
+    check_bandits(terms.guardrails, steps)
+    for model in models:
+        if model.task is Task.MULTIOUTPUT:
+            check_outputs(terms.guardrails, model.outputs)
 
 
 def check_plan(plan: Plan, terms: Terms, models: Sequence[ModelCard]) -> None:

@@ -124,6 +124,11 @@ class Predict:
         said = zip(draws, records, results, sight.vectors, strict=True)
         return [self._say(trip, ask, *each, logged=refusal is None) for each in said]
 
+    def offer(self, deployment: str | None) -> tuple[RoutingTable, Layout, frozenset[str]]:
+        """What a deployment takes now, and who may take its traffic. Raises UnknownDeployment, NoModelReady."""
+        table = self._routing.table(deployment)
+        return table, self._layout(table)[0], self._routing.able(table)
+
     def low(self) -> float | None:
         """The smallest data time (seconds) of which a record may still come, of a prediction or a shadow; or None."""
         lows = [low for low in (min(self._under_way.values(), default=None), self._shadows.low()) if low is not None]

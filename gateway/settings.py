@@ -108,6 +108,19 @@ class GuardrailSettings(Section):
     """Whether more of a business value is better, as of a revenue; else less is, as of a cost."""
 
 
+class BanditSettings(Section):
+    """How a step's weight leans towards the better arm, by Thompson sampling. The guardrails rule as on any step."""
+
+    reward: str
+    """Guardrail to go by, one that counts requests that went wrong: ``accuracy``, ``error_rate``."""
+    floor: Share = 0.05
+    """Share of all requests that every arm keeps, as 5% or 0.05."""
+    ceiling: Share = 0.5
+    """Greatest share of the candidate, as 50% or 0.5."""
+    every: Seconds = Field(default=3_600.0, gt=0)
+    """Shortest time between two changes, a duration in data time."""
+
+
 class StepSettings(Section):
     """One step of a plan: a share of traffic or a shadow's sampling rate, and what it takes to leave it."""
 
@@ -121,6 +134,8 @@ class StepSettings(Section):
     """Observations of the candidate needed to leave this step, a count."""
     approval: bool = False
     """Wait for an operator's ``resume`` before the next step."""
+    bandit: BanditSettings | None = None
+    """Lets the weight lean towards the better arm while the step lasts; none keeps it."""
 
 
 class PlanSettings(Section):
@@ -527,9 +542,14 @@ def guardrail_of(said: str | GuardrailSettings, place: str) -> core.Guardrail:
 def plan_of(name: str, said: PlanSettings | tuple[StepSettings, ...]) -> core.Plan:
     """Translate one plan."""
     plan = said if isinstance(said, PlanSettings) else PlanSettings(steps=said)
-    steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval) for s in plan.steps)
+    steps = tuple(core.Step(s.weight, s.shadow, s.at_least, s.events, s.approval, _bandit(s)) for s in plan.steps)
     watching = plan.watch, plan.watch_rate
     return core.Plan(name, steps, plan.auto_promote, plan.on_inconclusive, plan.max_age, *watching, plan.dry_run)
+
+
+def _bandit(step: StepSettings) -> core.Bandit | None:
+    said = step.bandit
+    return None if said is None else core.Bandit(said.reward, said.floor, said.ceiling, said.every)
 
 
 def explain(error: ValidationError, source: str, root: type[BaseModel]) -> str:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from gateway.core.deployments import Guardrail, Role, Task
+from gateway.core.deployments import Guardrail, Role, Step, Task
 from gateway.core.errors import Unmeasurable
-from gateway.core.metrics import LABEL, Kind, Metric, measurable, told_as
+from gateway.core.metrics import LABEL, VALUE, Kind, Metric, measurable, told_as
 
 SIGNALS_ONLY = frozenset({Kind.BLOCKS, Kind.RANKING, Kind.CALIBRATION})
 """What conditions on the arm's own answers may pause a rollout, never demote or be asked for."""
@@ -71,7 +71,7 @@ def _check_lines(guardrail: Guardrail) -> None:
 
 def _check_range(guardrail: Guardrail, metric: Metric) -> None:
     low, high = guardrail.low, guardrail.high
-    business = metric.outcome != LABEL
+    business = metric.name.startswith(VALUE)
     if (low is not None or guardrail.higher_is_better) and not business:
         raise Unmeasurable(metric.name, "only a business value has a declared low end or direction.")
     if high is not None and not (business or metric.kind is Kind.MEAN):
@@ -80,3 +80,27 @@ def _check_range(guardrail: Guardrail, metric: Metric) -> None:
         raise Unmeasurable(metric.name, "declare both ends of its range, or neither.")
     if high is not None and not (low or 0.0) < high < math.inf:
         raise Unmeasurable(metric.name, f"its range must be from low to a greater high, this is {low} to {high}.")
+
+
+def check_outputs(guardrails: Sequence[Guardrail], outputs: Sequence[str]) -> None:
+    """Raise Unmeasurable for a guardrail of an output that a model with several does not have."""
+    for guardrail in guardrails:
+        family, _, name = guardrail.metric.partition(":")
+        if family in ("mae", "rmse") and name not in outputs:
+            raise Unmeasurable(guardrail.metric, f"there is no output {name!r} here, only {', '.join(outputs)}.")
+
+
+def check_bandits(guardrails: Sequence[Guardrail], steps: Sequence[Step]) -> None:
+    """Raise Unmeasurable for a step whose bandit has no rate among the guardrails to go by, or no room."""
+    rates = {one.metric for one in guardrails if told_as(one).kind is Kind.RATE}
+    for step in steps:
+        bandit = step.bandit
+        if bandit is None:
+            continue
+        if bandit.reward not in rates:
+            known = ", ".join(sorted(rates)) or "none"
+            raise Unmeasurable(bandit.reward, f"a bandit goes by a rate among the guardrails; there is: {known}.")
+        if not 0.0 < bandit.floor <= step.weight <= bandit.ceiling <= 1.0 - bandit.floor:
+            line = "a bandit's step needs 0 < floor <= weight <= ceiling <= 1 - floor"
+            said = f"{bandit.floor:g}, {step.weight:g} and {bandit.ceiling:g}"
+            raise Unmeasurable(bandit.reward, f"{line}, these are {said}.")

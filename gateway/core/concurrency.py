@@ -1,10 +1,10 @@
 """How much a worker takes on at once: a limit that follows what it can do, told by the latency of what it does.
 
 While the fastest answers of a moment take about as long as they do when nobody waits, more is let in; when even the
-fastest had to wait, a queue is standing, and less is. What "nobody waits" means is measured: now and then a busy worker
-takes on little for a moment and looks again. (Additive increase, multiplicative decrease, as in TCP; the probe is
-BBR's, "Congestion-based congestion control", Cardwell et al. 2016; the fastest of a window as the sign of a standing
-queue is CoDel's, RFC 8289.)
+fastest had to wait, a queue is standing, and less is. What "nobody waits" means is measured: now and then a worker that
+refuses callers takes on little for a moment and looks again. (Additive increase, multiplicative decrease, as in TCP;
+the probe is BBR's, "Congestion-based congestion control", Cardwell et al. 2016; the fastest of a window as the sign of
+a standing queue is CoDel's, RFC 8289.)
 """
 
 import math
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 TOLERATED = 2.0
 """A standing latency of so many times the unhurried one is no queue yet,"""
-TOLERATED_S = 0.005
+TOLERATED_S = 0.02
 """nor is one so much above it (seconds): less than that is the machine's own noise."""
 PROBE_EVERY_S = 10.0
 _LESS = 0.9
@@ -74,9 +74,9 @@ def adapted(limit: Limit, seen: Seen, at: float) -> Limit:
         limit = replace(limit, unhurried=seen.fastest, since=at)
     busy = seen.refused > 0 or seen.most >= 0.8 * int(limit.now)
     if at - limit.since >= PROBE_EVERY_S:
-        if busy:
+        if seen.refused:  # only who turns callers away already may turn more away to look
             return replace(limit, probing=2, resume=limit.now, now=max(float(limit.least), limit.now * _PROBING))
-        return replace(limit, unhurried=seen.fastest, since=at)  # it is quiet, so this is how long it takes
+        return replace(limit, unhurried=seen.fastest, since=at)  # nobody is turned away, so this is how long it takes
     if seen.fastest > max(TOLERATED * limit.unhurried, limit.unhurried + TOLERATED_S):
         return replace(limit, now=max(float(limit.least), limit.now * _LESS))
     if busy:

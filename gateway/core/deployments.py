@@ -59,6 +59,8 @@ class Task(StrEnum):
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    MULTIOUTPUT = "multioutput"
+    """Several numbers at once, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class ModelCard:
 
     ``inputs`` is the model's input row, in column order. ``path`` is relative to the content-addressed cache.
     ``feature_service`` names the Feast service that delivers part of the row, if any. ``scored`` says of a classifier
-    whether its answers carry probabilities.
+    whether its answers carry probabilities, ``classes`` which there are: none where they are not known beforehand.
+    ``outputs`` name the numbers of a model that gives several.
     """
 
     name: str
@@ -111,6 +114,7 @@ class ModelCard:
     schema: int = 1
     form: Form = ORIGINAL
     scored: bool = True
+    outputs: tuple[str, ...] = ()
 
 
 class Role(StrEnum):
@@ -144,10 +148,24 @@ class Guardrail:
 
 
 @dataclass(frozen=True, slots=True)
+class Bandit:
+    """How a step's weight leans towards the better arm: by the guardrail ``reward``, every ``every_s`` of data time.
+
+    Every arm keeps at least ``floor``, the candidate takes at most ``ceiling``.
+    """
+
+    reward: str
+    floor: float = 0.05
+    ceiling: float = 0.5
+    every_s: float = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a rollout: a share of traffic, or a shadow's sampling rate, and what it takes to leave it.
 
-    ``at_least_s`` is data time in seconds; ``events`` counts candidate-arm (or paired) observations at this step.
+    ``at_least_s`` is data time in seconds; ``events`` counts candidate-arm (or paired) observations at this step. With
+    a ``bandit``, ``weight`` is where it begins.
     """
 
     weight: float = 0.0
@@ -155,6 +173,7 @@ class Step:
     at_least_s: float = 0.0
     events: int = 0
     approval: bool = False
+    bandit: Bandit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ _ANY_TASK = frozenset(Task)
 _CLASSES = frozenset({Task.BINARY, Task.MULTICLASS})
 _TWO_CLASSES = frozenset({Task.BINARY})
 _NUMBERS = frozenset({Task.REGRESSION})
+_ONE_ANSWER = _ANY_TASK - {Task.MULTIOUTPUT}
 
 
 def _failed(failed: bool, predicted: Scalar, truth: Scalar) -> bool:  # noqa: ARG001 - the shape of a Rule
@@ -253,7 +254,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             name="score_distribution",
             labelled=False,
-            tasks=_ANY_TASK,
+            tasks=_ONE_ANSWER,
             of="scores",
             says="lie above",
             default=Guardrail("score_distribution", role=Role.SIGNAL, absolute=0.02, margin_absolute=0.1),
@@ -263,8 +264,8 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-FAMILIES = ("recall:", "false_positive_rate:", "precision:", "f1:", VALUE)
-"""Metrics of one class, by its name, and of a business value, by the name under which it is posted."""
+FAMILIES = ("recall:", "false_positive_rate:", "precision:", "f1:", "mae:", "rmse:", VALUE)
+"""Metrics of one class or one output, by its name, and of a business value, by the name under which it is posted."""
 
 
 def default_guardrail(metric: str) -> Guardrail:
@@ -284,6 +285,8 @@ def known(metric: str) -> Metric:
 
     >>> known("error_rate").labelled, known("recall:late").of, known("value:revenue").outcome
     (False, "requests whose label is 'late'", 'revenue')
+    >>> known("mae:delay").of, known("mae:delay").lost(None, None, {"delay": 3.0}, 5)
+    ('mean absolute error of delay', 2.0)
     """
     if metric in METRICS:
         return METRICS[metric]
@@ -291,7 +294,7 @@ def known(metric: str) -> Metric:
     if name and metric.startswith(VALUE):
         return _business(metric, name)
     if name and family + ":" in FAMILIES:
-        return _of_class(METRICS[family], metric, name)
+        return (_of_output if METRICS[family].loss else _of_class)(METRICS[family], metric, name)
     names = ", ".join((*METRICS, *(family + "NAME" for family in FAMILIES)))
     raise Unmeasurable(metric, f"there is no metric of that name; there are {names}.")
 
@@ -323,7 +326,7 @@ def told_as(guardrail: Guardrail, yes: str | None = None) -> Metric:
     'shift'
     """
     metric = _of_positive(known(guardrail.metric), yes)
-    if metric.outcome == LABEL:
+    if not metric.name.startswith(VALUE):
         if guardrail.high is None:
             return metric
         return replace(metric, high=guardrail.high**2 if metric.squared else guardrail.high)
@@ -395,6 +398,23 @@ def _one_against_rest(rule: Rule, wanted: str) -> Rule:
         return rule(failed, int(name_of(predicted) == wanted), int(name_of(truth) == wanted))
 
     return of_class
+
+
+def _of_output(metric: Metric, name: str, output: str) -> Metric:
+    """Return a metric of numbers for one output of a model with several; its truth is posted under its name."""
+
+    def loss(label: Scalar, score: float | None, scores: Scores, truth: Scalar) -> float | None:  # noqa: ARG001
+        return metric.lost((scores or {}).get(output), None, None, truth)
+
+    return replace(
+        metric,
+        name=name,
+        tasks=frozenset({Task.MULTIOUTPUT}),
+        of=f"{metric.of} of {output}",
+        default=replace(metric.default, metric=name),
+        loss=loss,
+        outcome=output,
+    )
 
 
 def _of_class(metric: Metric, name: str, wanted: str) -> Metric:

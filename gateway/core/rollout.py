@@ -140,6 +140,8 @@ class Rollout:
     watch: Watch | None = None
     alias: str | None = None
     reported: str = ""
+    leaned_at: float = 0.0
+    """When a bandit last set its weight."""
 
     @property
     def current(self) -> Step:

@@ -103,14 +103,26 @@ def reported(state: DeploymentState, name: str, signal: Signal) -> DeploymentSta
     return _with(state, replace(rollout_of(state, name), reported=signal.value))
 
 
-def rolled_back(state: DeploymentState, at: float, reason: str, token: Callable[[], str]) -> DeploymentState:
-    """Return to the previous stable; the one that was stable leaves. Raises InvalidTransition without a previous."""
+def rolled_back(
+    state: DeploymentState, at: float, reason: str, token: Callable[[], str], to: str | None = None
+) -> DeploymentState:
+    """Return to a former stable, the latest or the one of version ``to``; the one that was stable leaves.
+
+    Former stables in between stay where they are, to go back to. Raises InvalidTransition where there is none at all,
+    InvalidBody where none has that version.
+    """
     for name, rollout in state.rollouts.items():
-        if rollout.phase is Phase.WATCHED:
+        watch = rollout.watch if rollout.phase is Phase.WATCHED else None
+        if watch is not None and to in (None, watch.former.model.version):
             return signalled(state, name, Signal.DEMOTE, at, reason, rollout.seen, token)
     if not state.previous:
         raise InvalidTransition("none", "rollback", "There is no previous stable to return to.")
-    return _crowned(replace(state, previous=state.previous[1:]), state.previous[0], at, token)
+    chosen = next((part for part in state.previous if to in (None, part.model.version)), None)
+    if chosen is None:
+        versions = ", ".join(part.model.version for part in state.previous)
+        raise InvalidBody(Problem("/to", f"Must be the version of a former stable: {versions}."))
+    previous = tuple(part for part in state.previous if part is not chosen)
+    return _crowned(replace(state, previous=previous), chosen, at, token)
 
 
 def with_traffic(
@@ -133,6 +145,12 @@ def with_traffic(
     watching = {name: state.shadows[name] for name, rate in shadows.items() if name in state.shadows and rate > 0.0}
     rated = {name: replace(shadow, rate=shadows[name]) for name, shadow in watching.items()}
     return replace(state, rollouts=rollouts, shadows=rated)
+
+
+def leaned(state: DeploymentState, weights: Mapping[str, float], at: float) -> DeploymentState:
+    """Put a bandit's weights in force at data time ``at``. Plans go on as they were."""
+    moved = {name: replace(state.rollouts[name], weight=weight, leaned_at=at) for name, weight in weights.items()}
+    return replace(state, rollouts=state.rollouts | moved)
 
 
 def with_shadow(state: DeploymentState, shadow: Shadow) -> DeploymentState:

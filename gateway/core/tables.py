@@ -93,12 +93,15 @@ def accept(spec: DeploymentSpec, stable: ModelCard, candidate: ModelCard, plan: 
     """Raise ModelUnusable if ``candidate`` could not answer the requests that stable is sent.
 
     ``plan`` covers both models' feature services. A request feature that stable does not have needs a declared
-    default; one that both have must be of one type; both must give the same kind of answer.
+    default; one that both have must be of one type; both must give the same kind of answer, and the candidate every
+    output of stable's.
     """
     if candidate.task is not stable.task:
         raise ModelUnusable(f"It answers as {candidate.task.value}, stable as {stable.task.value}.")
     if stable.task is Task.BINARY and candidate.classes and stable.classes and candidate.classes != stable.classes:
         raise ModelUnusable(f"Its classes are {list(candidate.classes)}, stable's {list(stable.classes)}.")
+    if not set(stable.outputs) <= set(candidate.outputs):
+        raise ModelUnusable(f"It answers {', '.join(candidate.outputs)}, stable {', '.join(stable.outputs)}.")
     entities = {*spec.entities, *(key.request for key in plan.join_keys())}
     known = {field.name: field for field in request_features(stable, entities, plan)}
     for field in request_features(candidate, entities, plan):

@@ -7,6 +7,7 @@ deployment is :mod:`gateway.core.inputs`' business.
 import asyncio
 import math
 import re
+from collections.abc import Collection
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -25,18 +26,26 @@ _CLOSE = {"Connection": "close"}
 async def read_json(request: Request, limit: int, patience_s: float) -> object:
     """Read and decode a JSON body of at most ``limit`` bytes that arrives within ``patience_s`` seconds.
 
-    A repeated member counts once, with its last value. Raises HTTPException: 415 for what is not said to be plain
-    JSON, 413 before more than the limit and one chunk is read, 408 when it comes too slowly, 400 for what is no JSON.
+    A repeated member counts once, with its last value. Raises HTTPException as :func:`read_bytes`, and 400 for what is
+    no JSON.
     """
-    _check_declared(request, limit)
+    return decode(await read_bytes(request, limit, patience_s))
+
+
+async def read_bytes(request: Request, limit: int, patience_s: float, others: Collection[str] = ()) -> bytes:
+    """Read a body that is said to be JSON, or of one of the ``others``: media types, "" for one that says nothing.
+
+    Raises HTTPException: 415 for any other or an encoded one, 413 before more than the limit and one chunk is read, 408
+    when it comes too slowly.
+    """
+    _check_declared(request, limit, others)
     try:
         async with asyncio.timeout(patience_s):
-            raw = await _read(request, limit)
+            return await _read(request, limit)
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {patience_s:g} s.", _CLOSE) from None
     except ClientDisconnect:
         raise HTTPException(400, "The body ended early.") from None
-    return decode(raw)
 
 
 def decode(raw: bytes) -> object:
@@ -88,15 +97,26 @@ def is_json(content_type: str) -> bool:
     >>> is_json("application/json; charset=utf-8"), is_json("text/plain"), is_json("")
     (True, False, False)
     """
-    media_type, _, parameters = content_type.lower().partition(";")
+    return _JSON.fullmatch(media_type(content_type)) is not None
+
+
+def media_type(content_type: str) -> str:
+    """The media type of a ``Content-Type`` in UTF-8, "" for one in another charset.
+
+    >>> media_type("text/csv; charset=UTF-8"), media_type("text/csv; charset=latin-1")
+    ('text/csv', '')
+    """
+    found, _, parameters = content_type.lower().partition(";")
     charset = parameters.strip().removeprefix("charset=").strip('"')
-    return _JSON.fullmatch(media_type.strip()) is not None and charset in ("", "utf-8", "utf8")
+    return found.strip() if charset in ("", "utf-8", "utf8") else ""
 
 
-def _check_declared(request: Request, limit: int) -> None:
+def _check_declared(request: Request, limit: int, others: Collection[str]) -> None:
     """Refuse what the headers already tell: another kind of body, or one over the limit."""
-    if not is_json(request.headers.get("content-type", "")):
-        raise HTTPException(415, "Send application/json in UTF-8.", _CLOSE)
+    said = request.headers.get("content-type", "")
+    if not is_json(said) and not (media_type(said) in others and (media_type(said) or not said)):
+        words = " or ".join(("application/json", *filter(None, others)))
+        raise HTTPException(415, f"Send {words} in UTF-8.", _CLOSE)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HTTPException(415, "Send the body without a content encoding.", _CLOSE)
     length = request.headers.get("content-length", "0")

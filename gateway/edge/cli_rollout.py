@@ -116,13 +116,14 @@ def resume(
 @app.command()
 def rollback(
     reason: Reason = "",
+    to: Annotated[str | None, typer.Option(help="Version of a former stable; left out: the latest.")] = None,
     deployment: Deployment = None,
     config: Config = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Return to the previous stable at once."""
-    _tell("rollback", {"reason": reason}, deployment, reach(config, url), as_json=as_json)
+    """Return to a former stable at once: the latest, or the one of a version."""
+    _tell("rollback", {"reason": reason, "to": to}, deployment, reach(config, url), as_json=as_json)
 
 
 @app.command()

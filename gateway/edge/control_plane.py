@@ -44,6 +44,7 @@ from gateway.edge.control_schemas import (
     PerformanceView,
     PredictionView,
     Reason,
+    RollbackRequest,
     ShadowRequest,
     SignalRequest,
     SpooledView,
@@ -74,6 +75,7 @@ _REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 _HOUR_S = 3_600.0
 _NO_WORDS = SignalRequest()
 _NO_VIEW = ApprovalRequest()
+_NO_WORDS_BACK = RollbackRequest()
 _METRIC = 'gateway_deployment_revision{deployment="flight-delay"} 12.0\n'
 
 
@@ -398,11 +400,12 @@ async def resume(
 
 @_operating.post("/rollback", responses=schemas.problems([409, 412]))
 async def rollback(
-    plane: Plane, who: Who, deployment: str, body: SignalRequest = _NO_WORDS, if_match: IfMatch = None
+    plane: Plane, who: Who, deployment: str, body: RollbackRequest = _NO_WORDS_BACK, if_match: IfMatch = None
 ) -> DecisionView:
-    """Return to the previous stable."""
-    seen, reason = _seen(if_match), _why(who, body.reason)
-    return await _decided(plane, lambda: plane.control.rollback(deployment, actor=who, reason=reason, expected=seen))
+    """Return to a former stable in one step; those of the window are warm on every worker."""
+    back = partial(plane.control.rollback, deployment, actor=who, reason=_why(who, body.reason), to=body.to)
+    seen = _seen(if_match)
+    return await _decided(plane, lambda: back(expected=seen))
 
 
 @_probing.get("/livez")

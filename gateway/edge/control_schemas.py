@@ -211,6 +211,15 @@ class ApprovalRequest(_Request):
     reason: Reason = ""
 
 
+class RollbackRequest(SignalRequest):
+    """Back to a former stable, and why. May be left out altogether when every second counts."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "complaints", "to": "5"}]})
+
+    to: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Version of a former stable, as ``previous`` of the deployment lists them; the latest, where left out."""
+
+
 class FieldView(_View):
     """One value of a request."""
 

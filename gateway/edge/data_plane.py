@@ -11,21 +11,26 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from gateway.core.access import LOCAL, Principal
-from gateway.core.deployments import Scalar
 from gateway.edge import api_docs, problems, schemas
 from gateway.edge.bodies import deadline_s, decode, event_time, read_json
 from gateway.edge.doors import DATA_DOORS, Doors
 from gateway.edge.hot import HotApp, HotRoute
 from gateway.edge.lanes import AdaptiveLane, Lane
 from gateway.edge.locks import Locked, Locks, principal_of
+from gateway.edge.protocols import inference, scoring
+from gateway.edge.protocols import schemas as protocol_schemas
+from gateway.edge.protocols.behind import Behind
+from gateway.edge.protocols.frames import Offer
+from gateway.edge.said import said
 from gateway.feedback import Feedback, Receipt
-from gateway.passage import Answer, Explanation
+from gateway.passage import Answer
 from gateway.ports import Clock
 from gateway.predict import Ask, Predict
 
@@ -75,22 +80,24 @@ def create_app(plane: DataPlane) -> HotApp:
     problems.install(app)
     if plane.locks is not None:
         app.add_middleware(Locked, locks=plane.locks, doors=Doors(DATA_DOORS))
-    _predictions(app, plane)
+    lane = plane.lane or AdaptiveLane(plane.max_concurrency)
+    _predictions(app, plane, lane)
+    _protocols(app, plane, lane)
     _outcomes(app, plane)
     _probes(app, plane)
-    schemas.document(app)
+    schemas.document(app, (*schemas.MODELS, *protocol_schemas.MODELS))
     return app
 
 
-def _predictions(app: HotApp, plane: DataPlane) -> None:
-    lane, docs = plane.lane or AdaptiveLane(plane.max_concurrency), _predict_docs(plane)
+def _predictions(app: HotApp, plane: DataPlane, lane: AdaptiveLane) -> None:
+    docs = _predict_docs(plane)
 
     async def say(arrived: float, asked: Callable[[], Ask]) -> bytes:
         lane.enter()
         answered = False
         try:
             ask = asked()
-            answers = [_prediction(each) for each in await plane.predict(ask)]
+            answers = [said(each) for each in await plane.predict(ask)]
             answered = True
         finally:
             lane.leave(arrived, plane.clock.machine(), answered=answered)
@@ -101,8 +108,8 @@ def _predictions(app: HotApp, plane: DataPlane) -> None:
         arrived = plane.clock.machine()
         principal = principal_of(request.scope)
         body = await read_json(request, plane.max_body, plane.body_patience_s)
-        said = await say(arrived, lambda: _ask(plane, principal, request, body, deployment, arrived))
-        return Response(said, media_type=JSON)
+        answered = await say(arrived, lambda: _ask(plane, principal, request, body, deployment, arrived))
+        return Response(answered, media_type=JSON)
 
     async def answer_plain(principal: Principal, raw: bytes, deployment: str | None) -> bytes:
         arrived = plane.clock.machine()
@@ -120,6 +127,34 @@ def _predictions(app: HotApp, plane: DataPlane) -> None:
     @app.post("/predict/{deployment}", summary="Predict with the named deployment", **docs)
     async def predict_with(request: Request, deployment: str) -> Response:
         return await answer(request, deployment)
+
+
+def _protocols(app: FastAPI, plane: DataPlane, lane: AdaptiveLane) -> None:
+    """Let other protocols tell the same story, through the same lane."""
+
+    def offer(deployment: str | None) -> Offer:
+        return Offer(*plane.predict.offer(deployment))
+
+    async def tell(
+        request: Request, arrived: float, body: object, deployment: str, variant: str | None
+    ) -> list[Answer]:
+        lane.enter()
+        answered = False
+        try:
+            ask = _ask(plane, principal_of(request.scope), request, body, deployment, arrived, variant)
+            answers = await plane.predict(ask)
+            answered = True
+        finally:
+            lane.leave(arrived, plane.clock.machine(), answered=answered)
+        return answers
+
+    behind = Behind(plane.clock, offer, tell, plane.ready, plane.max_body, plane.body_patience_s)
+    headers = _predict_headers(plane)
+    scoring.install(app, behind, headers)
+    inference.install(app, behind, headers)
+    for route in list(app.routes):  # their probes are asked by HEAD too, as ours are
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
 
 
 def _outcomes(app: FastAPI, plane: DataPlane) -> None:
@@ -153,14 +188,21 @@ def _probes(app: FastAPI, plane: DataPlane) -> None:
 
 
 def _ask(
-    plane: DataPlane, principal: Principal, request: Request, body: object, deployment: str | None, arrived: float
+    plane: DataPlane,
+    principal: Principal,
+    request: Request,
+    body: object,
+    deployment: str | None,
+    arrived: float,
+    version: str | None = None,
 ) -> Ask:
+    """Read the headers; ``version`` is the variant whose model version the path names, which forces it likewise."""
     headers, debug = request.headers, "debug" in principal.scopes
-    at, variant = headers.get("x-event-time"), headers.get("x-variant")
+    at, variant = headers.get("x-event-time"), headers.get("x-variant") if version is None else version
     if at is not None and not plane.replay:
         raise HTTPException(400, "X-Event-Time is taken under clock: replay only.")
     if variant is not None and not debug:
-        raise HTTPException(403, "X-Variant needs the debug scope.")
+        raise HTTPException(403, "X-Variant, or a version in the path, needs the debug scope.")
     return Ask(
         body,
         arrived,
@@ -173,64 +215,25 @@ def _ask(
     )
 
 
-class _Said(msgspec.Struct, omit_defaults=True, gc=False):
-    """An answer as it is written: what is None is left out, but for the prediction itself."""
-
-    prediction_id: str
-    deployment: str
-    prediction: Scalar
-    degraded: tuple[str, ...]
-    logged: bool
-    score: float | None = None
-    scores: dict[str, float] | None = None
-    variant: str | None = None
-    model_version: str | None = None
-    fallback: bool = False
-    explain: dict[str, object] | None = None
-
-
-def _prediction(answer: Answer) -> _Said:
-    output = answer.output
-    return _Said(
-        answer.prediction_id,
-        answer.deployment,
-        output.label,
-        answer.degraded,
-        answer.logged,
-        output.score,
-        output.scores,
-        answer.variant,
-        answer.model_version,
-        answer.fallback,
-        None if answer.explanation is None else _explain(answer.explanation),
-    )
-
-
-def _explain(explanation: Explanation) -> dict[str, object]:
-    arm = ("variant", "model_version", "propensity")
-    said: dict[str, object] = msgspec.to_builtins(explanation)
-    return {name: value for name, value in said.items() if name not in arm or value is not None}
-
-
 def _received(receipt: Receipt) -> Response:
     """Write a receipt: 202 when anything was accepted, else the same as a problem."""
-    said: dict[str, object] = {"accepted": receipt.accepted, "rejected": receipt.rejected}
+    written: dict[str, object] = {"accepted": receipt.accepted, "rejected": receipt.rejected}
     if receipt.accepted:
-        return _json(said, 202)
+        return _json(written, 202)
     problem = {
         "type": "nothing-accepted",
         "title": "No outcome was accepted",
         "status": 422,
         "detail": "Every outcome names a prediction_id that this gateway never issued.",
     }
-    return _json(problem | said, 422, problems.MEDIA_TYPE)
+    return _json(problem | written, 422, problems.MEDIA_TYPE)
 
 
 def _json(content: object, status: int = 200, media_type: str = JSON) -> Response:
     return Response(msgspec.json.encode(content), status, media_type=media_type)
 
 
-def _predict_docs(plane: DataPlane) -> dict[str, Any]:
+def _predict_headers(plane: DataPlane) -> list[dict[str, Any]]:
     deadline = "Bounds the whole request, in milliseconds."
     variant = "Forces a variant, where the deployment allows it; such a request is never evidence."
     then = "Data time: RFC 3339 with its zone, or seconds since the Unix epoch."
@@ -241,6 +244,10 @@ def _predict_docs(plane: DataPlane) -> dict[str, Any]:
     ]
     if plane.replay:
         headers.append(schemas.header("X-Event-Time", then, "2026-11-23T21:00:00Z", type="string"))
+    return headers
+
+
+def _predict_docs(plane: DataPlane) -> dict[str, Any]:
     return {
         "response_class": Response,
         "tags": ["predictions"],
@@ -248,7 +255,7 @@ def _predict_docs(plane: DataPlane) -> dict[str, Any]:
             200: schemas.gives(schemas.Prediction, schemas.Predictions, description="The answer, remembered"),
             **schemas.problems([400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504]),
         },
-        "openapi_extra": schemas.takes(schemas.Instance, schemas.Batch) | {"parameters": headers},
+        "openapi_extra": schemas.takes(schemas.Instance, schemas.Batch) | {"parameters": _predict_headers(plane)},
     }
 
 

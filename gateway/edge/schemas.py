@@ -76,8 +76,8 @@ class Prediction(_Said):
     """Opaque and unforgeable."""
     deployment: str = Field(examples=["flight-delay"])
     """Who was asked."""
-    prediction: bool | int | float | str | None = Field(examples=[1])
-    """The model's output: a label or a number."""
+    prediction: bool | int | float | str | dict[str, float] | None = Field(examples=[1])
+    """The model's output: a label or a number, or numbers by name of a model with several."""
     score: float | None = Field(default=None, examples=[0.83])
     """Probability of the positive class; binary classifiers only."""
     scores: dict[str, float] | None = None
@@ -177,6 +177,8 @@ class ProblemDetails(BaseModel):
     """Of an operator's signal that cannot be: the phase in which the candidate is, ``none`` without one."""
     signal: str | None = None
     """Of an operator's signal that cannot be: that signal."""
+    error: str | None = None
+    """Of ``/v2``: the detail and the first places once more, where the protocol's clients look for it."""
 
 
 class Alive(_Said):
@@ -186,7 +188,7 @@ class Alive(_Said):
     """``alive`` or ``ready``."""
 
 
-_MODELS: tuple[type[BaseModel], ...] = (
+MODELS: tuple[type[BaseModel], ...] = (
     Instance,
     Batch,
     Prediction,
@@ -237,7 +239,7 @@ def header(name: str, says: str, example: object, **schema: object) -> dict[str,
 
 
 def document(
-    app: FastAPI, models: Sequence[type[BaseModel]] = _MODELS, examples: Mapping[str, Any] | None = None
+    app: FastAPI, models: Sequence[type[BaseModel]] = MODELS, examples: Mapping[str, Any] | None = None
 ) -> None:
     """Let the app's OpenAPI carry ``models`` as components, so that hand-decoded routes can point to them.
 

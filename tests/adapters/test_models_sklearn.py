@@ -13,17 +13,19 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
     RandomForestClassifier,
 )
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
 
 from gateway.adapters.models import sklearn_model
-from gateway.adapters.models.sklearn_model import SklearnModel, classes_of, inputs_of, task_of
+from gateway.adapters.models.answers import open_labels, several
+from gateway.adapters.models.sklearn_model import SklearnModel, classes_of, inputs_of, task_of, width_of
 from gateway.core.deployments import Field, ModelCard, Scalar, Task, Type
 from gateway.core.errors import ModelFailed, ModelUnusable
 
@@ -200,3 +202,41 @@ def _ratio(table: Any) -> Any:
 
 def _second_column(rows: Any) -> Any:
     return rows[:, 1:].astype(float)
+
+
+# Several outputs.
+
+
+@pytest.mark.parametrize(
+    "estimator", [MultiOutputRegressor(LinearRegression()), LinearRegression(), DecisionTreeRegressor()]
+)
+def test_an_estimator_with_several_outputs_is_found_out_by_asking_it(estimator: Any) -> None:
+    rows = np.arange(20.0).reshape(10, 2)
+    fitted = estimator.fit(rows, np.column_stack([rows[:, 0], 2.0 * rows[:, 1]]))
+    inputs = inputs_of(fitted)
+    assert (task_of(fitted), width_of(fitted, inputs)) == (Task.REGRESSION, 2)
+    card = ModelCard("m", "1", "memory:m", "d", "joblib", ".", inputs, Task.MULTIOUTPUT, outputs=("a", "b"))
+    [said] = SklearnModel(card, fitted).predict([[4.0, 5.0]])
+    assert said.label is None
+    assert said.scores == pytest.approx({"a": 4.0, "b": 10.0})
+
+
+@pytest.mark.parametrize(
+    "answer", [[[1.0]], [[1.0, 2.0, 3.0]], [[1.0, np.nan]], [["a", "b"]], [1.0, 2.0], {"a": [1.0]}]
+)
+def test_what_is_no_row_of_the_outputs_is_no_answer(answer: Any) -> None:
+    with pytest.raises(ModelFailed):
+        several(answer, 1, ("a", "b"))
+
+
+def test_columns_of_different_types_are_numbers_all_the_same() -> None:
+    mixed = np.array([[1, 2.5], [True, 0.5]], dtype=object)
+    assert [each.scores for each in several(mixed, 2, ("a", "b"))] == [{"a": 1.0, "b": 2.5}, {"a": 1.0, "b": 0.5}]
+
+
+def test_labels_of_unknown_classes_are_text_and_integers() -> None:
+    assert [each.label for each in open_labels(["a", "b"], 2)] == ["a", "b"]
+    assert [each.label for each in open_labels(np.array([[True], [False]]), 2)] == [1, 0]
+    for answer in ([0.5], [[1, 2]], [None], [["a", "b"]]):
+        with pytest.raises(ModelFailed):
+            open_labels(answer, 1)

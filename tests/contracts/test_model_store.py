@@ -178,7 +178,7 @@ def test_an_alias_is_pinned_to_the_version_it_points_at_now(registry: Registry) 
         ("models:/unheard-of/1", "no model of that name|could not deliver"),
         ("models:/unheard-of/latest", "no model of that name"),
         ("models:/delay/Production", "an alias is written models:/NAME@ALIAS"),
-        ("runs:/0123/model", "models:/NAME/VERSION"),
+        ("runs:/0123/model", "models:/NAME/VERSION|could not deliver"),
         ("models:/../1", "no model|could not deliver"),
     ],
 )
@@ -247,12 +247,63 @@ def test_a_pyfunc_answers_by_the_task_its_metadata_declares(mlflow_uri: str, cac
     assert (late.label, late.score) == ("late", 0.75)
 
 
-def test_a_pyfunc_that_does_not_say_its_task_is_refused_with_the_words_to_write(
-    mlflow_uri: str, cache: ModelCache
+@pytest.mark.parametrize(
+    "metadata", [{"task": "binary"}, {"classes": ["a", "b"]}, {"task": "regression", "classes": [0, 1]}]
+)
+def test_a_pyfunc_that_says_its_task_by_halves_is_refused_with_the_words_to_write(
+    metadata: dict[str, Any], mlflow_uri: str, tmp_path: Path
 ) -> None:
-    log("mute", _pyfunc(), signature=_hour_signature())
+    folder = written(tmp_path / "mute", _pyfunc(), signature=_hour_signature(), metadata=metadata)
     with pytest.raises(ModelUnusable, match=r'metadata={"task": "binary"'):
-        cache.prepare(MlflowModelStore(mlflow_uri), "models:/mute/1")
+        ModelCache(tmp_path / "cache").prepare(MlflowModelStore(mlflow_uri), folder)
+
+
+def test_an_artifact_of_a_run_is_served_without_being_registered(mlflow_uri: str, cache: ModelCache) -> None:
+    import mlflow.sklearn
+
+    table, late = flights()
+    with mlflow.start_run() as run, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, to the author of a model
+        mlflow.sklearn.log_model(
+            LogisticRegression().fit(table[["hour"]], late), name="hours", pip_requirements=["numpy"]
+        )
+    uri, store = f"runs:/{run.info.run_id}/hours", MlflowModelStore(mlflow_uri)
+    assert store.resolve(uri) == uri
+    card = cache.prepare(store, uri)
+    assert (card.name, card.version, card.uri) == ("hours", run.info.run_id, uri)
+    assert cache.load(card).predict([[23.0]])[0].label == 1
+    with pytest.raises(ModelUnusable, match="could not deliver"):
+        cache.prepare(store, f"runs:/{run.info.run_id}/nothing")
+
+
+@pytest.mark.parametrize("uri", ["runs:/", "runs:/0123", "runs:/0123/../../etc", "runs:/0123/a/", "runs:/0/a@b"])
+def test_a_run_uri_that_is_none_is_refused(uri: str, mlflow_uri: str) -> None:
+    with pytest.raises(ModelUnusable, match="runs:/RUN_ID/PATH"):
+        MlflowModelStore(mlflow_uri).resolve(uri)
+
+
+def test_a_folder_of_an_mlflow_model_is_served_as_it_lies(mlflow_uri: str, tmp_path: Path) -> None:
+    table, late = flights()
+    uri = written(tmp_path / "hours", LogisticRegression().fit(table[["hour"]], late), input_example=table[["hour"]])
+    store, cache = MlflowModelStore(mlflow_uri), ModelCache(tmp_path / "cache")
+    card = cache.prepare(store, f"file:{tmp_path / 'hours'}")
+    assert (card.name, card.uri) == ("hours", uri)
+    assert cache.load(card).predict([[23]])[0].label == 1
+    with pytest.raises(ModelUnusable, match="holds an MLmodel file"):
+        store.resolve(tmp_path.as_uri())
+
+
+def written(folder: Path, model: Any, **about: Any) -> str:
+    """Write a model into a folder, as its author would, and return its URI."""
+    import mlflow.pyfunc
+    import mlflow.sklearn
+
+    flavour = mlflow.pyfunc if isinstance(model, mlflow.pyfunc.PythonModel) else mlflow.sklearn
+    model = {"python_model": model} if flavour is mlflow.pyfunc else {"sk_model": model}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, to the author of a model
+        flavour.save_model(path=str(folder), **model, pip_requirements=["scikit-learn"], **about)
+    return folder.as_uri()
 
 
 def test_a_folders_file_uri_names_a_version_below_its_root(joblib: Registry, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_it_serves_non_root_on_a_read_only_file_system(installed: Path, sealed: 
         )
     try:
         address = until(lambda: _address(place / "state", process), 20.0)
-        with httpx.Client(base_url=address, timeout=10.0) as client:
+        with httpx.Client(base_url=address, timeout=60.0) as client:
             until(lambda: client.get("/readyz").status_code == 200, 30.0)
             answer = client.post("/predict", json={"features": {"age": 40.0, "visits": 3.0}})
         assert (answer.status_code, answer.json()["logged"]) == (200, True)

@@ -58,6 +58,9 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
         },
         entities={"who": {"type": "string", "required": False}},
     ),
+    # Other protocols: test_protocols.
+    "scored": deployment(),
+    "inferred": deployment(allow_forced=True),
     # Outcomes and the books: test_contract_feedback, test_contract_ledger.
     "told": deployment(),
     "early": deployment(),
@@ -150,7 +153,7 @@ def answer(gateway: Gateway, name: str = "", body: Any = None, **headers: str) -
 
 def admin(gateway: Gateway, name: str, verb: str = "", body: Any = None) -> httpx.Response:
     """``POST`` (with ``verb``) what operators ask for."""
-    return gateway.control.post(f"/admin/deployments/{name}/{verb}", json=body, timeout=30.0)
+    return gateway.control.post(f"/admin/deployments/{name}/{verb}", json=body, timeout=60.0)
 
 
 def state(gateway: Gateway, name: str) -> dict[str, Any]:

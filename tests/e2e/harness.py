@@ -80,7 +80,7 @@ class Gateway:
         self.data.close()
         self.control.close()
         self.data = httpx.Client(base_url=addresses["data"], timeout=10.0)
-        self.control = httpx.Client(base_url=addresses["control"], timeout=10.0)
+        self.control = httpx.Client(base_url=addresses["control"], timeout=60.0)  # models open twice before they start
         if ready:
             until(self.is_ready, 30.0)
         return self

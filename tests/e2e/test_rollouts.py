@@ -38,7 +38,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 def start(gateway: Gateway, version: str, plan: str) -> None:
     body = {"model": f"models:/{DEPLOYMENT}/{version}", "plan": plan}
-    answer = gateway.control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=20.0)
+    answer = gateway.control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=60.0)
     assert answer.status_code == 201, answer.text
 
 

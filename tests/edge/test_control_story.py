@@ -16,6 +16,7 @@ from gateway.core.errors import (
     InvalidBody,
     InvalidTransition,
     ModelUnusable,
+    Problem,
     RevisionConflict,
     StoreUnavailable,
     UnknownDeployment,
@@ -177,6 +178,22 @@ def test_whoever_was_judged_against_the_old_stable_begins_again_as_a_new_generat
     assert after.generation != before.generation
     assert (after.salt, after.weight, after.phase) == (before.salt, before.weight, Phase.RUNNING)
     assert house.control.case(after, NAME).judged_until is None
+
+
+def test_candidates_at_once_are_each_judged_against_stable_by_their_own_evidence() -> None:
+    house = House().open(replace(SPEC, plans={"fifth": Plan("fifth", (Step(weight=0.2, events=100),))}))
+    rates = {"1": 0.3, "2": 0.1, "3": 0.6, "4": 0.3}
+    begun = [house.start(version, "fifth", name) for name, version in (("better", "2"), ("worse", "3"), ("alike", "4"))]
+    assert len({one.salt for one in begun}) == len({one.generation for one in begun}) == 3
+    for _ in range(60):
+        house.serve(200, rates)
+        house.look()
+        if house.rollout("better").phase is Phase.PROMOTED and house.rollout("worse").phase is Phase.DEMOTED:
+            break
+    assert house.document.stable.model.version == "2"
+    assert house.rollout("worse").phase is Phase.DEMOTED
+    assert house.rollout("alike").generation != begun[2].generation  # what it is judged against has changed
+    assert house.rollout("alike").salt == begun[2].salt
 
 
 class Contested(MemoryControlState):
@@ -389,6 +406,21 @@ def test_rollback_returns_to_the_previous_stable_and_says_so_when_there_is_none(
     house.control.rollback(NAME, actor="ann", reason="not so sure")
     assert house.document.stable.model.version == "1"
     assert house.document.previous == ()
+
+
+def test_rollback_goes_to_any_former_stable_of_the_window_and_keeps_those_in_between(house: House) -> None:
+    for version in ("2", "3", "4"):
+        house.start(version)
+        house.control.send(NAME, Signal.PROMOTE, actor="ann", reason="sure")
+    with pytest.raises(InvalidBody) as refused:
+        house.control.rollback(NAME, actor="ann", reason="back", to="9")
+    assert refused.value.problems == (Problem("/to", "Must be the version of a former stable: 3, 2, 1."),)
+    house.control.rollback(NAME, actor="ann", reason="back", to="2")
+    assert house.document.stable.model.version == "2"
+    assert [part.model.version for part in house.document.previous] == ["3", "1"]
+    house.control.rollback(NAME, actor="ann", reason="further", to="1")
+    house.control.rollback(NAME, actor="ann", reason="forward")
+    assert (house.document.stable.model.version, house.document.previous) == ("3", ())
 
 
 def test_only_so_many_former_stables_stay_warm() -> None:

@@ -96,6 +96,14 @@ def test_an_operator_returns_to_the_former_stable_by_either_word(house: House, b
     assert house.document.shadows == {}
 
 
+def test_a_version_named_from_under_watch_is_the_former_stables_or_an_older_ones(house: House) -> None:
+    with pytest.raises(InvalidBody):
+        house.control.rollback(NAME, actor="ann", reason="no", to="9")
+    assert house.rollout().phase is Phase.WATCHED
+    house.control.rollback(NAME, actor="ann", reason="no", to="1")
+    assert (house.document.stable.model.version, house.rollout().phase) == ("1", Phase.DEMOTED)
+
+
 def test_an_operator_ends_the_watch_by_promoting_again(house: House) -> None:
     said = house.control.send(NAME, Signal.PROMOTE, actor="ann", reason="sure")
     assert said.action == "settle"

@@ -67,6 +67,7 @@ def test_every_route_has_a_door_and_every_door_a_route(plane: str) -> None:
 
 def fill(path: str) -> str:
     path = path.replace("/room/{file:path}", "/room/main.js").replace("/docs/files/{file:path}", "/docs/files/start.js")
+    path = path.replace("{version}", "v1")
     return path.replace("{deployment}", "flight-delay").replace("{prediction_id}", "k1.x.y.z").replace("{name}", "v9")
 
 

@@ -26,6 +26,36 @@ def numbers(values: Foreign, rows: int) -> list[Output]:
     return [Output(float(value)) for value in array.ravel().tolist()]
 
 
+def several(values: Foreign, rows: int, names: Sequence[str]) -> list[Output]:
+    """Read the answer of a model with several outputs: a table, or a matrix (rows, outputs), of finite numbers."""
+    if isinstance(values, Mapping):
+        columns = [_array(values.get(name, ())).reshape(-1) for name in names]
+        if any(column.shape != (rows,) for column in columns):
+            raise ModelFailed(NOT_AN_ANSWER)
+        values = np.column_stack(columns)
+    array = _array(values)
+    if array.dtype.kind == "O":  # columns of different types
+        array = _array(array.tolist())
+    if array.dtype.kind not in "biuf" or array.shape != (rows, len(names)) or not np.isfinite(array).all():
+        raise ModelFailed(NOT_AN_ANSWER)
+    return [Output(None, scores=dict(zip(names, map(float, row), strict=True))) for row in array.tolist()]
+
+
+def open_labels(values: Foreign, rows: int) -> list[Output]:
+    """Read the labels of a classifier whose classes are not known beforehand: integers, text, truth values."""
+    array = _array(values)
+    if array.shape not in ((rows,), (rows, 1)):
+        raise ModelFailed(NOT_AN_ANSWER)
+    found = array.ravel().tolist()
+    try:
+        names = class_names(found)
+    except TypeError as error:  # a label that cannot even be looked up
+        raise ModelFailed(NOT_AN_ANSWER) from error
+    if names is None:
+        raise ModelFailed(NOT_AN_ANSWER)
+    return [Output(names[label]) for label in found]
+
+
 def labels(values: Foreign, rows: int, classes: Mapping[Any, int | str]) -> list[Output]:
     """Read a classifier's labels: a vector of the values in ``classes``, which names the card's class for each."""
     array = _array(values)

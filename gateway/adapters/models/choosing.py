@@ -36,6 +36,8 @@ def choose(original: Model, estimator: Foreign, examples: Rows = ()) -> tuple[Fo
     card = original.card
     if any(field.type is Type.STRING for field in card.inputs):
         return Form(why="The original runs: compiled forms take numbers, and this model takes text."), b""
+    if card.task is Task.MULTIOUTPUT:
+        return Form(why="The original runs: compiled forms give one answer, and this model gives several."), b""
     opened, said = _compiled(card, estimator)
     if not opened:  # then nobody has to bear with odd rows: a model may die of one
         return Form(why=f"The original runs: {'; '.join(said)}."), b""

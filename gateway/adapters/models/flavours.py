@@ -29,6 +29,7 @@ class Description:
     task: Task
     classes: tuple[int | str, ...] = ()
     scored: bool = True
+    outputs: tuple[str, ...] = ()
 
 
 class Flavour(Protocol):
@@ -55,7 +56,7 @@ class _Joblib:
     def describe(self, files: Files, opened: Foreign) -> Description:
         manifest = joblib_folder.manifest_of(files)
         inputs = None if manifest.inputs is None else tuple(each.as_field() for each in manifest.inputs)
-        return _description(opened, inputs, manifest.task, manifest.classes)
+        return _description(opened, inputs, manifest.task, manifest.classes, manifest.outputs)
 
     def model(self, card: ModelCard, opened: Foreign) -> Model:
         return sklearn_model.SklearnModel(card, opened)
@@ -78,7 +79,7 @@ class _Sklearn:
 
     def describe(self, files: Files, opened: Foreign) -> Description:
         model = mlmodel.parse(files[mlmodel.FILE_NAME])
-        return _description(opened, mlmodel.inputs(model, files), model.task(), model.classes())
+        return _description(opened, mlmodel.inputs(model, files), model.task(), model.classes(), model.outputs())
 
     def model(self, card: ModelCard, opened: Foreign) -> Model:
         return sklearn_model.SklearnModel(card, opened)
@@ -91,20 +92,13 @@ class _Pyfunc:
         return Pyfunc(files)
 
     def describe(self, files: Files, opened: Foreign) -> Description:
-        inputs, task, classes = (
-            mlmodel.inputs(opened.described, files),
-            opened.described.task(),
-            opened.described.classes(),
-        )
+        from gateway.adapters.models.pyfunc_model import describe
+
+        inputs = mlmodel.inputs(opened.described, files)
         if not inputs:
             raise ModelUnusable("A pyfunc needs a signature: without one it does not say what inputs it takes.")
-        wanted = {Task.BINARY: len(classes) == 2, Task.MULTICLASS: len(classes) > 2, Task.REGRESSION: not classes}
-        if task is None or not wanted[task]:
-            raise ModelUnusable(
-                'A pyfunc must be logged with metadata={"task": "binary", "classes": [0, 1]} (or multiclass with its '
-                "classes, or regression without)."
-            )
-        return Description(inputs, task, classes)
+        task, classes, outputs = describe(opened, inputs)
+        return Description(inputs, task, classes, outputs=outputs)
 
     def model(self, card: ModelCard, opened: Foreign) -> Model:
         from gateway.adapters.models.pyfunc_model import PyfuncModel
@@ -139,17 +133,38 @@ def flavour(name: str) -> Flavour:
 
 
 def _description(
-    estimator: Foreign, inputs: tuple[Field, ...] | None, task: Task | None, classes: tuple[int | str, ...]
+    estimator: Foreign,
+    inputs: tuple[Field, ...] | None,
+    task: Task | None,
+    classes: tuple[int | str, ...],
+    outputs: tuple[str, ...],
 ) -> Description:
     """Put together what was declared and what the estimator says; raises ModelUnusable where they contradict."""
     found_task = sklearn_model.task_of(estimator) if task is None else task
+    known = sklearn_model.inputs_of(estimator) if inputs is None else inputs
+    count = getattr(estimator, "n_features_in_", None)
+    if count is not None and count != len(known):
+        raise ModelUnusable(f"{len(known)} inputs were declared, but the model takes {count}.")
+    if found_task in (Task.REGRESSION, Task.MULTIOUTPUT):
+        numbers, none, named = _numbers(task, outputs, sklearn_model.width_of(estimator, known))
+        return Description(known, numbers, none, outputs=named)
     found = sklearn_model.classes_of(estimator, found_task)
     if classes and classes != found:
         raise ModelUnusable(
             f"The classes {list(classes)} were declared, but the model knows {list(found)} in this order."
         )
-    known = sklearn_model.inputs_of(estimator) if inputs is None else inputs
-    count = getattr(estimator, "n_features_in_", None)
-    if count is not None and count != len(known):
-        raise ModelUnusable(f"{len(known)} inputs were declared, but the model takes {count}.")
     return Description(known, found_task, found)
+
+
+def _numbers(
+    task: Task | None, outputs: tuple[str, ...], width: int
+) -> tuple[Task, tuple[int | str, ...], tuple[str, ...]]:
+    """Task, no classes, and the names of a model's ``width`` numbers. Raises ModelUnusable."""
+    if task is Task.REGRESSION and width > 1:
+        raise ModelUnusable(f"A regression model has been declared, but it answers {width} numbers: say multioutput.")
+    if width == 1 and task is not Task.MULTIOUTPUT:
+        return Task.REGRESSION, (), ()
+    names = outputs or tuple(f"y{index}" for index in range(width))
+    if len(names) != width:
+        raise ModelUnusable(f"{len(names)} outputs were declared, but the model answers {width} numbers.")
+    return Task.MULTIOUTPUT, (), names

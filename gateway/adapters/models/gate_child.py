@@ -122,6 +122,9 @@ def _alike(one: Output | None, other: Output | None) -> bool:
         return math.isclose(one.label, other.label, rel_tol=_SAME, abs_tol=_SAME)
     if one.score is not None and other.score is not None:
         return abs(one.score - other.score) <= _SAME
+    if one.label is None and one.scores is not None and other.scores is not None:  # several numbers, by name
+        pairs = zip(one.scores.values(), other.scores.values(), strict=False)
+        return all(math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) for a, b in pairs)
     return one.label == other.label
 
 

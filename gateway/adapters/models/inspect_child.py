@@ -116,6 +116,7 @@ def card_of(artifact: Artifact, digest: str, found: Description, form: Form = OR
         feature_service=artifact.feature_service,
         form=form,
         scored=found.scored,
+        outputs=found.outputs,
     )
 
 

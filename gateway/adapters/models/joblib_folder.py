@@ -53,6 +53,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: tuple[int | str, ...] = ()
     feature_service: str | None = None
     inputs: tuple[ManifestInput, ...] | None = None
+    outputs: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, content: bytes) -> "Manifest":
@@ -142,6 +143,7 @@ def save(
     feature_service: str | None = None,
     inputs: Sequence[Field] | None = None,
     profile: Profile | None = None,
+    outputs: Sequence[str] = (),
 ) -> Path:
     """Write a model into such a folder and return its folder; the manifest comes last, so it is there whole or not.
 
@@ -162,6 +164,7 @@ def save(
         "classes": list(classes),
         "feature_service": feature_service,
         "inputs": None if inputs is None else msgspec.to_builtins(list(inputs)),
+        "outputs": list(outputs),
     }
     unfinished = folder / f".{MANIFEST_FILE}"
     unfinished.write_text(json.dumps(manifest, indent=2), encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.adapters.models import mlmodel
+from gateway.adapters.models import exact
 from gateway.adapters.models.foreign import Foreign, imported
 from gateway.adapters.models.uris import LATEST, ModelUri
 from gateway.core.errors import ModelUnusable, RegistryUnavailable
@@ -28,7 +28,16 @@ class MlflowModelStore:
         return self._uri
 
     def resolve(self, uri: str) -> str:
-        """Pin ``models:/name@alias``, ``.../3`` or ``.../latest`` to a version that exists. Raises ModelUnusable."""
+        """Pin ``models:/name@alias``, ``.../3`` or ``.../latest`` to a version that exists. Raises ModelUnusable.
+
+        ``runs:/RUN/PATH`` and ``file:FOLDER`` are exact as they are.
+        """
+        if exact.is_file(uri):
+            return exact.pinned_folder(uri)
+        if exact.is_run(uri):
+            run, path = exact.run_of(uri)
+            with translated("the model"):
+                return f"runs:/{self._client.get_run(run).info.run_id}/{path}"
         wanted = ModelUri.parse(uri)
         with translated("the model"):
             if wanted.alias:
@@ -41,19 +50,22 @@ class MlflowModelStore:
         return f"models:/{wanted.name}/{version}"
 
     def fetch(self, pinned: str, into: str) -> Artifact:
-        """Download the version's artifact into the folder ``into``. Raises ModelUnusable."""
-        wanted = ModelUri.parse(pinned)
+        """Download the artifact into the folder ``into``. Raises ModelUnusable."""
+        if exact.is_file(pinned):
+            return exact.fetch_folder(pinned, into)
         Path(into).mkdir(parents=True, exist_ok=True)
         with translated("the model"):
-            folder = self._download(self._location(wanted), into)
-        try:
-            content = (folder / mlmodel.FILE_NAME).read_bytes()
-        except OSError as error:
-            raise ModelUnusable(f"The artifact of {pinned} holds no {mlmodel.FILE_NAME} file.") from error
-        model, path = mlmodel.parse(content), folder.relative_to(Path(into).resolve()).as_posix()
-        return Artifact(
-            wanted.name, wanted.version, pinned, model.flavour(), path, model.feature_service(), model.task()
-        )
+            name, version, location = self._named(pinned)
+            folder = self._download(location, into)
+        return exact.artifact_of(folder, name, version, pinned, folder.relative_to(Path(into).resolve()).as_posix())
+
+    def _named(self, pinned: str) -> tuple[str, str, str]:
+        """Name and version of a pinned artifact, and where it lies."""
+        if exact.is_run(pinned):
+            run, path = exact.run_of(pinned)
+            return path.rpartition("/")[2], run, pinned
+        wanted = ModelUri.parse(pinned)
+        return wanted.name, wanted.version, self._location(wanted)
 
     @property
     def _client(self) -> Foreign:

@@ -45,6 +45,10 @@ class MLmodel:
     metadata: Mapping[str, Any]
     columns: Sequence[Mapping[str, Any]] | None
     example: str | None
+    answers: Sequence[Mapping[str, Any]] = ()
+    """The signature's outputs."""
+    ident: str = ""
+    """The id that MLflow gave the model."""
 
     def flavour(self) -> str:
         """Name the flavour to load: ``sklearn`` where there is one, else ``pyfunc``. Raises ModelUnusable."""
@@ -84,6 +88,13 @@ class MLmodel:
             raise ModelUnusable("The metadata's classes must be a list of integers and text.")
         return tuple(declared)
 
+    def outputs(self) -> tuple[str, ...]:
+        """Name the numbers that it gives, by the metadata key ``outputs`` or the signature. Raises ModelUnusable."""
+        declared = self.metadata.get("outputs") or [each.get("name") for each in self.answers]
+        if not isinstance(declared, list) or len(set(declared)) < len(declared):
+            raise ModelUnusable("The metadata's outputs must be a list of distinct names.")
+        return tuple(declared) if all(isinstance(name, str) for name in declared) else ()
+
     def feature_service(self) -> str | None:
         """What the metadata key ``feature_service`` declares. Raises ModelUnusable."""
         declared = self.metadata.get("feature_service")
@@ -96,12 +107,15 @@ def parse(content: bytes) -> MLmodel:
     """Read an ``MLmodel`` file. Raises ModelUnusable."""
     try:
         found = yaml.safe_load(content)
-        signature = (found.get("signature") or {}).get("inputs")
+        said = found.get("signature") or {}
+        signature = said.get("inputs")
         return MLmodel(
             flavours=dict(found["flavors"]),
             metadata=found.get("metadata") or {},
             columns=None if signature is None else json.loads(signature),
             example=(found.get("saved_input_example_info") or {}).get("artifact_path"),
+            answers=json.loads(said.get("outputs") or "[]"),
+            ident=str(found.get("model_id") or found.get("model_uuid") or ""),
         )
     except (yaml.YAMLError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise ModelUnusable("The artifact's MLmodel file cannot be read.") from error

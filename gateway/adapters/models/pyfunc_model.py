@@ -1,13 +1,15 @@
-"""An MLflow pyfunc as a model. It needs a signature, and metadata that says what its answers mean.
+"""An MLflow pyfunc as a model. It needs a signature; metadata may say what its answers mean.
 
 ``metadata={"task": "binary", "classes": [0, 1]}``: a vector of floats from a binary pyfunc is the probability of the
-second class (label: at least one half), a matrix is probabilities by class, anything else is labels.
+second class (label: at least one half), a matrix is probabilities by class, anything else is labels. Without metadata
+its answer to its example tells: a float is a number, several numbers are several outputs, anything else is a label,
+of classes that are not known beforehand.
 """
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ from numpy.typing import NDArray
 
 from gateway.adapters.models import answers, mlmodel
 from gateway.adapters.models.artifacts import Files, write_files
-from gateway.adapters.models.foreign import imported
-from gateway.adapters.models.rows import Arrange, Rows
-from gateway.core.deployments import ModelCard, Scalar, Task
+from gateway.adapters.models.foreign import Foreign, imported
+from gateway.adapters.models.rows import Arrange, Rows, example_row
+from gateway.core.deployments import Field, ModelCard, Scalar, Task
 from gateway.core.errors import ModelFailed, ModelUnusable
 from gateway.ports import Output
 
@@ -62,15 +64,69 @@ class PyfuncModel:
     def predict(self, rows: Sequence[Sequence[Scalar]]) -> list[Output]:
         """Answer rows whose values stand in the order of ``card.inputs``. Raises ModelFailed."""
         try:
-            found = np.asarray(self._pyfunc.predict(self._arrange(rows)))
+            found = self._pyfunc.predict(self._arrange(rows))
         except Exception as error:  # a pyfunc is foreign code and may raise anything
             raise ModelFailed(type(error).__name__) from error
-        return _read(found, len(rows), self._card)
+        if self._card.task is Task.MULTIOUTPUT:
+            return answers.several(_table(found), len(rows), self._card.outputs)
+        return _read(_values(found), len(rows), self._card)
+
+
+def describe(pyfunc: Pyfunc, inputs: Sequence[Field]) -> tuple[Task, tuple[int | str, ...], tuple[str, ...]]:
+    """Say what its answers are: task, classes, names of outputs. Raises ModelUnusable."""
+    described = pyfunc.described
+    task, classes, outputs = described.task(), described.classes(), described.outputs()
+    if task is None and not classes:
+        return _seen(pyfunc, inputs, outputs)
+    if task is Task.MULTIOUTPUT and outputs and not classes:
+        return task, (), outputs
+    wanted = {Task.BINARY: len(classes) == 2, Task.MULTICLASS: len(classes) != 1, Task.REGRESSION: not classes}
+    if task is None or not wanted.get(task):
+        raise ModelUnusable(_SAY)
+    return task, classes, ()
+
+
+_SAY = (
+    'A pyfunc is logged with metadata={"task": "binary", "classes": [0, 1]} (or multiclass with its classes, '
+    'regression without, or multioutput with "outputs": [NAME, ...]), or with an example that shows what it answers.'
+)
+
+
+def _seen(
+    pyfunc: Pyfunc, inputs: Sequence[Field], outputs: tuple[str, ...]
+) -> tuple[Task, tuple[int | str, ...], tuple[str, ...]]:
+    """See from its answer to one row what it gives. Raises ModelUnusable where it gives none."""
+    row, _ = example_row(inputs)
+    try:
+        found = pyfunc.predict(_arrangement(pyfunc.described)([row]))
+        table = np.asarray(_values(found))
+    except Exception as error:  # a pyfunc is foreign code, and the row need not make sense to it
+        raise ModelUnusable(_SAY) from error
+    names = [str(name) for name in found] if hasattr(found, "columns") or isinstance(found, Mapping) else outputs
+    if table.ndim == 2 and table.shape[1] > 1:
+        return Task.MULTIOUTPUT, (), tuple(names) or tuple(f"y{index}" for index in range(table.shape[1]))
+    flat = table.ravel().tolist()
+    if len(flat) != 1 or not isinstance(flat[0], (bool, int, float, str)):
+        raise ModelUnusable(_SAY)
+    return (Task.REGRESSION if isinstance(flat[0], float) else Task.MULTICLASS), (), ()
+
+
+def _table(found: Foreign) -> Foreign:
+    """A frame's columns by name, with those of its answers that are one."""
+    return {str(name): found[name].to_numpy() for name in found} if hasattr(found, "columns") else found
+
+
+def _values(found: Foreign) -> NDArray[Any]:
+    if isinstance(found, Mapping):
+        return np.column_stack([np.asarray(each).reshape(-1) for each in found.values()])
+    return np.asarray(found)
 
 
 def _read(found: NDArray[Any], rows: int, card: ModelCard) -> list[Output]:
     if card.task is Task.REGRESSION:
         return answers.numbers(found, rows)
+    if not card.classes:
+        return answers.open_labels(found, rows)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim == 2:

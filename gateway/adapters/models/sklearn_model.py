@@ -7,9 +7,11 @@ signature does. It knows nothing of files: how an estimator came here is :mod:`g
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from gateway.adapters.models import answers
 from gateway.adapters.models.foreign import Foreign
-from gateway.adapters.models.rows import Arrange, as_matrix, as_objects, framer
+from gateway.adapters.models.rows import Arrange, as_matrix, as_objects, example_row, framer
 from gateway.core.deployments import Field, ModelCard, Scalar, Task, Type
 from gateway.core.errors import ModelFailed, ModelUnusable
 from gateway.ports import Output
@@ -45,7 +47,7 @@ class SklearnModel:
         self._classes: dict[Any, int | str] = {}
         self._gives_probabilities = False
         self._one_call = False
-        if card.task is not Task.REGRESSION:
+        if card.task in (Task.BINARY, Task.MULTICLASS):
             self._classes = _own_classes(card, estimator)
             self._gives_probabilities = hasattr(estimator, "predict_proba")
             self._one_call = type(_last(estimator)).__name__ in _MOST_PROBABLE_CLASS and _is_sklearns(_last(estimator))
@@ -68,6 +70,8 @@ class SklearnModel:
         features = self._arrange(rows)
         if self._card.task is Task.REGRESSION:
             return answers.numbers(self._estimator.predict(features), len(rows))
+        if self._card.task is Task.MULTIOUTPUT:
+            return answers.several(self._estimator.predict(features), len(rows), self._card.outputs)
         if not self._gives_probabilities:
             return answers.labels(self._estimator.predict(features), len(rows), self._classes)
         found = self._estimator.predict_proba(features)
@@ -99,14 +103,29 @@ def task_of(estimator: Foreign) -> Task:
         regressor, classifier = False, False
     if regressor:
         return Task.REGRESSION
+    if classifier and isinstance(getattr(estimator, "classes_", None), list):  # an array of classes per output
+        return Task.MULTIOUTPUT
     if not classifier or not hasattr(estimator, "classes_"):
         raise ModelUnusable(f"A {type(estimator).__name__} is neither a fitted classifier nor a regressor.")
     return Task.BINARY if len(estimator.classes_) == 2 else Task.MULTICLASS
 
 
+def width_of(estimator: Foreign, inputs: Sequence[Field]) -> int:
+    """Count an estimator's answers to one row by asking it; where it fails at a row made up, by what it says."""
+    row, _ = example_row(inputs)
+    text = any(field.type is Type.STRING for field in inputs)
+    named = getattr(estimator, "feature_names_in_", None) is not None
+    arrange = framer(inputs) if named else as_objects if text else as_matrix
+    try:
+        found = np.asarray(estimator.predict(arrange([row])))
+    except Exception:  # noqa: BLE001 - an estimator is foreign code, and the row need not make sense to it
+        return int(getattr(_last(estimator), "n_outputs_", 1))
+    return found.shape[1] if found.ndim == 2 else 1
+
+
 def classes_of(estimator: Foreign, task: Task) -> tuple[int | str, ...]:
     """Name the classes in the order of the estimator's probabilities. Raises ModelUnusable."""
-    if task is Task.REGRESSION:
+    if task in (Task.REGRESSION, Task.MULTIOUTPUT):
         return ()
     found = getattr(estimator, "classes_", None)
     names = None if found is None else answers.class_names(_plain(found))
