@@ -27,6 +27,7 @@ from tests.e2e.harness import DEPLOYMENT, Gateway, until
 
 ARMS = {"stable": 1_000_000_000.0, "canary": 2_000_000_000.0}
 _LONGEST = aiohttp.ClientTimeout(total=10.0)
+_BESIDE = httpx.Client(timeout=10.0, headers={"Connection": "close"})
 _AUDITORS = 8
 _AGAIN_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 AUDITS: list[int] = []
@@ -144,7 +145,7 @@ def probe(gateway: Gateway, seen: Seen) -> str | None:
     """Ask once, beside the load, and note what was answered; the variant, or None."""
     due = time.time()
     try:
-        answer = httpx.post(f"{gateway.data.base_url}/predict", json={"features": {"entity": 1.0}}, timeout=10.0)
+        answer = _BESIDE.post(f"{gateway.data.base_url}/predict", json={"features": {"entity": 1.0}})
     except httpx.TransportError:
         seen.failed.append(due)
         return None

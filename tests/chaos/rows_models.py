@@ -15,7 +15,7 @@ import joblib
 
 from tests.chaos.clients import ARMS
 from tests.chaos.models import HOLDS, SLEEPS, TRAPS, WEDGES, Coded, Huge, Moody, OnLoad, Raises, Sleepy, put
-from tests.chaos.openloop import Answers, calling, quantile
+from tests.chaos.openloop import Answers, calling, knocking, quantile
 from tests.chaos.report import Outcome, Row, Setting
 from tests.chaos.rows_overload import entity, resident, wrong
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, until
@@ -41,7 +41,7 @@ def hangs(setting: Setting) -> Outcome:
     """A5: stable itself sleeps, holds the interpreter's lock in numpy, or for good."""
     outcome, numbers, times = Outcome(what="calls that slept, sorted objects, or never returned"), itertools.count(), 0
     repeats, replaced, slowest = setting.pick(1, 20), 0, 0.0
-    with two_workers(setting.folder, Moody(ARMS["stable"])) as gateway:
+    with two_workers(setting.folder, Moody(ARMS["stable"])) as gateway, knocking(gateway) as anew:
         calm, meanwhile, probes = Answers(), Answers(), list[float]()
         with calling(gateway, _RATE, lambda _: entity(next(numbers) % 1_000), calm):
             time.sleep(setting.pick(3, 20))
@@ -51,7 +51,7 @@ def hangs(setting: Setting) -> Outcome:
                 until_s = time.monotonic() + setting.pick(3, 11)
                 while time.monotonic() < until_s:
                     asked = time.monotonic()
-                    assert httpx.get(f"{gateway.data.base_url}/livez").status_code == 200
+                    assert anew.get("/livez").status_code == 200
                     probes.append(time.monotonic() - asked)
                     time.sleep(0.05)
         before = set(gateway.children("worker"))

@@ -4,17 +4,17 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from gateway.adapters.store.keys import load_or_create_keys
 from gateway.core.ids import body_of, mint, tag_of
 from tests.chaos.clients import ARMS
 from tests.chaos.models import Coded, Noted, put
-from tests.chaos.openloop import Answers, Ask, Said, calling, quantile
+from tests.chaos.openloop import Answers, Ask, Said, calling, knocking, quantile
 from tests.chaos.report import Outcome, Row, Setting
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, until
 
@@ -58,7 +58,7 @@ def resident(pid: int) -> float:
 def ten_times(setting: Setting) -> Outcome:
     """O1: ten times what the worker can do; it does as much as at its peak, and tells the others at once."""
     outcome, numbers = Outcome(what="requests refused while ten times the capacity was offered"), itertools.count()
-    with small_house(setting.folder, Coded(ARMS["stable"], _EACH_S)) as gateway:
+    with small_house(setting.folder, Coded(ARMS["stable"], _EACH_S)) as gateway, knocking(gateway) as anew:
         [worker] = gateway.children("worker")
         calm, peak, storm, after = Answers(), Answers(), Answers(), Answers()
         with calling(gateway, _CAPACITY / 2, lambda _: entity(next(numbers)), calm):
@@ -69,7 +69,7 @@ def ten_times(setting: Setting) -> Outcome:
         with calling(gateway, _CAPACITY * 10.0, lambda _: entity(next(numbers)), storm):
             until_s = time.monotonic() + lasts
             while time.monotonic() < until_s:
-                probes.append(httpx.get(f"{gateway.data.base_url}/livez", timeout=5.0).status_code == 200)
+                probes.append(anew.get("/livez").status_code == 200)
                 probes.append(gateway.control.get("/admin/deployments").status_code == 200)
                 time.sleep(0.2)
         ended = time.time()
@@ -139,7 +139,9 @@ def slow_callers(setting: Setting) -> Outcome:
         with calling(gateway, 40.0, lambda _: entity(next(numbers)), calm):
             time.sleep(setting.pick(3, 20))
         with calling(gateway, 40.0, lambda _: entity(next(numbers)), attacked):
-            lived = asyncio.run(_drip(gateway, n, setting.pick(17, 60)))
+            place = str(gateway.data.base_url.host), int(gateway.data.base_url.port or 0)
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as attacker:  # not the callers' own
+                lived = attacker.submit(attack, place, n, setting.pick(17, 60)).result()
         outcome.faults = len(lived)
         outcome.exactly("failed requests of others", len(attacked.said) - len(attacked.of(200)), 0)
         limit = 2.0 * quantile(calm.of(200), 0.99)
@@ -149,16 +151,21 @@ def slow_callers(setting: Setting) -> Outcome:
     return outcome
 
 
-async def _drip(gateway: Gateway, n: int, longest_s: float) -> list[float]:
+def attack(place: tuple[str, int], n: int, longest_s: float) -> list[float]:
     """Open connections and feed each a byte a second; how long each lived, in seconds."""
+    return asyncio.run(_drip(place, n, longest_s))
+
+
+async def _drip(place: tuple[str, int], n: int, longest_s: float) -> list[float]:
 
     async def one(number: int) -> float:
-        reader, writer = await asyncio.open_connection(str(gateway.data.base_url.host), gateway.data.base_url.port)
-        began, place = time.monotonic(), 0
+        await asyncio.sleep(number / n)
+        reader, writer = await asyncio.open_connection(*place)
+        began = time.monotonic()
         said = _HEAD + (b"Content-Length: 400\r\n\r\n" if number % 2 else b"")
-        place = len(said) if number % 2 else 0  # a whole head and then a slow body, or a slow head
-        writer.write(said[:place])
-        more = said[place:] + b"x" * 400
+        whole = len(said) if number % 2 else 0  # a whole head and then a slow body, or a slow head
+        writer.write(said[:whole])
+        more = said[whole:] + b"x" * 400
         reading = asyncio.create_task(reader.read())
         for byte in more:
             done, _ = await asyncio.wait([reading], timeout=1.0)
