@@ -81,7 +81,9 @@ def test_every_package_is_pinned_by_its_hash() -> None:
 
 
 def test_the_image_holds_every_dependency_of_the_package() -> None:
-    names = re.findall(r"^([A-Za-z0-9_.-]+)==", (ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE)
+    names = re.findall(
+        r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==", (ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE
+    )
     wanted = [*PROJECT["dependencies"], *(one for extra in ("mlflow", "postgresql") for one in optional(extra))]
     bare = {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in wanted}
     assert bare - {name.lower() for name in names} == set()

@@ -85,6 +85,7 @@ def test_inputs_carry_declared_types_ranges_and_defaults(gateway: Gateway) -> No
         "default": 30,
         "minimum": 0.0,
         "maximum": 150.0,
+        "categories": [],
     }
     assert said["example"]["features"]["age"] == 41
 
