@@ -36,7 +36,10 @@ def busy(tmp_path_factory: pytest.TempPathFactory, sqlite_repo: FeastSandbox) ->
         "features": {"ratio": {"default": 0.5}, "count": {"default": 1}},
         "features_budget": "500ms",
         "plans": {"half": [{"weight": 0.5, "events": 1_000_000}], "watch": [{"shadow": 1.0, "events": 1_000_000}]},
-        "guardrails": [{"metric": "error_rate", "dry_run": True}],
+        "guardrails": [
+            {"metric": "error_rate", "dry_run": True},
+            {"metric": "value:never_told", "low": 0.0, "high": 1.0, "absolute": 0.9},
+        ],
     }
     config = {
         "registry": f"joblib:{folder / 'models'}",
