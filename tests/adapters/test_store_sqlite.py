@@ -8,7 +8,7 @@ import apsw
 import msgspec
 import pytest
 
-from gateway.adapters.store import documents, open_store
+from gateway.adapters.store import documents, open_store, sqlite_drift
 from gateway.adapters.store import sqlite_queries as queries
 from gateway.adapters.store.database import Database, require_sqlite
 from gateway.core.errors import SettingsError, StoreUnavailable
@@ -180,13 +180,39 @@ def test_threads_take_turns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("query", "parameters"),
-    [(queries.BETS, 4), (queries.OUTCOMES_OF_BETS, 4), (queries.STABLE_SIDES, 5), (queries.COUNTED, 3)],
+    [
+        (queries.BETS, 4),
+        (queries.OUTCOMES_OF_BETS, 4),
+        (queries.STABLE_SIDES, 5),
+        (queries.COUNTED, 3),
+        (sqlite_drift.SAMPLE, 4),
+    ],
 )
 def test_a_look_touches_its_window_only(tmp_path: Path, query: str, parameters: int) -> None:
     with closing(Database(tmp_path / "store.db")) as database, database.reading() as connection:
         steps = connection.execute(f"EXPLAIN QUERY PLAN {query}", ("t", 0.0, 1.0, "g", "s")[:parameters]).fetchall()
         assert str(steps[0][3]).startswith("SEARCH")
         assert "at>? AND at<?" in str(steps[0][3])
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        (queries.OUTCOMES_OF_BETS, 4),
+        (queries.OUTCOMES_OF_PAIRS, 5),
+        (queries.LABELS_OF_COUNTED, 3),
+        (queries.LABELS_OF_LATEST, 3),
+        (queries.OUTCOMES_OF_NEWEST, 2),
+        (queries.OUTCOMES_OF_BODIES, 2),
+        (sqlite_drift.TRUTHS, 4),
+    ],
+)
+def test_outcomes_are_looked_up_and_never_walked(tmp_path: Path, query: str, parameters: int) -> None:
+    with closing(Database(tmp_path / "store.db")) as database, database.reading() as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", ("t", "[]", 1.0, 4, "s")[:parameters]).fetchall()
+    steps = [str(step[3]) for step in plan if str(step[3]).startswith(("SEARCH o ", "SCAN o"))]
+    assert steps
+    assert all("tag=? AND body=?" in step for step in steps), steps
 
 
 def test_a_document_with_a_field_from_the_future_is_read_and_one_that_is_none_is_named() -> None:

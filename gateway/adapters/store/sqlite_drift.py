@@ -5,7 +5,7 @@ from gateway.adapters.store.rows import counting_labels, logged_row
 from gateway.core.drift.rows import LoggedRow
 from gateway.core.ids import tag_of
 
-# +: SQLite is to walk the window by time, not every request of the deployment by id.
+# + and CROSS: SQLite is to walk the window by time and look its labels up, not to walk every request or every outcome.
 SAMPLE = """
     SELECT p.body, p.at, p.generation, p.failed, p.answer, p.record
     FROM predictions AS p
@@ -19,7 +19,7 @@ TRUTHS = """
         WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.counted
         ORDER BY +p.body LIMIT ?4
     ) AS sample
-    JOIN outcomes AS o ON o.tag = ?1 AND o.body = sample.body AND o.metric = 'label'
+    CROSS JOIN outcomes AS o ON o.tag = ?1 AND o.body = sample.body AND o.metric = 'label'
     JOIN spools ON spools.spool = o.spool
 """
 

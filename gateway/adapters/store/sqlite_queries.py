@@ -1,6 +1,7 @@
 """What a look asks of SQLite. Parameters: ?1 tag, ?2 after, ?3 until (data time), ?4 generation, ?5 stable generation.
 
-Every query walks one index over the window's rows and nothing else of the table.
+Every query walks one index over the window's rows and nothing else of the table; ``CROSS JOIN`` is how SQLite is told
+which side to walk.
 """
 
 BETS = """
@@ -84,7 +85,7 @@ OUTCOMES_OF_NEWEST = """
         WHERE p.tag = ?1 AND p.attempt = 1 AND p.counted AND NOT p.degraded
         ORDER BY p.at DESC, spool_id DESC, p.offset DESC LIMIT ?2
     ) AS newest
-    JOIN outcomes AS o ON o.tag = ?1 AND o.body = newest.body
+    CROSS JOIN outcomes AS o ON o.tag = ?1 AND o.body = newest.body
     JOIN spools ON spools.spool = o.spool
 """
 
@@ -120,7 +121,7 @@ JOINED = """
 OUTCOMES_OF_BODIES = """
     SELECT o.body, o.metric, o.value, o.observed_at, o.received_at, spool_id, o.offset, o.source
     FROM json_each(?2) AS wanted
-    JOIN outcomes AS o ON o.tag = ?1 AND o.body = wanted.value
+    CROSS JOIN outcomes AS o ON o.tag = ?1 AND o.body = wanted.value
     JOIN spools ON spools.spool = o.spool
 """
 
