@@ -120,6 +120,7 @@ def serving(
         observer=observer,
         crowded=crowded,
         flags=flags,
+        together=runner.together,
     )
     told = outcomes if tracing is None else tracing.spool(outcomes)
     feedback = Feedback(told, routing, clock, lambda: signing, observer)

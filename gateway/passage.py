@@ -21,19 +21,19 @@ CLIENT_GONE = 499
 
 
 class Trip(NamedTuple):
-    """What all instances of one request share. ``arrived`` and ``deadline`` are machine time, ``at`` is data time.
+    """What all requests of a company share. ``deadline`` is machine time, ``at`` is data time.
 
-    ``barred`` names the candidates whose share is not theirs here and now (no lease, not loaded): they take no
-    traffic, not even when forced.
+    ``contested``: a candidate has a share of the traffic, so times are evidence. ``barred`` names the candidates
+    whose share is not theirs here and now (no lease, not loaded): they take no traffic, not even when forced.
     """
 
     table: RoutingTable
     layout: Layout
     parts: Mapping[str, Part]
     able: frozenset[str]
+    contested: bool
     barred: frozenset[str]
     at: float
-    arrived: float
     deadline: float
 
 
@@ -46,12 +46,45 @@ class Draw(NamedTuple):
     assignment: Assignment
 
 
+class Member(NamedTuple):
+    """One request of a company: when it arrived (machine time), and where its instances stand among the draws."""
+
+    arrived: float
+    start: int
+    end: int
+    explains: bool = False
+
+    @property
+    def rows(self) -> range:
+        """The places of its instances."""
+        return range(self.start, self.end)
+
+
+class Company(NamedTuple):
+    """Requests of one deployment that are told together: one read, one call of the model, one write of the spool.
+
+    Each has an end of its own all the same. Most companies are of one. ``draws`` holds every instance of every
+    member, in order.
+    """
+
+    trip: Trip
+    members: list[Member]
+    draws: list[Draw]
+
+    def apart(self) -> "list[Company]":
+        """Each member alone."""
+        return [
+            Company(self.trip, [member._replace(start=0, end=len(member.rows))], self.draws[member.start : member.end])
+            for member in self.members
+        ]
+
+
 class Sight(NamedTuple):
-    """What the one feature read delivered: the batch, and (once resolved) a vector per instance."""
+    """What the one feature read delivered: the batch, and a vector per instance, None where it was not resolved."""
 
     batch: FeatureBatch
     seconds: float = 0.0
-    vectors: tuple[FeatureVector, ...] = ()
+    vectors: Sequence[FeatureVector | None] = ()
 
 
 class Result(NamedTuple):
@@ -123,8 +156,7 @@ def status_of(failure: BaseException | None) -> int:
 
 
 def record_of(
-    trip: Trip,
-    draw: Draw,
+    company: Company,
     sight: Sight,
     row: int,
     result: Result,
@@ -133,6 +165,7 @@ def record_of(
     instances: int = 1,
 ) -> PredictionRecord:
     """Write down one instance: its draw, what was seen, what came of it. ``failure`` is the whole request's."""
+    trip, draw = company.trip, company.draws[row]
     table, assignment, output = trip.table, draw.assignment, result.output or _NO_OUTPUT
     key_hash = ids.key_hash(draw.key)
     values, statuses = _seen(trip.layout, draw.instance, sight, row)
@@ -228,8 +261,9 @@ def _event_times(trip: Trip, sight: Sight, row: int) -> tuple[float | None, ...]
 
 
 def _is_degraded(sight: Sight, row: int, failure: BaseException | None) -> bool:
-    if sight.vectors:
-        return bool(sight.vectors[row].degraded)
+    vector = sight.vectors[row] if sight.vectors else None
+    if vector is not None:
+        return bool(vector.degraded)
     return isinstance(failure, FeaturesUnavailable) or any(
         status != Status.PRESENT for status in sight.batch.statuses[row]
     )

@@ -16,6 +16,7 @@ from gateway.core.deployments import ModelCard, Scalar, Task
 from gateway.core.drift.causes import DriftEvent
 from gateway.core.drift.profiles import Profile
 from gateway.core.drift.rows import LoggedRow
+from gateway.core.errors import LogRefused
 from gateway.core.events import (
     Decision,
     Event,
@@ -193,6 +194,9 @@ class Spool(Protocol):
 
         The future is done once the kernel has it, or raises LogRefused; leaving it does not take the record back.
         """
+
+    def append_all(self, events: Sequence[Event]) -> "list[LogRefused | None]":
+        """Hand several to the kernel before returning, in one write where it takes them; say which were refused."""
 
     async def flush(self) -> None:
         """Return once everything appended before the call is on disk (fsync, group commit). Raises LogRefused."""

@@ -138,7 +138,7 @@ class ShadowLane:
         """Take the oldest, and those behind it that may share its call; what is too old is dropped on the way."""
         taken: list[Invitation] = []
         now = self._clock.machine()
-        most = self._together(queue[0].invitation.part.model.digest)
+        most = max(1, self._together(queue[0].invitation.part.model.digest))
         while queue and len(taken) < most:
             invitation = queue[0].invitation
             if taken and not _alike(invitation, taken[0]):

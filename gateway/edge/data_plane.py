@@ -29,6 +29,7 @@ from gateway.edge.protocols import schemas as protocol_schemas
 from gateway.edge.protocols.behind import Behind
 from gateway.edge.protocols.frames import Offer
 from gateway.edge.said import said
+from gateway.edge.turns import Turns
 from gateway.feedback import Feedback, Receipt
 from gateway.passage import Answer
 from gateway.ports import Clock
@@ -119,6 +120,7 @@ def _predictions(app: HotApp, plane: DataPlane, lane: AdaptiveLane) -> None:
         return LOCAL if plane.locks is None else plane.locks.admit(scope, _PREDICTS)
 
     app.hot = HotRoute(answer_plain, plane.max_body, plane.body_patience_s, admit)
+    app.turns = Turns(plane.predict, plane.clock, lane, admit, plane.max_body, plane.body_patience_s)
 
     @app.post("/predict", summary="Predict with the default deployment", **docs)
     async def predict(request: Request) -> Response:

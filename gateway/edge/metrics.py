@@ -59,8 +59,10 @@ def instrument(app: FastAPI) -> None:
         return
     instrumentator = Instrumentator(should_group_status_codes=False, excluded_handlers=_PROBES)
     instrumentator.add(http.instrumentation).instrument(app)
-    if isinstance(app, HotApp) and app.hot is not None:
-        app.hot.answered = http.answered
+    if isinstance(app, HotApp):
+        for shortcut in (app.hot, app.turns):
+            if shortcut is not None:
+                shortcut.answered = http.answered
 
 
 class WorkerMetrics:
