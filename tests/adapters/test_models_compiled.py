@@ -116,14 +116,14 @@ def test_a_form_of_other_bytes_than_were_proved_is_not_opened() -> None:
 
 
 def test_every_form_answers_to_the_word_that_cards_say() -> None:
-    assert set(forms()) == {"onnx", "treelite"}
+    assert set(forms()) == {"linear", "onnx", "treelite"}
 
 
 MODELS: dict[str, tuple[Any, Task, str]] = {
-    "logistic pipeline": (make_pipeline(StandardScaler(), LogisticRegression()), Task.BINARY, "onnx"),
+    "logistic pipeline": (make_pipeline(StandardScaler(), LogisticRegression()), Task.BINARY, "linear"),
     "forest": (RandomForestClassifier(20, random_state=0), Task.BINARY, "onnx treelite"),
     "boosting": (HistGradientBoostingClassifier(max_iter=20), Task.BINARY, "treelite"),
-    "linear regression": (LinearRegression(), Task.REGRESSION, "onnx original"),
+    "linear regression": (LinearRegression(), Task.REGRESSION, "linear"),
     "forest of numbers": (RandomForestRegressor(20, random_state=0), Task.REGRESSION, "onnx treelite"),
 }
 
@@ -151,12 +151,10 @@ def test_a_compiled_form_answers_as_the_original_does(name: str) -> None:
 
 
 async def test_a_prepared_model_runs_compiled_without_anybody_asking(tmp_path: Path) -> None:
-    for package in ("skl2onnx", "onnxruntime"):
-        pytest.importorskip(package)
     save(tmp_path / "models", "m", "1", LogisticRegression().fit(ROWS, LABELS), inputs=INPUTS)
     cache, runner = ModelCache(tmp_path / "cache"), PoolRunner()
     prepared = cache.prepare(JoblibFolder(tmp_path / "models"), "models:/m/1")
-    assert prepared.form.kind == "onnx"
+    assert prepared.form.kind == "linear"
     assert "equals the original" in prepared.form.why
     runner.install(cache.load(prepared))
     [answer] = await runner.predict(Part("stable", "g", prepared), [(1.0, 1.0, 1.0, 1.0)], 1.0)
