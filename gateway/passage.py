@@ -12,7 +12,7 @@ from gateway.core import ids
 from gateway.core.deployments import Scalar
 from gateway.core.errors import DeadlinePassed, FeaturesUnavailable, ModelFailed, Unserviceable
 from gateway.core.events import ArmRecord, PredictionRecord
-from gateway.core.features import FeatureBatch, FeatureVector, Status
+from gateway.core.features import FeatureBatch, Status, Vector
 from gateway.core.inputs import Instance, Layout
 from gateway.core.routing import Assignment, Part, RoutingTable
 from gateway.ports import Output
@@ -23,7 +23,8 @@ CLIENT_GONE = 499
 class Trip(NamedTuple):
     """What all requests of a company share. ``deadline`` is machine time, ``at`` is data time.
 
-    ``contested``: a candidate has a share of the traffic, so times are evidence. ``barred`` names the candidates
+    ``settled`` is the assignment of every key, where nothing is drawn. ``contested``: a candidate has a share of the
+    traffic, so times are evidence. ``barred`` names the candidates
     whose share is not theirs here and now (no lease, not loaded): they take no traffic, not even when forced.
     """
 
@@ -35,6 +36,7 @@ class Trip(NamedTuple):
     barred: frozenset[str]
     at: float
     deadline: float
+    settled: Assignment | None = None
 
 
 class Draw(NamedTuple):
@@ -84,7 +86,7 @@ class Sight(NamedTuple):
 
     batch: FeatureBatch
     seconds: float = 0.0
-    vectors: Sequence[FeatureVector | None] = ()
+    vectors: Sequence[Vector | None] = ()
 
 
 class Result(NamedTuple):
@@ -162,6 +164,7 @@ def record_of(
     result: Result,
     failure: BaseException | None,
     total_s: float,
+    arms: tuple[ArmRecord, ...],
     instances: int = 1,
 ) -> PredictionRecord:
     """Write down one instance: its draw, what was seen, what came of it. ``failure`` is the whole request's."""
@@ -180,7 +183,7 @@ def record_of(
         at=trip.at,
         assigned=assignment.arm,
         served=result.served if failure is None else "",
-        arms=_arms(trip, assignment),
+        arms=arms,
         randomised=assignment.randomised,
         sticky=table.rules.sticky,
         request_hash=_request_hash(request_id, draw.key, key_hash),
@@ -201,7 +204,7 @@ def record_of(
     )
 
 
-def explain(record: PredictionRecord, vector: FeatureVector, version: str, blind: bool) -> Explanation:
+def explain(record: PredictionRecord, vector: Vector, version: str, blind: bool) -> Explanation:
     """Tell how a recorded answer came about; a blind deployment keeps the arm to itself."""
     return Explanation(
         variant=None if blind else record.served,
@@ -220,7 +223,8 @@ def _request_hash(request_id: str | None, key: str, key_hash: str) -> str | None
     return ids.key_hash(request_id)
 
 
-def _arms(trip: Trip, assignment: Assignment) -> tuple[ArmRecord, ...]:
+def arms_of(trip: Trip, assignment: Assignment) -> tuple[ArmRecord, ...]:
+    """Write down who could have been drawn."""
     return tuple(
         [
             ArmRecord(arm.name, arm.generation, arm.propensity, trip.parts[arm.name].model.digest)
@@ -233,20 +237,22 @@ def _seen(layout: Layout, instance: Instance, sight: Sight, row: int) -> tuple[t
     """Values and statuses in the order of ``layout.names``: served features, entities, request features."""
     values: list[Scalar]
     vector = sight.vectors[row] if sight.vectors else None
+    sent = len(instance.entities) + len(instance.features)
+    if sent == len(layout.entities) + len(layout.features) <= len(_ALL_SENT) and not (vector and vector.degraded):
+        read = sight.batch.values[row]  # an instance holds its values in the order of the fields
+        return (*read, *instance.entities.values(), *instance.features.values()), (
+            sight.batch.statuses[row] + _ALL_SENT[:sent]
+        )
     if vector is not None and vector.degraded:
         values = [vector.values[name] for name in layout.served]
         statuses = bytearray([vector.statuses[name] for name in layout.served])
     else:  # as it was read: nothing was resolved yet, or nothing needed a fallback
         values, statuses = list(sight.batch.values[row]), bytearray(sight.batch.statuses[row])
-    for fields, sent in ((layout.entities, instance.entities), (layout.features, instance.features)):
-        if len(sent) == len(fields):  # an instance holds its values in the order of the fields
-            values += sent.values()
-            statuses += _ALL_SENT[: len(sent)] if len(sent) <= len(_ALL_SENT) else bytes([Status.REQUEST]) * len(sent)
-            continue
+    for fields, given in ((layout.entities, instance.entities), (layout.features, instance.features)):
         for name, declared in fields.items():
-            values.append(sent.get(name, declared.default))
+            values.append(given.get(name, declared.default))
             absent = Status.INVALID if name in instance.invalid else Status.MISSING
-            statuses.append(Status.REQUEST if name in sent else absent)
+            statuses.append(Status.REQUEST if name in given else absent)
     return tuple(values), bytes(statuses)
 
 

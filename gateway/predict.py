@@ -22,10 +22,22 @@ from gateway.core.errors import (
     UnknownVariant,
 )
 from gateway.core.events import PredictionRecord
-from gateway.core.features import FeatureBatch, FeatureVector, resolve, resolve_fresh, unavailable
+from gateway.core.features import FeatureBatch, Vector, resolve, resolve_fresh, unavailable
 from gateway.core.inputs import Instance, Layout, lay_out, read_body, row_of
-from gateway.core.routing import STABLE, Part, RoutingTable, assign, force
-from gateway.passage import Answer, Company, Draw, Member, Result, Sight, Trip, explain, failure_of, record_of
+from gateway.core.routing import STABLE, Part, RoutingTable, assign, force, is_settled
+from gateway.passage import (
+    Answer,
+    Company,
+    Draw,
+    Member,
+    Result,
+    Sight,
+    Trip,
+    arms_of,
+    explain,
+    failure_of,
+    record_of,
+)
 from gateway.ports import (
     Clock,
     FeatureSource,
@@ -126,9 +138,10 @@ class Predict:
         refused: list[tuple[int, Exception]] = []
         alone: list[tuple[list[int], Company]] = []
         shared: dict[str | None, list[tuple[list[int], Company]]] = {}
+        trips: dict[str | None, Trip] = {}
         for place, ask in enumerate(asks):
             try:
-                company = self._alone(ask)
+                company = self._alone(ask, trips)
             except Exception as error:  # noqa: BLE001 - also a bug that one of them met: the others are asked all the same
                 refused.append((place, error))
                 continue
@@ -172,25 +185,37 @@ class Predict:
 
     # Who answers.
 
-    def _alone(self, ask: Ask) -> Company:
-        """Find the table, check what was sent, and draw. Raises BadRequest, NoModelReady."""
+    def _alone(self, ask: Ask, trips: dict[str | None, Trip] | None = None) -> Company:
+        """Find the table, check what was sent, and draw. Raises BadRequest, NoModelReady.
+
+        ``trips`` of this moment spare the plain requests behind the first of their deployment the looking.
+        """
+        trip = None if trips is None or not ask.plain else trips.get(ask.deployment)
+        if trip is None:
+            trip = self._set_out(ask)
+            if trips is not None and ask.plain:
+                trips[ask.deployment] = trip
+        instances = read_body(trip.layout, ask.body)
+        if ask.at is not None:
+            self._clock.observe(ask.at)
+        draws = [self._draw(trip, ask, instance) for instance in instances]
+        return Company(trip, [Member(ask.arrived, 0, len(draws), ask.explain)], draws)
+
+    def _set_out(self, ask: Ask) -> Trip:
+        """Find the table, and fix the request's times. Raises BadRequest, NoModelReady."""
         table = self._routing.table(ask.deployment)
         layout, parts = self._layout(table)
         if ask.variant is not None and not table.rules.allow_forced:
             raise ForcingForbidden
         if ask.variant is not None and ask.variant not in parts:
             raise UnknownVariant(tuple(parts))
-        instances = read_body(layout, ask.body)
-        if ask.at is not None:
-            self._clock.observe(ask.at)
         able = self._routing.able(table)
         sharing = [candidate.part.name for candidate in table.candidates if candidate.weight > 0.0]
         barred = frozenset(sharing) - able if sharing else _NOBODY
         at = self._clock.data() if ask.at is None else ask.at
-        within = min(table.rules.deadline_s, math.inf if ask.deadline_s is None else ask.deadline_s)
-        trip = Trip(table, layout, parts, able, bool(sharing), barred, at, ask.arrived + within)
-        draws = [self._draw(trip, ask, instance) for instance in instances]
-        return Company(trip, [Member(ask.arrived, 0, len(draws), ask.explain)], draws)
+        deadline = ask.arrived + min(table.rules.deadline_s, math.inf if ask.deadline_s is None else ask.deadline_s)
+        settled = assign(table, "", at, able) if is_settled(table) else None
+        return Trip(table, layout, parts, able, bool(sharing), barred, at, deadline, settled)
 
     def _is_quick(self, company: Company) -> bool:
         """Whether a lone request wants one answer, from a model that answers in place."""
@@ -222,7 +247,7 @@ class Predict:
             named = self._flags.variant(flag, key, known)
             if named is not None and (named == STABLE or named in trip.able):  # a flag revives nobody
                 return Draw(instance, body, key, force(trip.table, named, key, trip.at))
-        return Draw(instance, body, key, assign(trip.table, key, trip.at, trip.able))
+        return Draw(instance, body, key, trip.settled or assign(trip.table, key, trip.at, trip.able))
 
     # What is seen, and what the models say.
 
@@ -255,9 +280,9 @@ class Predict:
         batch = await self._features.read(plan, [draw.instance.entities for draw in draws], budget_s)
         return Sight(batch, self._clock.machine() - started)
 
-    def _resolve(self, company: Company, batch: FeatureBatch, results: list[Result]) -> list[FeatureVector | None]:
+    def _resolve(self, company: Company, batch: FeatureBatch, results: list[Result]) -> list[Vector | None]:
         """Judge what was read; a member that cannot do without what is not there has its results already."""
-        vectors: list[FeatureVector | None] = []
+        vectors: list[Vector | None] = []
         for member in company.members:
             try:
                 vectors += [self._resolve_row(company.trip, batch, row) for row in member.rows]
@@ -266,7 +291,7 @@ class Predict:
                 results[member.start : member.end] = [Result(error=error, failure=error)] * len(member.rows)
         return vectors
 
-    def _resolve_row(self, trip: Trip, batch: FeatureBatch, row: int) -> FeatureVector:
+    def _resolve_row(self, trip: Trip, batch: FeatureBatch, row: int) -> Vector:
         fresh = resolve_fresh(trip.layout.fresh, batch, row, trip.at)
         if fresh is not None:
             return fresh
@@ -275,13 +300,16 @@ class Predict:
     # What is remembered, and said.
 
     def _records(self, company: Company, sight: Sight, results: Sequence[Result]) -> list[PredictionRecord]:
-        now = self._clock.machine()
+        now, arms = self._clock.machine(), arms_of(company.trip, company.draws[0].assignment)
         records: list[PredictionRecord] = []
         for member in company.members:
             failure, total_s = failure_of(results[member.start : member.end]), now - member.arrived
-            records += [
-                record_of(company, sight, row, results[row], failure, total_s, len(member.rows)) for row in member.rows
-            ]
+            for row in member.rows:
+                if company.trip.settled is None:
+                    arms = arms_of(company.trip, company.draws[row].assignment)
+                records.append(
+                    record_of(company, sight, row, results[row], failure, total_s, arms, member.end - member.start)
+                )
         return records
 
     async def _remember(

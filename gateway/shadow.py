@@ -77,7 +77,9 @@ class ShadowLane:
     def offer(self, invitation: Invitation, crowded: bool = False) -> None:
         """Accept an invitation or drop it, at once. ``crowded``: shadows are the first to be shed."""
         name = f"{invitation.deployment}/{invitation.part.name}"
-        queue = self._queues.setdefault(name, deque())
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = deque()
         reason = self._refusal(invitation, len(queue), crowded)
         if reason is not None:
             self._write(replace(_blank(invitation), dropped=reason))
@@ -166,8 +168,11 @@ class ShadowLane:
         if len(outputs) != len(rows):
             return False
         latency_s = self._clock.machine() - started
-        for invitation, output in zip(invitations, outputs, strict=True):
-            self._settle(invitation, _scored(invitation, output, latency_s))
+        records = [_scored(*each, latency_s) for each in zip(invitations, outputs, strict=True)]
+        for record, refusal in zip(records, self._spool.append_all(records), strict=True):
+            self._observer.shadowed(record, logged=refusal is None)
+        for invitation in invitations:
+            del self._pending[id(invitation)]
         return True
 
     async def _run(self, invitation: Invitation) -> None:

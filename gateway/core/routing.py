@@ -137,6 +137,11 @@ def assign(table: RoutingTable, key: str, at: float, able: Container[str]) -> As
     return Assignment(chosen, tuple(arms), _watching(table, epoch, key), epoch)
 
 
+def is_settled(table: RoutingTable) -> bool:
+    """Whether every key is assigned alike in an epoch: nobody has a share beside stable, and shadows watch it all."""
+    return not table.candidates and all(shadow.rate >= 1.0 for shadow in table.shadows)
+
+
 def force(table: RoutingTable, variant: str, key: str, at: float) -> Assignment:
     """Name ``variant`` because somebody said so. Such a request is never evidence."""
     epoch = epoch_of(at, table.rules.epoch_s)

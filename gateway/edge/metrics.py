@@ -32,7 +32,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 
 from gateway.core.drift.report import DriftReport
 from gateway.core.events import OutcomeRecord, PredictionRecord, ShadowRecord
-from gateway.core.features import FeaturePlan, Status
+from gateway.core.features import Status
 from gateway.core.routing import STABLE, RoutingTable
 from gateway.edge.drift_metrics import drift_metrics
 from gateway.edge.hot import HotApp
@@ -45,7 +45,6 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 _AGES = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 4 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 _PROBES = ["^/livez$", "^/readyz$", "^/metrics$"]
 _ARCHIVE = "archive"
-_Child: TypeAlias = Callable[..., list[float]]
 
 Description: TypeAlias = tuple[str, str, tuple[str, ...], str]
 """A metric's name, kind, labels and sentence."""
@@ -157,20 +156,14 @@ class WorkerMetrics:
         for labels, count in watched.items():
             self._shadows.labels(*labels).inc(count)
         late, self._late = self._late, []
-        seen: defaultdict[Histogram, list[float]] = defaultdict(list)
-        children: dict[tuple[str, ...], Histogram] = {}
-
-        def child(metric: Histogram, *labels: str) -> list[float]:
-            key = (metric._name, *labels)
-            if key not in children:
-                children[key] = metric.labels(*labels)
-            return seen[children[key]]
-
+        alike: defaultdict[tuple[int, str, str], list[PredictionRecord]] = defaultdict(list)
+        tables: dict[int, RoutingTable] = {}
         for record, table, version in late:
-            self._time(child, record, version)
-            self._ages(child, record, table.features)
-        for histogram, values in seen.items():
-            observe_all(histogram, values)
+            tables[id(table)] = table
+            alike[id(table), record.assigned, version].append(record)
+        for (table_id, variant, version), records in alike.items():
+            self._time(records, tables[table_id].deployment, variant, version)
+            self._ages(records, tables[table_id])
 
     def shadowed(self, record: ShadowRecord, logged: bool) -> None:
         """A shadow scored, failed or was dropped."""
@@ -196,22 +189,25 @@ class WorkerMetrics:
         """A feature read went wrong in a way its source has a name for."""
         self._read_errors.labels(tier, kind).inc()
 
-    def _time(self, child: _Child, record: PredictionRecord, version: str) -> None:
-        latency, name = record.latency, record.deployment
-        if "total" in latency:
-            child(self._duration, name).append(latency["total"])
-        if "model" in latency:
-            child(self._model, name, record.assigned, version).append(latency["model"])
-        if "features" in latency:
-            child(self._features, name).append(latency["features"])
+    def _time(self, records: Sequence[PredictionRecord], name: str, variant: str, version: str) -> None:
+        """Observe the times of records of one variant."""
+        for metric, part, labels in (
+            (self._duration, "total", (name,)),
+            (self._model, "model", (name, variant, version)),
+            (self._features, "features", (name,)),
+        ):
+            seen = [record.latency[part] for record in records if part in record.latency]
+            if seen:
+                observe_all(metric.labels(*labels), seen)
 
-    def _ages(self, child: _Child, record: PredictionRecord, plan: FeaturePlan) -> None:
-        """Once per view, for all its features were written together."""
+    def _ages(self, records: Sequence[PredictionRecord], table: RoutingTable) -> None:
+        """Observe ages once per view, for all its features were written together."""
         index = 0
-        for view in plan.views:
-            at = record.event_times[index] if index < len(record.event_times) else None
-            if at is not None:
-                child(self._age, record.deployment, view.name).append(max(0.0, record.at - at))
+        for view in table.features.views:
+            seen = [(record.at, record.event_times[index]) for record in records if index < len(record.event_times)]
+            ages = [max(0.0, now - at) for now, at in seen if at is not None]
+            if ages:
+                observe_all(self._age.labels(table.deployment, view.name), ages)
             index += len(view.features)
 
 

@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 AT_ONCE: Final = 32
 """So many requests are asked before the loop turns again: while the store answers for them the next are decoded."""
 _ENCODER = msgspec.json.Encoder()
-_JSON: Final = (b"content-type", b"application/json")
 
 _UNCOMMON: Final = UNCOMMON | {b"x-forwarded-for", b"x-forwarded-proto"}
 """Also what uvicorn's middleware for proxies reads, for that works on scopes."""
@@ -55,6 +54,9 @@ class Knock(Protocol):
 
     def say(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer, if anybody still listens."""
+
+    def say_json(self, body: bytes) -> None:
+        """Answer well, in JSON."""
 
     def drop(self) -> None:
         """Hang up without an answer."""
@@ -154,7 +156,7 @@ class Turns:
                 self.refuse(knock, end)
             else:
                 self._leave(knock, answered=True)
-                knock.say(200, [(b"content-length", b"%d" % len(content)), _JSON], content)
+                knock.say_json(content)
                 self._count(knock, 200, len(content))
 
     def _leave(self, knock: Knock, *, answered: bool) -> None:

@@ -17,6 +17,7 @@ from gateway.core.access import LOCAL, Principal
 from gateway.edge.turns import Headers, Turns
 from gateway.processes.patience import PatientProtocol
 
+_OK: Final = STATUS_LINE[200]
 _PREDICT: Final = re.compile(rb"/predict(?:/([A-Za-z0-9._~-]+))?")
 
 
@@ -29,11 +30,14 @@ class ExpressProtocol(PatientProtocol):
         turns.tasks = self.tasks
         self._default: list[tuple[bytes, bytes]] | None = None
         self._common, self._closes = b"", False
+        self._idle_since: float | None = None
+        self._idle_alarm: asyncio.TimerHandle | None = None
 
     def on_message_begin(self) -> None:
         """Begin to hear a head; what uvicorn makes of it waits until it is known whether it is needed."""
         if self._since is None:
             self._since = self.loop.time()
+        self._idle_since = None
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -79,6 +83,8 @@ class ExpressProtocol(PatientProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up what has not come whole."""
         cycle = self.cycle
+        if self._idle_alarm is not None:
+            self._idle_alarm.cancel()
         super().connection_lost(exc)
         if isinstance(cycle, Cycle) and cycle.more_body and not cycle.response_complete:
             cycle.lost()
@@ -94,6 +100,29 @@ class ExpressProtocol(PatientProtocol):
             self._common = b"".join([b"%b: %b\r\n" % header for header in default])
             self._closes = (b"connection", b"close") in default
         return self._common, self._closes
+
+    def answered(self) -> None:
+        """Go on after an answer of ours: with what was sent meanwhile, or idle for as long as uvicorn allows.
+
+        One alarm per connection is enough, whatever its number of requests.
+        """
+        if self.pipeline or self.joined.is_closing():
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
+        if self._idle_alarm is None:
+            self._idle_alarm = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+
+    def _look_idle(self) -> None:
+        self._idle_alarm = None
+        if self._idle_since is None:
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left <= 0.0:
+            self.timeout_keep_alive_handler()
+        else:
+            self._idle_alarm = self.loop.call_later(left, self._look_idle)
 
     def _is_free(self) -> bool:
         """Whether nothing is under way on this connection, and it is to stay open."""
@@ -150,19 +179,25 @@ class Cycle:
 
     def say(self, status: int, headers: Headers, body: bytes) -> None:
         """Write the answer, and let the connection go on or end."""
-        protocol = self._protocol
-        if self.disconnected or protocol.transport.is_closing():
-            return
-        common, closes = protocol.common()
-        closes = closes or not self.keep_alive or (b"connection", b"close") in headers
         own = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if closes and b"connection: close" not in common + own:
+        self._say(STATUS_LINE[status], own, body, closes=(b"connection", b"close") in headers)
+
+    def say_json(self, body: bytes) -> None:
+        """Write a good answer."""
+        self._say(_OK, b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body), body)
+
+    def _say(self, status: bytes, own: bytes, body: bytes, *, closes: bool = False) -> None:
+        protocol = self._protocol
+        if self.disconnected or protocol.joined.is_closing():
+            return
+        common, leaves = protocol.common()
+        if not (closes or leaves or self.keep_alive):
             own += b"connection: close\r\n"
-        protocol.joined.write_whole(b"%b%b%b\r\n%b" % (STATUS_LINE[status], common, own, body))
+        protocol.joined.write_whole(b"%b%b%b\r\n%b" % (status, common, own, body))
         self.response_complete = True
-        if closes:
+        if closes or leaves or not self.keep_alive:
             protocol.transport.close()
-        protocol.on_response_complete()
+        protocol.answered()
 
     def drop(self) -> None:
         """Close the connection."""

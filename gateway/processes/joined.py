@@ -45,6 +45,10 @@ class JoinedTransport:
         self._flush()
         self._transport.write(data)
 
+    def is_closing(self) -> bool:
+        """Whether the connection is at its end."""
+        return self._transport.is_closing()
+
     def close(self) -> None:
         """Close, after what is held has been written.
 

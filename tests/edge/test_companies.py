@@ -10,7 +10,7 @@ import pytest
 from gateway.core.deployments import Durability, OnUnavailable, Scalar, ServingRules, WhenLogFails
 from gateway.core.errors import FeaturesUnavailable, InvalidBody, LogRefused, ModelFailed, UnknownDeployment
 from gateway.core.events import PredictionRecord
-from gateway.core.features import FeatureVector
+from gateway.core.features import Vector
 from gateway.predict import COMPANY, Ask, Told
 from tests.data_house import T0, House, canary, reads_seats, shadow, table
 
@@ -93,7 +93,7 @@ async def test_a_bug_that_one_of_them_meets_is_not_the_others() -> None:
     flights = house(reads_seats())
     resolve = flights.predict._resolve_row
 
-    def buggy(trip: Any, batch: Any, row: int) -> FeatureVector:
+    def buggy(trip: Any, batch: Any, row: int) -> Vector:
         if "bad" in str(batch.values):
             raise AssertionError
         return resolve(trip, batch, row)
