@@ -88,7 +88,7 @@ async def course(room: TheRoom, deployment: str, candidate: Name | None = None) 
 
     def work() -> CourseView:
         rollout, _, _ = room.control.verdict(deployment, candidate)
-        generation = looking.evidence_of(rollout)
+        generation = looking.generation_of(rollout)
         points = room.state.course(deployment, generation)
         return CourseView.model_validate(
             {"deployment": deployment, "candidate": rollout.name, "generation": generation, "points": points}
