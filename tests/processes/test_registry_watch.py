@@ -17,7 +17,7 @@ from gateway.core.gates import Gate, GateResult
 from gateway.core.rollout import Phase, Signal
 from gateway.core.rules import Freeze, StartRules
 from gateway.documents import Note
-from gateway.edge.control_plane import Prepared
+from gateway.edge.control_parts import Prepared
 from gateway.ports import RegisteredVersion
 from gateway.processes.registry_watch import MOST_TRIES, Reach, RegistryWatch
 from gateway.registry import Following
