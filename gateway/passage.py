@@ -73,6 +73,12 @@ class Company(NamedTuple):
     members: list[Member]
     draws: list[Draw]
 
+    def join(self, lone: "Company") -> None:
+        """Take in a member that is company to itself so far."""
+        [member], start = lone.members, len(self.draws)
+        self.members.append(member._replace(start=start, end=start + len(lone.draws)))
+        self.draws.extend(lone.draws)
+
     def apart(self) -> "list[Company]":
         """Each member alone."""
         return [

@@ -401,10 +401,8 @@ def _join(companies: list[tuple[list[int], Company]], place: int, lone: Company)
     """Let a lone request join the last company, or begin one."""
     if companies and len(companies[-1][0]) < COMPANY and companies[-1][1].trip.table is lone.trip.table:
         places, company = companies[-1]
-        [member], start = lone.members, len(company.draws)
         places.append(place)
-        company.members.append(member._replace(start=start, end=start + 1))
-        company.draws.extend(lone.draws)
+        company.join(lone)
     else:
         companies.append(([place], lone))
 

@@ -20,10 +20,12 @@ from starlette.responses import Response
 from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
+from gateway.adapters.retraining import open_target
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
-from gateway.edge.control_plane import ControlPlane, Spooled, create_app
+from gateway.edge.control_parts import ControlPlane, Spooled
+from gateway.edge.control_plane import create_app
 from gateway.edge.metrics import (
     CONTENT_TYPE,
     AgentMetrics,
@@ -32,6 +34,7 @@ from gateway.edge.metrics import (
     instrument,
     multiprocess_folder,
 )
+from gateway.ports import AlertSink
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
@@ -44,6 +47,7 @@ from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
+from gateway.processes.retraining_duty import RetrainingDuty, Stirred
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -76,10 +80,10 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
-        self._announcer = compose.announcer(settings, AgentMetrics().alert)
-        self._parts = parts = compose.controlling(
-            settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
-        )
+        metrics, stirred = AgentMetrics(), Stirred()
+        self._announcer = compose.announcer(settings, metrics.alert)
+        told: list[AlertSink] = [LogSink(), DecisionSink(self._announcer), metrics, self]
+        self._parts = parts = compose.controlling(settings, told, [DriftAlerts(self._announcer), stirred])
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
         self._fleet = Fleet(parts.store, parts.host, self._drainer, parts.clock)
@@ -102,6 +106,16 @@ class Agent:
         self._watchman = Watchman(settings, parts.clock)
         comparer = None if settings.features is None else Comparer(settings.features)
         self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+        self._retraining = RetrainingDuty(
+            parts.triggers,
+            parts.leading_runs,
+            parts.clock,
+            lambda: self._publisher.states,
+            lambda: self._marked,
+            stirred,
+            partial(open_target, folder=compose.retraining_folder(settings)),
+            partial(compose.open_export, settings),
+        )
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
         )
@@ -128,6 +142,7 @@ class Agent:
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
             drift=parts.drifting.report,
+            runs=parts.runs,
             settle=self._settle,
             keys=lambda: parts.keys,
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
@@ -173,6 +188,7 @@ class Agent:
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
+            "retraining": self._fleet.while_leading(lambda: self._retraining.run(self._run)),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()

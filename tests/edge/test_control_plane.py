@@ -21,7 +21,9 @@ from gateway.core.tables import table_of
 from gateway.edge import control_schemas
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import MAX_BODY
-from gateway.edge.control_plane import ControlPlane, Prepared, Spooled, create_app
+from gateway.edge.control_parts import ControlPlane, Prepared, Spooled
+from gateway.edge.control_plane import create_app
+from gateway.retraining import Runs
 from tests.control_house import NAME, SPEC, House, card
 from tests.drift_house import drift_of
 
@@ -82,6 +84,7 @@ class Desk:
             vet=self.vet,
             features=self.features,
             drift=drift_of(self.house).report,
+            runs=Runs(self.house.documents, self.house.log, self.house.clock),
             settle=self.settle,
             keys=lambda: KEYS,
             metrics=lambda: Response("up 1\n", media_type="text/plain"),
