@@ -27,6 +27,7 @@ from gateway.core.metrics import known as judged
 from gateway.settings_access import OidcSettings
 from gateway.settings_drift import DriftSettings
 from gateway.settings_rules import GateSettings, StartSettings
+from gateway.settings_stream import KafkaSettings
 from gateway.settings_words import Bytes, Level, Port, Scalar, Seconds, Section, Share
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
@@ -358,6 +359,8 @@ class Settings(BaseSettings):
     """Private key (PEM) of that certificate."""
     alerts: AlertSettings = AlertSettings()
     """Who is told."""
+    kafka: KafkaSettings | None = None
+    """A Kafka cluster that is told of events, or that labels come from; none has neither."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     log_requests: Literal["none", "failed", "all"] = "failed"

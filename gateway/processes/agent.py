@@ -44,6 +44,7 @@ from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
+from gateway.processes.streams import Streams
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -76,7 +77,8 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
-        self._announcer = compose.announcer(settings, AgentMetrics().alert)
+        metrics = AgentMetrics()
+        self._announcer = compose.announcer(settings, metrics.alert)
         self._parts = parts = compose.controlling(
             settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
         )
@@ -100,6 +102,7 @@ class Agent:
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
         self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
         self._exposition = Exposition(
@@ -173,6 +176,7 @@ class Agent:
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
+            **self._streams.duties(self._fleet),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()
@@ -181,6 +185,7 @@ class Agent:
         yield
         await self._duties.stop()
         await self._line.close()
+        await asyncio.to_thread(self._streams.close)
         await self._leave()
 
     def _remember_the_time(self) -> None:

@@ -29,6 +29,8 @@ from gateway.adapters.store.joins import (
     stable_generation,
     visible,
 )
+from gateway.adapters.store.memory_outbox import MemoryOutbox
+from gateway.adapters.store.outbox import record_entry
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
     CrashRecord,
@@ -125,9 +127,10 @@ class _Bet:
 
 
 class MemoryEventLog:
-    """Every record in lists."""
+    """Every record in lists. Records of the kinds in ``tells`` wait in the outbox as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: MemoryOutbox | None = None, tells: Collection[str] = ()) -> None:
+        self._outbox, self._tells = outbox or MemoryOutbox(), tells
         self._cursors: dict[str, int] = {}
         self._requests: defaultdict[tuple[str, str], _Request] = defaultdict(_Request)
         self._bets: list[_Bet] = []
@@ -140,6 +143,7 @@ class MemoryEventLog:
         cursor = self._cursors.get(spool_id, 0)
         for offset, event in events:
             if offset >= cursor:
+                self._outbox.put(record_entry(event, spool_id, offset, self._tells))
                 self._keep(event, spool_id, offset)
         self._cursors[spool_id] = max(cursor, end)
 

@@ -6,13 +6,13 @@ keeps nobody from renewing the lease beside it.)
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
 
 import msgspec
 
-from gateway.adapters.store import documents
+from gateway.adapters.store import documents, outbox, postgresql_outbox
 from gateway.adapters.store.postgresql import CONTROL_S, Connection, Parameters, PostgresDatabase, Row, row, rows
 from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
 from gateway.core.course import CoursePoint
@@ -80,12 +80,16 @@ class PostgresControlState:
     """The ControlState port on a :class:`PostgresDatabase`.
 
     ``epoch`` gives the leader's epoch to hold writes to (it raises NotLeading without one); None: an operator's writes,
-    which any host may make, since compare-and-set is all they need.
+    which any host may make, since compare-and-set is all they need. With decisions among ``tells``, they wait in the
+    outbox as well.
     """
 
-    def __init__(self, database: PostgresDatabase, epoch: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, database: PostgresDatabase, epoch: Callable[[], int] | None = None, tells: Collection[str] = ()
+    ) -> None:
         self._database = database
         self._epoch = epoch
+        self._tells = tells
 
     def read(self, deployment: str) -> DeploymentState | None:
         """The document as it stands."""
@@ -118,6 +122,8 @@ class PostgresControlState:
             connection.cursor().executemany(
                 _DECIDED, [(state.deployment, link.line, link.document, link.seal) for link in links]
             )
+            entries = outbox.decision_entries(state.deployment, state.revision, decisions, self._tells)
+            postgresql_outbox.put(connection, entries)
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, state.deployment))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:

@@ -6,12 +6,13 @@ advisory lock per deployment tag makes hosts take turns, so nothing that is sett
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import LiteralString
 
 from gateway.adapters.spool.names import writer_of
+from gateway.adapters.store import outbox, postgresql_outbox
 from gateway.adapters.store import postgresql_queries as queries
 from gateway.adapters.store.joins import (
     Rank,
@@ -78,10 +79,20 @@ class Added:
 
 
 class Drain:
-    """Stores records of one spool inside the caller's transaction; ``finish`` copies them in and moves the cursor."""
+    """Stores records of one spool inside the caller's transaction; ``finish`` copies them in and moves the cursor.
 
-    def __init__(self, connection: Connection, spool_id: str, events: Sequence[tuple[int, Event]]) -> None:
+    Records of the kinds in ``tells`` are put into the outbox too.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        spool_id: str,
+        events: Sequence[tuple[int, Event]],
+        tells: Collection[str] = (),
+    ) -> None:
         self._connection = connection
+        self._tells = tells
         self._spool_id = spool_id
         connection.execute(queries.INSERT_SPOOL, (spool_id,))
         place = row(connection, queries.LOCK_SPOOL, (spool_id,))
@@ -125,12 +136,17 @@ class Drain:
         if added.waits:
             connection.execute(queries.BEGIN_WAITS, columns([(*key, at) for key, at in added.waits.items()], 4))
         self._counts.write(connection)
+        postgresql_outbox.put(connection, self._entries())
         writer = writer_of(self._spool_id)
         if owed := [(writer, tag, n) for tag, n in sorted(self._owed.items()) if n]:
             connection.execute(queries.ADD_OWED, columns(owed, 3))
         if days := [(*key, n) for key, n in sorted(self._days.items())]:
             connection.execute(queries.ADD_CHANGES, columns(days, 3))
         connection.execute(queries.MOVE_CURSOR, (end, self._spool))
+
+    def _entries(self) -> list[outbox.Entry]:
+        found = (outbox.record_entry(event, self._spool_id, offset, self._tells) for offset, event in self._fresh)
+        return [entry for entries in found for entry in entries]
 
     def _take_turn(self) -> None:
         """Wait until no other host settles records of the same deployments. In order, so that none waits in a ring."""

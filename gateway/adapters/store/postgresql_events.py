@@ -37,10 +37,11 @@ from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 
 class PostgresEventLog:
-    """The EventLog port on a :class:`PostgresDatabase`."""
+    """The EventLog port on a :class:`PostgresDatabase`. Records of the kinds in ``tells`` wait in the outbox too."""
 
-    def __init__(self, database: PostgresDatabase) -> None:
+    def __init__(self, database: PostgresDatabase, tells: Collection[str] = ()) -> None:
         self._database = database
+        self._tells = tells
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
         """Store what is not known yet, with its joins and counts, in one transaction."""
@@ -49,7 +50,7 @@ class PostgresEventLog:
                 connection.execute(queries.SKIP_TO, (spool_id, end))
             return
         with self._database.writing() as connection:
-            drain = Drain(connection, spool_id, events)
+            drain = Drain(connection, spool_id, events, self._tells)
             drain.store()
             drain.finish(end)
 

@@ -38,15 +38,16 @@ from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 
 class SqliteEventLog:
-    """The EventLog port on a :class:`Database`."""
+    """The EventLog port on a :class:`Database`. Records of the kinds in ``tells`` wait in the outbox as well."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tells: Collection[str] = ()) -> None:
         self._database = database
+        self._tells = tells
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
         """Store what is not known yet, with its joins and counts, in one transaction."""
         with self._database.writing() as connection:
-            drain = Drain(connection, spool_id)
+            drain = Drain(connection, spool_id, self._tells)
             drain.store(events)
             drain.finish(end)
 
