@@ -1,11 +1,11 @@
-"""The part of the file that says what goes to Kafka, and what comes from there."""
+"""The section ``kafka``: what goes to a broker, and what comes from there."""
 
 import importlib.util
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gateway.settings_words import Section
+from gateway.settings.words import Section
 
 
 class SendSettings(Section):
