@@ -18,6 +18,7 @@ from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
+from gateway.adapters.lake import ParquetLake
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.policy import open_policy
@@ -46,6 +47,7 @@ from gateway.ports import (
     EventSink,
     Flags,
     Incoming,
+    Lake,
     ModelStore,
     Observer,
     OutcomeSource,
@@ -242,6 +244,12 @@ def outcome_lane(settings: Settings) -> SegmentSpool:
     """A lane of outcomes for this process, as a worker has one."""
     most = settings.max_spool
     return SegmentSpool(spool_folder(settings), OUTCOMES, segment_bytes=_segment(most), cap_bytes=most)
+
+
+def open_lake(settings: Settings) -> Lake | None:
+    """The export that has to have a day before it is forgotten, where the settings name one."""
+    exported = settings.retention.exported
+    return None if exported is None else ParquetLake(exported)
 
 
 def _profile(models: ModelCache, digest: str) -> Profile | None:

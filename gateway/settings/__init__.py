@@ -29,6 +29,7 @@ from gateway.settings.guardrails import GuardrailSettings, guardrail_of
 from gateway.settings.inputs import FeatureSettings, InputSettings
 from gateway.settings.mistakes import explain, nearest
 from gateway.settings.plans import CAREFUL, BanditSettings, PlanSettings, StepSettings, plan_of
+from gateway.settings.retention import RetentionSettings
 from gateway.settings.rules import GateSettings, StartSettings
 from gateway.settings.stream import KafkaSettings
 from gateway.settings.words import Bytes, Port, Seconds, Share
@@ -101,6 +102,8 @@ class Settings(BaseSettings):
     """Time between two looks at the registry's aliases, a duration in machine time."""
     live_window: Seconds = 86_400.0
     """Span of the live accuracy in ``/metrics``, a duration in data time."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long the store keeps what."""
     outcome_ttl: Seconds = 30 * 86_400.0
     """How long an outcome waits for its prediction before it is given up, a duration in data time."""
     max_body: Bytes = 2**20

@@ -103,6 +103,11 @@ class MemoryControlState:
         made = self._looks[deployment, generation]
         return [made[at] for at in sorted(made)]
 
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """Drop it all."""
+        for kept in (self._openings, self._looks, self._judges, self._courses):
+            kept.pop((deployment, generation), None)
+
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep it."""
         self._courses[deployment, generation][point.at] = documents.encode(point)

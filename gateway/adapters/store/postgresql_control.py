@@ -69,6 +69,16 @@ _LOOKS: LiteralString = """
     SELECT at, moved FROM looks JOIN openings USING (opening) WHERE deployment = %s AND generation = %s ORDER BY at
 """
 
+_FORGET: LiteralString = """
+    WITH gone AS (
+        DELETE FROM openings WHERE deployment = %(deployment)s AND generation = %(generation)s RETURNING opening
+    ), unlooked AS (
+        DELETE FROM looks USING gone WHERE looks.opening = gone.opening
+    ), unjudged AS (
+        DELETE FROM judges WHERE deployment = %(deployment)s AND generation = %(generation)s
+    )
+    DELETE FROM courses WHERE deployment = %(deployment)s AND generation = %(generation)s
+"""
 _KEEP_POINT: LiteralString = """
     INSERT INTO courses (deployment, generation, at, point) VALUES (%s, %s, %s, %s)
     ON CONFLICT (deployment, generation, at) DO UPDATE SET point = excluded.point
@@ -210,6 +220,11 @@ class PostgresControlState:
         return [
             Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
         ]
+
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """Delete it all, in one statement."""
+        with self._database.writing(CONTROL_S) as connection:
+            connection.execute(_FORGET, {"deployment": deployment, "generation": generation})
 
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep it."""

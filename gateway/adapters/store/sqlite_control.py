@@ -157,6 +157,18 @@ class SqliteControlState:
             Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
         ]
 
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """Delete it all, in one transaction."""
+        about = (deployment, generation)
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM looks WHERE opening IN"
+                " (SELECT opening FROM openings WHERE deployment = ? AND generation = ?)",
+                about,
+            )
+            for table in ("openings", "judges", "courses"):
+                connection.execute(f"DELETE FROM {table} WHERE deployment = ? AND generation = ?", about)  # noqa: S608
+
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep it."""
         with self._database.writing() as connection:

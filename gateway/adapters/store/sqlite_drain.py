@@ -32,7 +32,7 @@ from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRec
 
 _RANK = itemgetter(0)
 _BEFORE = """
-    SELECT (SELECT count(*) FROM predictions WHERE tag = ?1 AND body = ?2),
+    SELECT (SELECT coalesce(max(attempt), 0) FROM predictions WHERE tag = ?1 AND body = ?2),
            (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2),
            (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2 AND first)
 """
@@ -120,7 +120,7 @@ class Drain:
 
     def _store_prediction(self, record: PredictionRecord, offset: int) -> None:
         earlier, _, crashed_first = value(self._connection, _BEFORE, (record.tag, record.body))
-        attempt = 1 + earlier + crashed_first
+        attempt = 1 + max(earlier, crashed_first)
         self._execute(_INSERT_PREDICTION, self._prediction_row(record, offset, attempt))
         self._settle_bets(record, offset, self._connection.last_insert_rowid(), judged=attempt == 1)
         self._counts.add(record.tag, "predictions", "received")
