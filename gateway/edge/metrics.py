@@ -31,13 +31,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from gateway.core.drift.report import DriftReport
-from gateway.core.events import OutcomeRecord, PredictionRecord, ShadowRecord
+from gateway.core.events import Decision, OutcomeRecord, PredictionRecord, ShadowRecord
 from gateway.core.features import FeaturePlan, Status
 from gateway.core.routing import STABLE, RoutingTable
 from gateway.edge.drift_metrics import drift_metrics
 from gateway.edge.hot import HotApp
 from gateway.edge.http_metrics import HttpMetrics
 from gateway.edge.tally import Folding, observe_all
+from gateway.retraining import STEPS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -227,6 +228,9 @@ class AgentMetrics:
         says = "Events that wait for the broker."
         self._described.append(("gateway_events_waiting", "gauge", (), says))
         self._waiting = Gauge("gateway_events_waiting", says, registry=registry, multiprocess_mode="livesum")
+        labels, says = ("deployment", "trigger", "step"), "Steps of retraining runs, by what asked for the run."
+        self._described.append(("gateway_retraining_steps_total", "counter", labels, says))
+        self._steps = Counter("gateway_retraining_steps", says, labels, registry=registry)
 
     def _counter(self, registry: CollectorRegistry, name: str, says: str, *labels: str) -> Counter:
         self._described.append((f"gateway_{name}_total", "counter", labels, says))
@@ -251,6 +255,12 @@ class AgentMetrics:
     def taken(self, became: str, count: int) -> None:
         """So many messages were accepted, refused, or are to come again."""
         self._taken.labels(became).inc(count)
+
+    def tell(self, decision: Decision) -> None:
+        """Count the steps of retraining runs."""
+        step = STEPS.get(decision.action)
+        if step is not None:
+            self._steps.labels(decision.deployment, decision.evidence["trigger"], step).inc()
 
 
 @dataclass(frozen=True, slots=True)

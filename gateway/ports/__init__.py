@@ -16,6 +16,7 @@ from gateway.ports.models import Artifact, Model, ModelStore, Output, Runner
 from gateway.ports.observer import Observer, Unobserved
 from gateway.ports.policy import PolicyGate
 from gateway.ports.registry import RegisteredVersion, Registry
+from gateway.ports.retraining import Order, RetrainingTarget, Taken
 from gateway.ports.routing import Flags, Routing
 from gateway.ports.spool import Marks, Spool, Unmarked
 from gateway.ports.streams import Delivery, EventSink, Incoming, Outbox, OutcomeSource, Untold
@@ -43,6 +44,7 @@ __all__ = [
     "Model",
     "ModelStore",
     "Observer",
+    "Order",
     "Outbox",
     "OutcomeSource",
     "Output",
@@ -51,11 +53,13 @@ __all__ = [
     "Profiles",
     "RegisteredVersion",
     "Registry",
+    "RetrainingTarget",
     "Routing",
     "Runner",
     "Spool",
     "Spread",
     "StoredPrediction",
+    "Taken",
     "Unmarked",
     "Unobserved",
     "Untold",
