@@ -21,6 +21,7 @@ from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
 from gateway.adapters.retraining import open_target
+from gateway.compose import Controlling
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -41,6 +42,7 @@ from gateway.processes.drainer import Drainer
 from gateway.processes.drift_duty import DriftDuty
 from gateway.processes.duties import Duties
 from gateway.processes.fleet import Fleet
+from gateway.processes.forgetting import Forgetting
 from gateway.processes.gatekeeper import Gatekeeper
 from gateway.processes.gauges import Gauges
 from gateway.processes.plans import Plans
@@ -48,6 +50,7 @@ from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.retraining_duty import RetrainingDuty, Stirred
+from gateway.processes.streams import Streams
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -104,6 +107,8 @@ class Agent:
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
+        self._forgetting = self._forgets(parts)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
         self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
         self._retraining = RetrainingDuty(
@@ -128,6 +133,10 @@ class Agent:
         """How far the logs of all live hosts are drained, as the last look had it (data time)."""
         self._counted_at = float("-inf")
         self.left_behind = False
+
+    def _forgets(self, parts: Controlling) -> Forgetting:
+        keeping, lake = self._settings.retention.keeping(), compose.open_lake(self._settings)
+        return Forgetting(keeping, parts.store.events, parts.store.control, parts.clock, self._run, lake)
 
     def app(self) -> FastAPI:
         """The control plane, which begins and ends the agent's duties."""
@@ -188,6 +197,8 @@ class Agent:
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
+            **self._streams.duties(self._fleet),
+            "forget": self._fleet.while_leading(lambda: self._forgetting.run(self._publisher.states.values)),
             "retraining": self._fleet.while_leading(lambda: self._retraining.run(self._run)),
         }
         if self._settings.oidc is not None:
@@ -197,6 +208,7 @@ class Agent:
         yield
         await self._duties.stop()
         await self._line.close()
+        await asyncio.to_thread(self._streams.close)
         await self._leave()
 
     def _remember_the_time(self) -> None:
