@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts bench bench-quick bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ chaos: setup  ## break everything on purpose, row by row, in full (hours)
 
 chaos-quick: setup  ## the same in its small form (at most eight minutes)
 	@$(BIN)/python -m tests.chaos --quick
+
+bench: setup  ## measure a worker beside its peers and hold it to every goal (about an hour; peers get environments of their own)
+	@$(BIN)/python -m benchmarks.serve --peers $(ARGS)
+
+bench-quick: setup  ## the same without peers, in small (five minutes)
+	@$(BIN)/python -m benchmarks.serve --quick --no-file $(ARGS)
 
 bench-judge: setup  ## hold the judge and its peers to the acceptance table (about ten minutes)
 	@$(BIN)/python -m benchmarks.judge

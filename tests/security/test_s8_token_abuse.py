@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from gateway.adapters.access import Tokens
+from gateway.adapters.access.tokens import Tokens
 from gateway.adapters.clock import ManualClock
 from gateway.core.access import Principal
 from gateway.edge.data_plane import DataPlane, create_app
