@@ -72,6 +72,7 @@ class WorkerMetrics:
         self._described: list[Description] = []
         self._late: list[tuple[PredictionRecord, RoutingTable, str]] = []
         self._watched: Counts[tuple[str, str, str]] = Counts()
+        self._lost: Counts[tuple[str, str, int]] = Counts()
         self._versions: dict[str, tuple[RoutingTable, dict[str, str]]] = {}
         self._answered: dict[tuple[str, str, str, int], Counter] = {}
         self._folding = Folding(registry, self.fold)
@@ -142,7 +143,7 @@ class WorkerMetrics:
         for place, (feature, status) in enumerate(zip(record.names, record.statuses, strict=False)):
             lost = place < served and status not in (Status.PRESENT, Status.REQUEST)
             if lost or status == Status.INVALID:
-                self._degraded.labels(record.deployment, feature, Status(status).name.lower()).inc()
+                self._lost[record.deployment, feature, status] += 1
 
     def _version(self, table: RoutingTable, variant: str) -> str:
         known = self._versions.get(table.deployment)
@@ -152,10 +153,13 @@ class WorkerMetrics:
         return known[1].get(variant, "")
 
     def fold(self) -> None:
-        """Fold what was seen since the last time: times, ages, and how many shadows were done."""
+        """Fold what was seen since the last time: times, ages, features not served, and how many shadows were done."""
         watched, self._watched = self._watched, Counts()
         for labels, count in watched.items():
             self._shadows.labels(*labels).inc(count)
+        lost, self._lost = self._lost, Counts()
+        for (name, feature, status), count in lost.items():
+            self._degraded.labels(name, feature, Status(status).name.lower()).inc(count)
         late, self._late = self._late, []
         alike: defaultdict[tuple[int, str, str], list[PredictionRecord]] = defaultdict(list)
         tables: dict[int, RoutingTable] = {}
