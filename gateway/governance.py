@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.actors import JUDGE, REGISTRY
 from gateway.core.deployments import ModelCard
 from gateway.core.errors import PolicyDenied
 from gateway.core.events import Decision
@@ -19,8 +20,7 @@ from gateway.core.state import DeploymentState
 from gateway.ports import Clock, ControlState, EventLog, PolicyGate
 
 APPROVE, DENY, START = "approve", "deny", "start"
-JUDGE = "judge"
-_TIRELESS = frozenset({JUDGE, "registry"})
+_TIRELESS = frozenset({JUDGE, REGISTRY})
 """Who asks again and again until it is granted: one line says it."""
 _LINES = 1_000
 _ROWS = 2_000

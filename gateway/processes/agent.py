@@ -20,6 +20,7 @@ from starlette.responses import Response
 from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
+from gateway.core.actors import AGENT
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -268,9 +269,7 @@ class Agent:
             elif why := self._fleet.failed(digest):
                 reason = f"no worker can load its model: {why}"
                 await self._among_hosts(
-                    lambda: control.send(
-                        deployment, Signal.DEMOTE, actor="agent", reason=reason, candidate=rollout.name
-                    )
+                    lambda: control.send(deployment, Signal.DEMOTE, actor=AGENT, reason=reason, candidate=rollout.name)
                 )
         except GatewayError as error:  # an operator was faster, or the store is away: the next round sees it
             log.info("not_begun", deployment=deployment, candidate=rollout.name, reason=str(error))
