@@ -21,12 +21,16 @@ import httpx
 
 from gateway.adapters.features import open_compiler
 from gateway.adapters.features.doctor import complaints
-from gateway.adapters.models import JoblibFolder, MlflowModelStore, open_model_store
+from gateway.adapters.models import JoblibFolder, MlflowModelStore
+from gateway.adapters.models.artifacts import read_files
+from gateway.adapters.models.pickles import admit
 from gateway.adapters.registry import registry_of
+from gateway.compose import model_store
 from gateway.core.aliases import CHALLENGER, CHAMPION
 from gateway.core.deployments import DeploymentSpec
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.edge.control_client import CommandFailed, ControlClient, Exit
+from gateway.ports import ModelStore
 from gateway.settings import Settings
 
 _FIXED_SQLITE = (3, 51, 3)
@@ -126,7 +130,7 @@ def _models(settings: Settings) -> Iterator[Check]:
     if not settings.deployments:
         yield Check("deployments", Level.WARN, "none is declared", "gateway init writes one for your model")
     try:
-        store = open_model_store(settings.registry)
+        store = model_store(settings)
     except GatewayError as error:
         yield Check("registry", Level.FAIL, str(error), "correct registry")
         return
@@ -136,12 +140,27 @@ def _models(settings: Settings) -> Iterator[Check]:
             pinned = store.resolve(spec.stable)
             yield Check(f"{name}: stable", Level.OK, f"{spec.stable} is {pinned}")
             yield from _aliases(name, spec, dict(registry.aliases(spec.model)))
+            yield from _admitted(name, spec, store, pinned)
         except ModelUnusable as error:
             fix = "is the registry up, and is stable (and model) named as it is there?"
             yield Check(f"{name}: stable", Level.FAIL, str(error), fix)
         if spec.follow_aliases and isinstance(store, JoblibFolder) and not os.access(store.root / spec.model, os.W_OK):
             fix = "give this user write access, or set follow_aliases: false"
             yield Check(f"{name}: write-back", Level.FAIL, f"{store.root / spec.model} cannot be written to", fix)
+
+
+def _admitted(name: str, spec: DeploymentSpec, store: ModelStore, pinned: str) -> Iterator[Check]:
+    """Fetch stable's artifact, which shows that it can be had, and see whether it may be opened; nothing opens it."""
+    with tempfile.TemporaryDirectory(prefix="gateway-doctor-") as into:
+        artifact = store.fetch(pinned, into)
+        files = read_files(Path(into) / artifact.path)
+    try:
+        admit(artifact.flavour, files, spec.pickles)
+    except ModelUnusable as error:
+        yield Check(f"{name}: artifact", Level.FAIL, str(error), "log it as skops or ONNX, or say pickles: allow")
+    else:
+        size = sum(map(len, files.values())) / 2**20
+        yield Check(f"{name}: artifact", Level.OK, f"{pinned} can be fetched ({size:.1f} MiB) and may be opened")
 
 
 def _aliases(name: str, spec: DeploymentSpec, found: dict[str, str]) -> Iterator[Check]:
@@ -160,7 +179,7 @@ def _features(settings: Settings) -> Iterator[Check]:
     """Compile what each stable reads, as the agent will; its artifact is fetched for that, and not loaded."""
     if settings.features is None:
         return
-    compiler, store = open_compiler(str(settings.features)), open_model_store(settings.registry)
+    compiler, store = open_compiler(str(settings.features)), model_store(settings)
     for name, spec in settings.specs().items():
         try:
             with tempfile.TemporaryDirectory(prefix="gateway-doctor-") as into:
@@ -216,6 +235,6 @@ def _clocks(settings: Settings) -> Iterator[Check]:
 
 def _is_mlflow(settings: Settings) -> bool:
     try:
-        return isinstance(open_model_store(settings.registry), MlflowModelStore)
+        return isinstance(model_store(settings), MlflowModelStore)
     except GatewayError:
         return False

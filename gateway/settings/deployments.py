@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from gateway.core import deployments as core
+from gateway.core.rules import Pickles
 from gateway.settings.drift import DriftSettings
 from gateway.settings.guardrails import GuardrailSettings, guardrail_of
 from gateway.settings.inputs import FeatureSettings, InputSettings
@@ -70,6 +71,8 @@ class DeploymentSettings(Section):
     """Let the registry's ``challenger`` alias start rollouts, and write decisions back: ``champion`` and tags."""
     default_plan: str | None = None
     """The plan an alias move follows; none takes the first one declared."""
+    pickles: Pickles = Pickles.FOLDER
+    """Whether a model may be code (pickle, Python function): ``refuse``, ``allow``, or ``folder`` of joblib files."""
     starts: StartSettings = StartSettings()
     """When a candidate may start: quarantine, cool-down, freezes."""
     gate: GateSettings = GateSettings()
@@ -93,6 +96,7 @@ class DeploymentSettings(Section):
             "labels_independent",
             "follow_aliases",
             "default_plan",
+            "pickles",
         )
         return core.DeploymentSpec(
             name=name,

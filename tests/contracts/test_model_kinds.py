@@ -158,11 +158,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             "stable": URIS[name],
             "default": name == "binary",
             "plans": PLANS,
+            "pickles": "allow",
             "guardrails": ["error_rate", kind.guardrail],
         }
         for name, kind in KINDS.items()
     }
-    gateway = Gateway(folder / "gw", {"registry": f"sqlite:///{folder}/mlflow.db", "deployments": deployments})
+    config = {"registry": f"sqlite:///{folder}/mlflow.db", "model_folders": [str(folder)], "deployments": deployments}
+    gateway = Gateway(folder / "gw", config)
     try:
         gateway.start(ready=False)
         until(lambda: gateway.is_ready() and all(known(gateway, name) for name in KINDS), 240.0, 0.5)

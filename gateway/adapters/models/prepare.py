@@ -18,8 +18,9 @@ from gateway.adapters.models.children import ANSWER, how_it_ended, run_child
 from gateway.adapters.models.compiled import COMPILED_FILE, form_digest, open_compiled
 from gateway.adapters.models.flavours import flavour
 from gateway.adapters.models.inspect_child import Job, Verdict, card_of
+from gateway.adapters.models.pickles import admit
 from gateway.adapters.models.profile import PROFILE_FILE
-from gateway.core.deployments import ORIGINAL, ModelCard
+from gateway.core.deployments import ANYTHING, ORIGINAL, Admission, ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.ports import Artifact, Model, ModelStore
 
@@ -45,10 +46,11 @@ class ModelCache:
         self._path = path
         self._limits = limits
 
-    def prepare(self, store: ModelStore, uri: str) -> ModelCard:
+    def prepare(self, store: ModelStore, uri: str, admission: Admission = ANYTHING) -> ModelCard:
         """Pin, fetch, verify and try the model at ``uri``, and return its card. Raises ModelUnusable.
 
-        A model whose bytes are in the cache already is not opened again. A failure leaves nothing behind.
+        A model whose bytes are in the cache already is not opened again; one that ``admission`` does not let in is not
+        opened at all. A failure leaves nothing behind.
         """
         pinned = store.resolve(uri)
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,6 +58,7 @@ class ModelCache:
             fetched = Path(incoming, "fetched")
             artifact = store.fetch(pinned, str(fetched))
             files = read_files(fetched / artifact.path, self._limits.artifact_bytes)
+            admit(artifact.flavour, files, admission.pickles)
             digest = digest_of(files)
             if not self._holds(digest):
                 whole = Path(incoming, "whole")
