@@ -1,7 +1,8 @@
 """Processes in which models are opened and tried: a group of their own, that ends with everything it started.
 
 A child reads its job from standard input and prints one answer; it gets nothing of our environment that it does not
-need. What it does within is its module's business: ``inspect_child`` opens artifacts, ``gate_child`` measures models.
+need. What it does within is its module's business: ``inspect_child`` opens artifacts, ``gate_child`` measures models,
+``apart_child`` stays and serves one.
 """
 
 import os
@@ -53,6 +54,19 @@ def run_child(module: str, job: bytes, scratch: Path, wall_s: float) -> int | No
             os.killpg(child.pid, SIGKILL)  # not reaped yet, so the group is still the child's own
         code = child.wait()
     return code if in_time else None
+
+
+def resident(module: str, scratch: Path, alive: int) -> "subprocess.Popen[bytes]":
+    """Start ``python -m module`` to be talked to over its standard input and output; it inherits the pipe ``alive``."""
+    return subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
+        [sys.executable, "-P", "-W", "ignore", "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=scratch,
+        env=_environment(scratch),
+        pass_fds=(alive,),
+    )
 
 
 def _environment(scratch: Path) -> dict[str, str]:

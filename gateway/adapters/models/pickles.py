@@ -31,9 +31,8 @@ def what_runs(flavour: str, files: Files) -> str:
     if flavour == "joblib":
         return "is a joblib file"
     described = mlmodel.parse(files[mlmodel.FILE_NAME])
-    name = "sklearn" if flavour == "sklearn" else "python_function"
-    settings = described.flavours[name]
-    if settings.get("code"):
+    settings = described.settings(flavour)
+    if described.modules(flavour):
         return "brings its own modules"
     if flavour == "sklearn":
         return _sklearn(settings.get("serialization_format", "pickle"), settings.get("skops_trusted_types"))
