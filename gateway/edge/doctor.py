@@ -10,9 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,35 +23,19 @@ from gateway.adapters.models import JoblibFolder, MlflowModelStore
 from gateway.adapters.models.artifacts import read_files
 from gateway.adapters.models.pickles import admit
 from gateway.adapters.registry import registry_of
+from gateway.adapters.store import SHARED
 from gateway.compose import model_store
 from gateway.core.aliases import CHALLENGER, CHAMPION
 from gateway.core.deployments import DeploymentSpec
 from gateway.core.errors import GatewayError, ModelUnusable
+from gateway.edge import doctor_stores
 from gateway.edge.control_client import CommandFailed, ControlClient, Exit
+from gateway.edge.doctor_checks import Check, Level, clock
 from gateway.ports import ModelStore
 from gateway.settings import Settings
 
 _FIXED_SQLITE = (3, 51, 3)
 _LITTLE_SPACE = 2**30
-_MOST_SKEW_S = 2.0
-
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at, and what to do where it is not well."""
-
-    about: str
-    level: Level
-    says: str
-    fix: str = ""
 
 
 def examine(settings: Settings, url: str | None = None) -> list[Check]:
@@ -107,8 +89,8 @@ def _state(settings: Settings) -> Iterator[Check]:
 
 def _store(settings: Settings) -> Iterator[Check]:
     scheme, _, rest = settings.store_url.partition(":")
-    if scheme != "sqlite":
-        yield Check("store", Level.OK, f"is {scheme}")
+    if scheme in SHARED:
+        yield from doctor_stores.postgresql(settings.store_url)
         return
     path = Path(rest)
     if not path.exists():
@@ -189,6 +171,8 @@ def _features(settings: Settings) -> Iterator[Check]:
             yield Check(f"{name}: features", Level.FAIL, str(error), "correct features, or run feast apply")
             continue
         yield Check(f"{name}: features", Level.OK, f"{service or 'no feature service'} is read by {plan.tier}")
+        if plan.tier == "redis":
+            yield from doctor_stores.redis(f"{name}: features", plan.location)
         for complaint in complaints(plan):
             says, _, fix = complaint.partition("; ")
             yield Check(f"{name}: features", Level.WARN, says, fix)
@@ -226,11 +210,7 @@ def _clocks(settings: Settings) -> Iterator[Check]:
         return  # that the registry is away has been said
     if date is None:
         return
-    skew = parsedate_to_datetime(date).timestamp() - (before + time.time()) / 2.0
-    if abs(skew) > _MOST_SKEW_S:
-        yield Check("clock", Level.WARN, f"the registry's clock differs by {skew:+.0f} s", "synchronise both (NTP)")
-    else:
-        yield Check("clock", Level.OK, "agrees with the registry's")
+    yield clock("the registry", parsedate_to_datetime(date).timestamp(), before, time.time())
 
 
 def _is_mlflow(settings: Settings) -> bool:

@@ -78,6 +78,7 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
+        self._counting = ThreadPoolExecutor(1, thread_name_prefix="count")
         self._announcer = compose.announcer(settings, AgentMetrics().alert)
         self._parts = parts = compose.controlling(
             settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
@@ -170,7 +171,7 @@ class Agent:
             "drain": self._drain(),
             "provide": self._provider.run(),
             "registry": self._fleet.while_leading(self._registry.run),
-            "gauges": self._gauges.run(self._run),
+            "gauges": self._gauges.run(self._run, self._count),
             "reap": self._reap(),
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
@@ -205,7 +206,7 @@ class Agent:
         await asyncio.to_thread(self._hush)
         with contextlib.suppress(StoreUnavailable):  # then the others find out by its silence
             await self._run(self._fleet.leave)
-        for thread in (self._reading, self._serving, self._meeting):
+        for thread in (self._reading, self._serving, self._meeting, self._counting):
             thread.shutdown(wait=True)
         await self._run(self._parts.store.close)
         self._thread.shutdown(wait=True)
@@ -219,6 +220,9 @@ class Agent:
 
     async def _serve(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._serving, work)
+
+    async def _count(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._counting, work)
 
     async def _among_hosts(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._meeting, work)

@@ -4,6 +4,7 @@ Only the agent uses it; no request and no worker ever does. MLflow is an optiona
 so it is imported when first needed. Nothing here loads a model.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,7 @@ def connect(uri: str) -> Foreign:
     """Make a client of the registry behind ``uri``. Imports MLflow; connects to nothing."""
     mlflow = imported("mlflow")
     if "://" not in uri:  # MLflow's file store asks the process-wide one, too, and would make a database for it here
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # who names a folder means it
         mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
