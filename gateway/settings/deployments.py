@@ -46,7 +46,7 @@ class DeploymentSettings(Section):
     entities: dict[str, InputSettings] = {}
     """Entity keys applications send beside those the features are read by, by name."""
     inputs: dict[str, InputSettings] = {}
-    """Declared types, ranges and defaults of request features, by name."""
+    """Declared types, ranges and defaults of request features, by name; the row of a model that says nothing of it."""
     features: dict[str, FeatureSettings] = {}
     """Fallbacks of Feast-served features, by name."""
     guardrails: tuple[str | GuardrailSettings, ...] = ("error_rate",)
