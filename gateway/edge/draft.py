@@ -19,7 +19,7 @@ from gateway.core.deployments import DeploymentSpec, Field, Inputs, ModelCard, T
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.tables import inputs_of
 
-_GUARDRAILS = {Task.REGRESSION: "[error_rate]"}
+_GUARDRAILS = {Task.REGRESSION: "[error_rate]", Task.MULTIOUTPUT: "[error_rate]"}
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 _CLASSIFIERS = "[error_rate, accuracy]"
 
@@ -96,6 +96,9 @@ def _deployment(found: Findings) -> Iterator[str]:
     yield from _fields("features", found.inputs.features)
     yield "    # maturity: 1d # age at which a prediction's label counts"
     yield f"    guardrails: {_GUARDRAILS.get(card.task, _CLASSIFIERS)}"
+    if card.task is Task.MULTIOUTPUT:
+        yield f"    # mae:NAME judges one output; NAME is one of {', '.join(card.outputs)}"
+        return
     yield "    gate: # what a version has to show before it gets any traffic"
     if card.task is Task.REGRESSION:
         yield "      holdout: {metric: mae, margin: 0.0} # on labelled requests of the log, against stable"

