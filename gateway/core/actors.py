@@ -10,6 +10,8 @@ JUDGE = "judge"
 """A verdict, by the plan."""
 REGISTRY = "registry"
 """An alias that somebody moved."""
+RETRAINING = "retraining"
+"""A run that trains a model again."""
 
-NOBODY = frozenset({AGENT, BANDIT, DRIFT, JUDGE, REGISTRY})
+NOBODY = frozenset({AGENT, BANDIT, DRIFT, JUDGE, REGISTRY, RETRAINING})
 """All of them."""
