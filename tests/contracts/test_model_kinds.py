@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings(
         "ignore:.*Any type hint is inferred as AnyType",  # MLflow's, about its own classes, when it is imported
     ),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 ROWS = 120
@@ -215,7 +215,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     gateway = Gateway(folder / "gw", config)
     try:
         gateway.start(ready=False)
-        until(lambda: gateway.is_ready() and all(known(gateway, name) for name in KINDS), 240.0, 0.5)
+        until(
+            lambda: gateway.is_ready() and all(known(gateway, name) for name in KINDS), 480.0, 0.5
+        )  # models are opened one at a time
         yield gateway
     finally:
         gateway.close()
