@@ -5,6 +5,7 @@ It only looks: it writes nothing anywhere, starts nothing, and asks a running ga
 
 import os
 import shutil
+import ssl
 import stat
 import sys
 import tempfile
@@ -43,6 +44,7 @@ def examine(settings: Settings, url: str | None = None) -> list[Check]:
     parts: list[Callable[[], Iterator[Check]]] = [
         lambda: _versions(settings),
         lambda: _state(settings),
+        lambda: _tls(settings),
         lambda: _store(settings),
         lambda: _models(settings),
         lambda: _features(settings),
@@ -82,9 +84,21 @@ def _state(settings: Settings) -> Iterator[Check]:
         )
     else:
         yield Check("state_dir", Level.OK, f"{folder} can be written to; {free >> 30} GiB are free")
-    keys = folder / "keys.json"
-    if keys.exists() and stat.S_IMODE(keys.stat().st_mode) & 0o077:
-        yield Check("keys", Level.FAIL, f"others may read {keys}", f"chmod 600 {keys}")
+    for secret in (folder / "keys.json", settings.keys_path, *filter(None, [settings.tls_key])):
+        if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
+            yield Check("keys", Level.FAIL, f"others may read {secret}", f"chmod 600 {secret}")
+
+
+def _tls(settings: Settings) -> Iterator[Check]:
+    if settings.tls_certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        fix = "tls_certificate and tls_key must be PEM files of one pair that this user may read"
+        yield Check("tls", Level.FAIL, f"the certificate cannot be used ({type(error).__name__})", fix)
+    else:
+        yield Check("tls", Level.OK, "certificate and key belong together")
 
 
 def _store(settings: Settings) -> Iterator[Check]:

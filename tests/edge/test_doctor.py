@@ -1,5 +1,6 @@
 """``gateway doctor`` and ``gateway init`` look at real things: PostgreSQL, Redis, a Feast repository, MLflow models."""
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -141,3 +142,24 @@ def test_init_promises_no_guardrail_or_gate_that_a_model_of_several_numbers_coul
     spec = load_settings(out).specs()["delays"]
     assert ([each.metric for each in spec.guardrails], spec.gate.holdout) == (["error_rate"], None)
     assert "# mae:NAME judges one output; NAME is one of dep_delay, arr_delay" in out.read_text()
+
+
+def test_secrets_that_others_may_read_and_a_certificate_that_is_none_are_found(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    for name in ("state/keys.json", "api-keys.json", "tls.key", "tls.crt"):
+        (tmp_path / name).write_text("{}")
+        (tmp_path / name).chmod(0o644)
+    said = {
+        "state_dir": str(tmp_path / "state"),
+        "registry": f"joblib:{tmp_path}",
+        "control_port": 9,
+        "keys_file": str(tmp_path / "api-keys.json"),
+        "tls_certificate": str(tmp_path / "tls.crt"),
+        "tls_key": str(tmp_path / "tls.key"),
+    }
+    (tmp_path / "gateway.yaml").write_text(yaml.safe_dump(said))
+    found = json.loads(command("doctor", "--config", str(tmp_path / "gateway.yaml"), "--json").stdout)["checks"]
+    failed = [(check["about"], check["fix"]) for check in found if check["level"] == "fail"]
+    secrets = [tmp_path / name for name in ("state/keys.json", "api-keys.json", "tls.key")]
+    assert [fix for about, fix in failed if about == "keys"] == [f"chmod 600 {secret}" for secret in secrets]
+    assert [about for about, _ in failed if about != "keys"] == ["tls"]
