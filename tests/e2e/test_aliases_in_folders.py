@@ -91,10 +91,10 @@ def gateway(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Ite
     }
     config = {"registry": registry.setting, "registry_every": "200ms", "deployments": {DEPLOYMENT: deployment}}
     gateway = Gateway(tmp_path_factory.mktemp("gw"), config)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
-        gateway.start()
     try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+            gateway.start()
         yield gateway
     finally:
         gateway.close()
