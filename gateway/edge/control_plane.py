@@ -30,6 +30,7 @@ from gateway.edge import api_docs, control_room, problems, room_routes, schemas
 from gateway.edge.control_drift import DriftView, drift_view
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
+from gateway.edge.control_report import Drift, MakeReport, page
 from gateway.edge.control_schemas import (
     ApprovalRequest,
     CanaryRequest,
@@ -115,6 +116,8 @@ class ControlPlane:
     """The compiled plan in force for a deployment."""
     drift: Callable[[str], DriftReport]
     """What is known of a deployment's drift; blocks. Raises UnknownDeployment."""
+    report: MakeReport
+    """A drift report as a page of HTML."""
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
     """Drain for at most so many seconds (0: not at all), then say what is left."""
     keys: Callable[[], SigningKeys]
@@ -238,9 +241,18 @@ async def performance(
     return await plane.run(work)
 
 
-@_reading.get("/deployments/{deployment}/drift", responses=schemas.problems([404]))
-async def drift(plane: Plane, deployment: str) -> DriftView:
-    """Per feature and prediction: distances from the reference, how near an alarm, and the alarm that stands."""
+@_reading.get(
+    "/deployments/{deployment}/drift",
+    response_model=DriftView,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **schemas.problems([404, 501])},
+)
+async def drift(plane: Plane, deployment: str, query: Drift) -> DriftView | Response:
+    """Per feature and prediction: distances from the reference, how near an alarm, and the alarm that stands.
+
+    With ``report=html`` a page by Evidently instead: live traffic beside the reference, or beside a window of the log.
+    """
+    if query.report is not None:
+        return await page(plane.report, query.asked(deployment))
     return drift_view(await plane.run(lambda: plane.drift(deployment)))
 
 

@@ -44,6 +44,7 @@ from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
+from gateway.processes.report_desk import ReportDesk
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -128,6 +129,7 @@ class Agent:
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
             drift=parts.drifting.report,
+            report=ReportDesk(compose.reporter(self._settings)).page,
             settle=self._settle,
             keys=lambda: parts.keys,
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
