@@ -50,7 +50,10 @@ _KINDS: Final = {
     "promote": Kind.PROMOTED,
     "pause": Kind.PAUSED,
     "rollback": Kind.ROLLED_BACK,
+    "labels_stopped": Kind.LABELS_STOPPED,
+    "skew": Kind.DATA_QUALITY,
 }
+_OF_THE_DATA: Final = frozenset({Kind.LABELS_STOPPED, Kind.DATA_QUALITY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ def alert_of(decision: Decision) -> Alert | None:
     kind = _KINDS.get(decision.action)
     if kind is None:
         return None
+    if kind in _OF_THE_DATA:
+        return Alert(kind, decision.deployment, str(decision.evidence.get("feature", "labels")), decision.reason)
     about = decision.candidate or "stable"
     done = kind.value.replace("_", " ")
     return Alert(kind, decision.deployment, about, f"{about} was {done} by {decision.actor}: {decision.reason}")

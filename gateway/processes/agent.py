@@ -33,6 +33,7 @@ from gateway.edge.metrics import (
     instrument,
     multiprocess_folder,
 )
+from gateway.hearing import Hearing
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
@@ -103,7 +104,10 @@ class Agent:
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
         comparer = None if settings.features is None else Comparer(settings.features)
-        self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+        hearing = Hearing(parts.store.events, parts.judge)
+        self._drift = DriftDuty(
+            parts.drifting, hearing, self._publisher, lambda: self._marked, self._plans.in_force, comparer
+        )
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
         )
