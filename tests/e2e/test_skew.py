@@ -57,9 +57,7 @@ def feast_repository(repo: Path) -> None:
         name="stats",
         entities=[user],
         ttl=timedelta(days=1),
-        schema=[
-            Column(name=name, dtype=kind) for name, kind in (("user_id", Int64), ("ratio", Float64), ("count", Int64))
-        ],
+        schema=[Column(name=name, dtype=kind) for name, kind in columns.items()],
         source=FileSource(name="stats_source", path="stats.parquet", timestamp_field="event_timestamp"),
     )
     with warnings.catch_warnings():
