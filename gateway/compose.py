@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
+from gateway.adapters.retraining.command import CommandTarget
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
@@ -35,6 +37,8 @@ from gateway.core.drift.profiles import Profile
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
+from gateway.core.retraining.terms import Target
+from gateway.documents import Documents
 from gateway.drifting import Drifting
 from gateway.feedback import Feedback
 from gateway.governance import Governance
@@ -51,13 +55,16 @@ from gateway.ports import (
     Routing,
 )
 from gateway.predict import Predict
+from gateway.retraining import Runs
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+from gateway.triggers import Triggers
 
 if TYPE_CHECKING:
     from gateway.adapters.tracing import Tracing
 
 _KEYS_WITHIN_S = 20.0
+_EXPORTING = "gateway.processes.exporting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,10 @@ class Controlling:
     judge: Control
     """The same story as the leader tells it: what it writes holds only while this host leads."""
     drifting: Drifting
+    runs: Runs
+    leading_runs: Runs
+    """The same, as the leader tells it; so are the looks for causes."""
+    triggers: Triggers
     store: Store
     host: str
     keys: SigningKeys
@@ -167,10 +178,16 @@ def controlling(
         )
 
     judge = story(store.leading)
+    drifting = Drifting(store.drift, judge, partial(_profile, prepared), PackedDriftCodec(), drift)
+    leading = Documents(store.leading, clock, told)
+    leading_runs = Runs(leading, store.events, clock)
     return Controlling(
         control=story(store.control),
         judge=judge,
-        drifting=Drifting(store.drift, judge, partial(_profile, prepared), PackedDriftCodec(), drift),
+        drifting=drifting,
+        runs=Runs(Documents(store.control, clock, told), store.events, clock),
+        leading_runs=leading_runs,
+        triggers=Triggers(leading_runs, leading, store.drift, drifting),
         store=store,
         host=host,
         keys=keys(settings) if store.keys is None else share_keys(_keys_file(settings), store.keys),
@@ -206,6 +223,13 @@ def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announc
         link=said.link,
         count=count,
     )
+
+
+def open_export(settings: Settings, deployment: str, target: Target) -> CommandTarget:
+    """What writes the joined log to ``target.export``: a process of its own, beside the store's writer."""
+    frozen = (settings.state_dir / "run" / "settings.json").absolute()
+    command = (sys.executable, "-m", _EXPORTING, str(frozen), deployment, target.export)
+    return CommandTarget(command, retraining_folder(settings), target.timeout_s)
 
 
 def _profile(models: ModelCache, digest: str) -> Profile | None:
@@ -272,6 +296,11 @@ def _segment(most: int) -> int:
 def heads_file(settings: Settings) -> Path:
     """Where the heads of timelines are noted, outside the store."""
     return settings.state_dir / "audit-heads.json"
+
+
+def retraining_folder(settings: Settings) -> Path:
+    """Where commands that train print to, a file per run."""
+    return settings.state_dir / "retraining"
 
 
 def tables_folder(settings: Settings) -> Path:

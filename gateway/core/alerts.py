@@ -52,8 +52,11 @@ _KINDS: Final = {
     "rollback": Kind.ROLLED_BACK,
     "labels_stopped": Kind.LABELS_STOPPED,
     "skew": Kind.DATA_QUALITY,
+    "retrained": Kind.RETRAINED,
+    "retraining_failed": Kind.RETRAINING_FAILED,
 }
 _OF_THE_DATA: Final = frozenset({Kind.LABELS_STOPPED, Kind.DATA_QUALITY})
+_OF_RUNS: Final = frozenset({Kind.RETRAINED, Kind.RETRAINING_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ def alert_of(decision: Decision) -> Alert | None:
         return None
     if kind in _OF_THE_DATA:
         return Alert(kind, decision.deployment, str(decision.evidence.get("feature", "labels")), decision.reason)
+    if kind in _OF_RUNS:
+        return Alert(kind, decision.deployment, str(decision.evidence.get("run", "")), decision.reason)
     about = decision.candidate or "stable"
     done = kind.value.replace("_", " ")
     return Alert(kind, decision.deployment, about, f"{about} was {done} by {decision.actor}: {decision.reason}")

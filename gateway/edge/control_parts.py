@@ -16,6 +16,7 @@ from gateway.edge.control_report import MakeReport
 from gateway.edge.locks import Locks, principal_of
 from gateway.edge.run import Run
 from gateway.ports import Clock, ControlState, EventLog
+from gateway.retraining import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class ControlPlane:
     """What is known of a deployment's drift; blocks. Raises UnknownDeployment."""
     report: MakeReport
     """A drift report as a page of HTML."""
+    runs: Runs
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
     """Drain for at most so many seconds (0: not at all), then say what is left."""
     keys: Callable[[], SigningKeys]

@@ -31,13 +31,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_fastapi_instrumentator import Instrumentator
 
 from gateway.core.drift.report import DriftReport
-from gateway.core.events import OutcomeRecord, PredictionRecord, ShadowRecord
+from gateway.core.events import Decision, OutcomeRecord, PredictionRecord, ShadowRecord
 from gateway.core.features import FeaturePlan, Status
 from gateway.core.routing import STABLE, RoutingTable
 from gateway.edge.drift_metrics import drift_metrics
 from gateway.edge.hot import HotApp
 from gateway.edge.http_metrics import HttpMetrics
 from gateway.edge.tally import Folding, observe_all
+from gateway.retraining import STEPS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -218,8 +219,11 @@ class AgentMetrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         says = "Alerts: sent or failed per target, repeated or dropped before."
-        self._described = [("gateway_alerts_total", "counter", ("kind", "became"), says)]
+        self._described: list[Description] = [("gateway_alerts_total", "counter", ("kind", "became"), says)]
         self._alerts = Counter("gateway_alerts", says, ("kind", "became"), registry=registry)
+        labels, says = ("deployment", "trigger", "step"), "Steps of retraining runs, by what asked for the run."
+        self._described.append(("gateway_retraining_steps_total", "counter", labels, says))
+        self._steps = Counter("gateway_retraining_steps", says, labels, registry=registry)
 
     def described(self) -> tuple[Description, ...]:
         """Every metric: its name, kind, labels, and what it says."""
@@ -228,6 +232,12 @@ class AgentMetrics:
     def alert(self, kind: str, became: str) -> None:
         """An alert was sent, or was not."""
         self._alerts.labels(kind, became).inc()
+
+    def tell(self, decision: Decision) -> None:
+        """Count the steps of retraining runs."""
+        step = STEPS.get(decision.action)
+        if step is not None:
+            self._steps.labels(decision.deployment, decision.evidence["trigger"], step).inc()
 
 
 @dataclass(frozen=True, slots=True)

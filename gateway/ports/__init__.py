@@ -16,6 +16,7 @@ from gateway.ports.models import Artifact, Model, ModelStore, Output, Runner
 from gateway.ports.observer import Observer, Unobserved
 from gateway.ports.policy import PolicyGate
 from gateway.ports.registry import RegisteredVersion, Registry
+from gateway.ports.retraining import Order, RetrainingTarget, Taken
 from gateway.ports.routing import Flags, Routing
 from gateway.ports.spool import Marks, Spool, Unmarked
 
@@ -39,17 +40,20 @@ __all__ = [
     "Model",
     "ModelStore",
     "Observer",
+    "Order",
     "Output",
     "PlanCompiler",
     "PolicyGate",
     "Profiles",
     "RegisteredVersion",
     "Registry",
+    "RetrainingTarget",
     "Routing",
     "Runner",
     "Spool",
     "Spread",
     "StoredPrediction",
+    "Taken",
     "Unmarked",
     "Unobserved",
     "VariantPerformance",

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
+from gateway.adapters.retraining import open_target
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -34,6 +35,7 @@ from gateway.edge.metrics import (
     multiprocess_folder,
 )
 from gateway.hearing import Hearing
+from gateway.ports import AlertSink
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
@@ -47,6 +49,7 @@ from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.report_desk import ReportDesk
+from gateway.processes.retraining_duty import RetrainingDuty, Stirred
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -79,10 +82,10 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
-        self._announcer = compose.announcer(settings, AgentMetrics().alert)
-        self._parts = parts = compose.controlling(
-            settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
-        )
+        metrics, stirred = AgentMetrics(), Stirred()
+        self._announcer = compose.announcer(settings, metrics.alert)
+        told: list[AlertSink] = [LogSink(), DecisionSink(self._announcer), metrics, self]
+        self._parts = parts = compose.controlling(settings, told, [DriftAlerts(self._announcer), stirred])
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
         self._fleet = Fleet(parts.store, parts.host, self._drainer, parts.clock)
@@ -107,6 +110,16 @@ class Agent:
         hearing = Hearing(parts.store.events, parts.judge)
         self._drift = DriftDuty(
             parts.drifting, hearing, self._publisher, lambda: self._marked, self._plans.in_force, comparer
+        )
+        self._retraining = RetrainingDuty(
+            parts.triggers,
+            parts.leading_runs,
+            parts.clock,
+            lambda: self._publisher.states,
+            lambda: self._marked,
+            stirred,
+            partial(open_target, folder=compose.retraining_folder(settings)),
+            partial(compose.open_export, settings),
         )
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
@@ -135,6 +148,7 @@ class Agent:
             features=self._plans.in_force,
             drift=parts.drifting.report,
             report=ReportDesk(compose.reporter(self._settings)).page,
+            runs=parts.runs,
             settle=self._settle,
             keys=lambda: parts.keys,
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
@@ -180,6 +194,7 @@ class Agent:
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
+            "retraining": self._fleet.while_leading(lambda: self._retraining.run(self._run)),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()

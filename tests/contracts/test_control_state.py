@@ -26,6 +26,18 @@ from gateway.core.errors import RevisionConflict
 from gateway.core.events import Decision
 from gateway.core.findings import Finding
 from gateway.core.looks import Look, Opening
+from gateway.core.retraining.runs import Retraining, Run, RunPhase
+from gateway.core.retraining.terms import (
+    Kpi,
+    OnDrift,
+    OnLabels,
+    OnSchedule,
+    RetrainingTerms,
+    Source,
+    Target,
+    TargetKind,
+    Trigger,
+)
 from gateway.core.rollout import Phase, Rollout
 from gateway.core.routing import Part, Shadow
 from gateway.core.state import DeploymentState
@@ -54,6 +66,13 @@ SPEC = DeploymentSpec(
     guardrails=(Guardrail("error_rate"), Guardrail("accuracy", absolute=0.01)),
     plans={"careful": PLAN},
     label_values=(0, 1, "late"),
+    retraining=RetrainingTerms(
+        Target(TargetKind.COMMAND, ("train", "--fast"), export="lake"),
+        OnDrift(("f",)),
+        (Kpi("brier", 0.25, Source.ESTIMATED),),
+        OnLabels(1_000),
+        OnSchedule(86_400.0),
+    ),
 )
 STATE = DeploymentState(
     "flight-delay",
@@ -63,6 +82,15 @@ STATE = DeploymentState(
     previous=(Part("stable", "g0", CARD),),
     rollouts={"canary": Rollout("canary", "g2", CARD, PLAN, "salt", 1.0, 2.0, Phase.DEMOTED, reason="it was worse")},
     shadows={"v9": Shadow(Part("v9", "g3", CARD), "salt", 0.5)},
+    retraining=Retraining(
+        (
+            Run(
+                "drift-1", Trigger.DRIFT, "x moved", 1.0, 2.0, "retraining", 7, RunPhase.SUCCEEDED, 2, "r", ended_at=3.0
+            ),
+        ),
+        since=0.5,
+        joined=3,
+    ),
 )
 
 

@@ -31,11 +31,22 @@ HTTP = {
     "http_response_size_bytes": {"handler"},
 }
 """The instrumentator's metrics; the reference names them in its first paragraph."""
-RARE = {"gateway_log_refused_total", "gateway_feature_read_errors_total", "gateway_alerts_total"}
-"""They appear when a disk is full, a store is gone or somebody is told, which is not played here."""
+RARE = {
+    "gateway_log_refused_total",
+    "gateway_feature_read_errors_total",
+    "gateway_alerts_total",
+    "gateway_retraining_steps_total",
+}
+"""They appear when a disk is full, a store is gone, somebody is told or trains again, which is not played here."""
 DRIFT = "gateway_drift_"
 """They appear a day after a reference is there."""
-RARE_PANELS = {"Feature reads that went wrong A", "Refused by the log; revisions A", "Alerts A", "Decisions"}
+RARE_PANELS = {
+    "Feature reads that went wrong A",
+    "Refused by the log; revisions A",
+    "Alerts A",
+    "Retraining A",
+    "Decisions",
+}
 """Panels that are empty while nothing of that kind happens."""
 
 
