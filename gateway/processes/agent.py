@@ -21,6 +21,7 @@ from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
 from gateway.adapters.retraining import open_target
+from gateway.compose import Controlling
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -42,6 +43,7 @@ from gateway.processes.drainer import Drainer
 from gateway.processes.drift_duty import DriftDuty
 from gateway.processes.duties import Duties
 from gateway.processes.fleet import Fleet
+from gateway.processes.forgetting import Forgetting
 from gateway.processes.gatekeeper import Gatekeeper
 from gateway.processes.gauges import Gauges
 from gateway.processes.plans import Plans
@@ -50,6 +52,7 @@ from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.report_desk import ReportDesk
 from gateway.processes.retraining_duty import RetrainingDuty, Stirred
+from gateway.processes.streams import Streams
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -106,6 +109,8 @@ class Agent:
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
+        self._forgetting = self._forgets(parts)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
         hearing = Hearing(parts.store.events, parts.judge)
         self._drift = DriftDuty(
@@ -133,6 +138,10 @@ class Agent:
         """How far the logs of all live hosts are drained, as the last look had it (data time)."""
         self._counted_at = float("-inf")
         self.left_behind = False
+
+    def _forgets(self, parts: Controlling) -> Forgetting:
+        keeping, lake = self._settings.retention.keeping(), compose.open_lake(self._settings)
+        return Forgetting(keeping, parts.store.events, parts.store.control, parts.clock, self._run, lake)
 
     def app(self) -> FastAPI:
         """The control plane, which begins and ends the agent's duties."""
@@ -194,6 +203,8 @@ class Agent:
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
+            **self._streams.duties(self._fleet),
+            "forget": self._fleet.while_leading(lambda: self._forgetting.run(self._publisher.states.values)),
             "retraining": self._fleet.while_leading(lambda: self._retraining.run(self._run)),
         }
         if self._settings.oidc is not None:
@@ -203,6 +214,7 @@ class Agent:
         yield
         await self._duties.stop()
         await self._line.close()
+        await asyncio.to_thread(self._streams.close)
         await self._leave()
 
     def _remember_the_time(self) -> None:
