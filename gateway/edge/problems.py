@@ -58,6 +58,7 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.TargetFailed: Row(503, "target-failed", "The retraining target failed"),
     errors.PolicyPending: Row(503, "policy-pending", "The policy has not answered yet"),
     errors.LakeUnavailable: Row(503, "lake-unavailable", "The export cannot be written"),
+    errors.ReportFailed: Row(503, "report-failed", "The report could not be made"),
     errors.ModelFailed: Row(500, "model-failed", "The model failed"),
     errors.DeadlinePassed: Row(504, "deadline-passed", "The deadline passed"),
     errors.ControlError: Row(409, "control-conflict", "The change cannot be made"),
@@ -77,6 +78,8 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.RegistryUnavailable: Row(503, "registry-unavailable", "The registry cannot be reached"),
     errors.ModelUnusable: Row(422, "model-unusable", "The model cannot be used"),
     errors.PlanImpossible: Row(422, "plan-impossible", "The features cannot be read"),
+    errors.NothingToCompare: Row(422, "nothing-to-compare", "There is nothing to compare"),
+    errors.ExtraMissing: Row(501, "extra-missing", "A part of the gateway is not installed"),
     errors.SettingsError: Row(422, "settings-error", "The configuration does not make sense"),
 }
 

@@ -36,6 +36,7 @@ from gateway.edge.metrics import (
     instrument,
     multiprocess_folder,
 )
+from gateway.hearing import Hearing
 from gateway.ports import AlertSink
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
@@ -50,6 +51,7 @@ from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
+from gateway.processes.report_desk import ReportDesk
 from gateway.processes.retraining_duty import RetrainingDuty, Stirred
 from gateway.processes.streams import Streams
 from gateway.processes.tables import find_on_disk
@@ -112,7 +114,10 @@ class Agent:
         self._forgetting = self._forgets(parts)
         self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
-        self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+        hearing = Hearing(parts.store.events, parts.judge)
+        self._drift = DriftDuty(
+            parts.drifting, hearing, self._publisher, lambda: self._marked, self._plans.in_force, comparer
+        )
         self._retraining = RetrainingDuty(
             parts.triggers,
             parts.leading_runs,
@@ -153,6 +158,7 @@ class Agent:
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
             drift=parts.drifting.report,
+            report=ReportDesk(compose.reporter(self._settings)).page,
             runs=parts.runs,
             settle=self._settle,
             keys=lambda: parts.keys,

@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 
 import msgspec
 
-from gateway.adapters.models.children import how_it_ended, resident
+from gateway.adapters.children import how_it_ended, resident
 from gateway.core.deployments import ModelCard, Scalar
 from gateway.core.errors import ModelFailed, ModelUnusable
 from gateway.ports import Output

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from gateway.adapters.children import keep_stdout_for_the_answer
 from gateway.adapters.models.apart import Job, Told, read_frame, write_frame
-from gateway.adapters.models.inspect_child import keep_stdout_for_the_answer
 from gateway.adapters.models.prepare import Limits, ModelCache
 from gateway.core.deployments import Scalar
 from gateway.core.errors import GatewayError, ModelFailed

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.adapters.children import keep_stdout_for_the_answer, limit
 from gateway.adapters.models.artifacts import verified
 from gateway.adapters.models.golden import golden_rows
-from gateway.adapters.models.inspect_child import keep_stdout_for_the_answer, limit
 from gateway.adapters.models.prepare import Limits, ModelCache
 from gateway.adapters.models.rows import example_row
 from gateway.core.deployments import Field, ModelCard, Scalar, Type

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.adapters.children import ANSWER, how_it_ended, run_child
 from gateway.adapters.models.apart import ApartModel
 from gateway.adapters.models.artifacts import digest_of, read_files, verified, write_files
-from gateway.adapters.models.children import ANSWER, how_it_ended, run_child
 from gateway.adapters.models.compiled import COMPILED_FILE, form_digest, open_compiled
 from gateway.adapters.models.flavours import flavour, modules_of
 from gateway.adapters.models.inspect_child import Job, Verdict, card_of
