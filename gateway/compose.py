@@ -169,7 +169,7 @@ def controlling(
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
     prepared = cache(settings)
-    models = open_model_store(settings.registry)
+    models = model_store(settings)
 
     def story(state: ControlState) -> Control:
         return Control(
@@ -290,6 +290,11 @@ class NoCompiler:
             names = ", ".join(services)
             raise PlanImpossible(f"The model reads {names}, but no feature repository is set (features).")
         return NO_FEATURES
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """Where models come from. Raises SettingsError."""
+    return open_model_store(settings.registry, folders=settings.model_folders)
 
 
 def cache(settings: Settings) -> ModelCache:

@@ -2,7 +2,8 @@
 
 A child reads its job from standard input, limits itself, and prints one answer; it gets nothing of our environment that
 it does not need. What it does within is its module's business: ``models.inspect_child`` opens artifacts,
-``models.gate_child`` measures models, ``drift.evidently_child`` draws a report, ``drift.skew_child`` asks Feast.
+``models.gate_child`` measures models, ``models.apart_child`` stays and serves one,
+``drift.evidently_child`` draws a report, ``drift.skew_child`` asks Feast.
 """
 
 import math
@@ -63,6 +64,19 @@ def run_child(
             os.killpg(child.pid, SIGKILL)  # not reaped yet, so the group is still the child's own
         code = child.wait()
     return code if in_time else None
+
+
+def resident(module: str, scratch: Path, alive: int) -> "subprocess.Popen[bytes]":
+    """Start ``python -m module`` to be talked to over its standard input and output; it inherits the pipe ``alive``."""
+    return subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
+        [sys.executable, "-P", "-W", "ignore", "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=scratch,
+        env=_environment(scratch),
+        pass_fds=(alive,),
+    )
 
 
 def _environment(scratch: Path) -> dict[str, str]:
