@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import hiredis
 import uvloop
@@ -89,8 +90,10 @@ class _Bare(asyncio.Protocol):
 
 async def _bare(plan: FeaturePlan) -> Read:
     loop = asyncio.get_running_loop()
-    host, _, port = plan.location.partition(",")[0].rpartition(":")
-    transport, protocol = await loop.create_connection(lambda: _Bare(len(plan.views)), host, int(port))
+    at = urlsplit(plan.location)
+    transport, protocol = await loop.create_connection(
+        lambda: _Bare(len(plan.views)), at.hostname or "", at.port or 6379
+    )
     sides = []
     for view in plan.views:
         fields = [field_hash(view.stored, feature.stored) for feature in view.features]
