@@ -29,7 +29,7 @@ from gateway.core.errors import (
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
 from gateway.core.forecast import Outlook, outlook
-from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
+from gateway.core.judging import JUDGE_VERSION, JudgeState, Told, Verdict
 from gateway.core.looks import Look, Opening, moved
 from gateway.core.pace import Move, action_of, next_signal, observed, only_reported, said, seen_by_then, since_opened
 from gateway.core.quarantine import hold_back, hold_out
@@ -136,7 +136,7 @@ class Control:
                 due += [
                     (deployment, rollout.name)
                     for rollout in _looked_at(state)
-                    if self._asked(state, rollout, watermark, visible, bounds=False)[2] is not None
+                    if self._asked(state, rollout, watermark, visible, told=Told.BARE)[2] is not None
                 ]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         made += [self._lean(deployment, watermark) for deployment in leaning]
@@ -196,13 +196,13 @@ class Control:
         watermark: float,
         visible: Mapping[str, int],
         *,
-        bounds: bool = True,
+        told: Told = Told.WHOLE,
     ) -> tuple[JudgeState, Verdict, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._judged(opening, watermark, visible)
-        verdict, seen = judging.verdict(case, watermark, bounds=bounds), observed(rollout.current, case)
-        self._courses.note(opening, verdict, lambda: judging.verdict(case, watermark))
+        verdict, seen = judging.verdict(case, watermark, told=told), observed(rollout.current, case)
+        self._courses.note(opening, verdict, lambda: judging.verdict(case, watermark, told=Told.DRAWN))
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:

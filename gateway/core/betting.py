@@ -49,8 +49,8 @@ class _Batch:
 
 def arrived(state: JudgeState, rows: Layout) -> JudgeState:
     """Bet on what needs no label, and on whether requests come from the arms as drawn."""
-    after = _bet(state, _Batch(rows, {}, _last(rows)), labelled=False)
-    return replace(after, arrivals=bet_on_ratio(state.arrivals, everyone(rows)))
+    cases = _bet(state, _Batch(rows, {}, _last(rows)), labelled=False)
+    return replace(state, **cases, arrivals=bet_on_ratio(state.arrivals, everyone(rows)))
 
 
 def matured(state: JudgeState, rows: Layout) -> JudgeState:
@@ -61,9 +61,10 @@ def matured(state: JudgeState, rows: Layout) -> JudgeState:
     n = sum(sum(tally.cells) for tally in due)
     lacking = [name for name in outcomes if sum(sum(tally.cells) for tally in posted[name]) < n]
     missing = {name: measured(rows, _lacking(name)) for name in lacking}
-    after = _bet(state, _Batch(rows, missing, _last(rows)), labelled=True)
+    cases = _bet(state, _Batch(rows, missing, _last(rows)), labelled=True)
     return replace(
-        after,
+        state,
+        **cases,
         labels=bet_on_ratio(state.labels, posted[LABEL]),
         values={name: bet_on_ratio(case, posted[name]) for name, case in state.values.items()},
         due=stratified(state.due, due),
@@ -73,8 +74,10 @@ def matured(state: JudgeState, rows: Layout) -> JudgeState:
 
 def watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
     """Bet on requests that a shadow answered too."""
+    if not rows:
+        return state
     pairs, means, ranks = dict(state.pairs), dict(state.paired_means), dict(state.paired_ranks)
-    for guardrail in state.guardrails if rows else ():
+    for guardrail in state.guardrails:
         metric = told_as(guardrail, state.yes)
         name = metric.name if metric.kind is Kind.AGREEMENT else PAIRED + metric.name
         if name in pairs:
@@ -88,10 +91,10 @@ def watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
     return replace(state, pairs=pairs, paired_means=means, paired_ranks=ranks)
 
 
-def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
-    """Let every guardrail of one clock bet on a batch."""
-    kinds = (state.rates, state.means, state.tails, state.blocks, state.ranks, state.calibrations)
-    rates, means, tails, blocks, ranks, calibrations = (dict[str, Any](cases) for cases in kinds)
+def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> dict[str, Any]:
+    """Let every guardrail of one clock bet on a batch; the state's fields of cases as they are then."""
+    rates, means, tails = dict(state.rates), dict(state.means), dict(state.tails)
+    blocks, ranks, calibrations = dict(state.blocks), dict(state.ranks), dict(state.calibrations)
     for guardrail in state.guardrails:
         metric = told_as(guardrail, state.yes)
         if metric.labelled is not labelled or not batch.rows.rows:
@@ -118,7 +121,14 @@ def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
         elif kind is Kind.CALIBRATION:
             said, came = measured(batch.rows, _said(metric)), measured(batch.rows, _came(metric))
             calibrations[name] = bet_on_calibration(calibrations[name], terms, said, came)
-    return replace(state, rates=rates, means=means, tails=tails, blocks=blocks, ranks=ranks, calibrations=calibrations)
+    return {
+        "rates": rates,
+        "means": means,
+        "tails": tails,
+        "blocks": blocks,
+        "ranks": ranks,
+        "calibrations": calibrations,
+    }
 
 
 def _last(rows: Layout) -> int:
@@ -202,5 +212,5 @@ def _covered(state: JudgeState, rows: Layout) -> dict[str, CoverageCase]:
     coverage = dict(state.coverage)
     for name, those in events.items():
         if name in coverage or len(coverage) < MOST_CLASSES:
-            coverage[name] = bet_on_coverage(coverage.get(name, open_coverage()), those)
+            coverage[name] = bet_on_coverage(coverage.get(name) or open_coverage(), those)
     return coverage

@@ -35,6 +35,7 @@ from gateway.core.judge_state import (
 from gateway.core.metrics import LABEL, Kind, spelled, told_as
 from gateway.core.reports import (
     Bar,
+    Told,
     block_finding,
     calibration_finding,
     counted,
@@ -53,7 +54,17 @@ from gateway.core.tail_cases import open_slower, open_spread
 from gateway.core.tallies import batches, layout
 from gateway.core.value_cases import open_mean, open_pair_mean
 
-__all__ = ["JUDGE_VERSION", "Finding", "JudgeState", "MetricFinding", "Verdict", "look", "open_case", "verdict"]
+__all__ = [
+    "JUDGE_VERSION",
+    "Finding",
+    "JudgeState",
+    "MetricFinding",
+    "Told",
+    "Verdict",
+    "look",
+    "open_case",
+    "verdict",
+]
 
 ENOUGH_LABELS = 0.80
 """Share of mature requests that must have a label, in both arms, before a labelled metric can pass."""
@@ -134,27 +145,28 @@ def look(
     60.0
     """
     after = state
-    for batch in batches(health, _seen(state.arrivals.strata)):
-        after = arrived(after, layout(batch))
-    for batch in batches(mature, _seen(state.due)):
-        after = matured(after, layout(batch))
+    laid = [layout(batch) for batch in batches(health, _seen(state.arrivals.strata))]
+    for rows in laid:
+        after = arrived(after, rows)
+    same = mature is health and _seen(state.due) == _seen(state.arrivals.strata)
+    for rows in laid if same else map(layout, batches(mature, _seen(state.due))):
+        after = matured(after, rows)
     after = watched(after, pairs)
     n_pairs = _least_paired(after, state.n_pairs + len(pairs))
     return replace(after, looked_at=at, n_candidate=_least_judged(after), n_pairs=n_pairs)
 
 
-def verdict(state: JudgeState, at: float, *, bounds: bool = True) -> Verdict:
+def verdict(state: JudgeState, at: float, *, told: Told = Told.WHOLE) -> Verdict:
     """Return what the evidence so far says, in the order of the guardrails; ``at`` is data time, seconds.
 
-    The intervals of rates take a third of the work, and no finding and no sentence rests on them: without ``bounds``
-    they are left as wide as they can be.
+    Intervals and sentences are most of the work, and no finding rests on them: ``told`` says what of them is wanted.
 
     Fails when a guardrail (not a dry run) has failed, on its own traffic or on pairs. Passes when every counted
     metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn.
     """
-    own = [found for one in state.guardrails if (found := _own_finding(state, one, bounds=bounds)) is not None]
-    paired = [found for one in state.guardrails if (found := _pair_finding(state, one)) is not None]
-    findings = (*own, *paired, *_alarms(state))
+    own = [found for one in state.guardrails if (found := _own_finding(state, one, told)) is not None]
+    paired = [found for one in state.guardrails if (found := _pair_finding(state, one, told)) is not None]
+    findings = (*own, *paired, *_alarms(state, told))
     fired = [one for one in findings if one.finding is Finding.FAIL and not one.dry_run]
     failed = [one for one in fired if one.role is Role.GUARDRAIL]
     paused_by = tuple(one.metric for one in fired if one.role is Role.SIGNAL)
@@ -187,7 +199,7 @@ def _least_paired(state: JudgeState, handed_in: int) -> int:
     return min(cells + [case.difference.n for case in state.paired_means.values()], default=handed_in)
 
 
-def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "") -> Bar:
+def _bar(state: JudgeState, guardrail: Guardrail, name: str, told: Told, waiting: str = "") -> Bar:
     return Bar(
         name,
         told_as(guardrail, state.yes),
@@ -196,16 +208,17 @@ def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "") 
         1.0 / state.alpha_promote,
         waiting,
         state.looked_at - state.opened_at,
+        told,
     )
 
 
-def _own_finding(state: JudgeState, guardrail: Guardrail, *, bounds: bool) -> MetricFinding | None:
+def _own_finding(state: JudgeState, guardrail: Guardrail, told: Told) -> MetricFinding | None:
     """Report a guardrail on the arms' own traffic; None for what only pairs can show."""
     metric = told_as(guardrail, state.yes)
     name, kind = metric.name, metric.kind
-    bar = _bar(state, guardrail, name, _outcomes_wanting(state, metric.outcome) if metric.labelled else "")
+    bar = _bar(state, guardrail, name, told, _outcomes_wanting(state, metric.outcome) if metric.labelled else "")
     if kind is Kind.RATE:
-        return rate_finding(bar, state.rates[name], bounds=bounds)
+        return rate_finding(bar, state.rates[name])
     if kind in (Kind.MEAN, Kind.SHIFT):
         return mean_finding(bar, state.means[name])
     if kind in (Kind.SLOWER, Kind.SPREAD):
@@ -217,29 +230,31 @@ def _own_finding(state: JudgeState, guardrail: Guardrail, *, bounds: bool) -> Me
     return calibration_finding(bar, state.calibrations[name]) if kind is Kind.CALIBRATION else None
 
 
-def _pair_finding(state: JudgeState, guardrail: Guardrail) -> MetricFinding | None:
+def _pair_finding(state: JudgeState, guardrail: Guardrail, told: Told) -> MetricFinding | None:
     """Report a guardrail on shadow pairs; None where there are none about it."""
     metric = guardrail.metric
     if metric in state.pairs:
-        return pair_finding(_bar(state, guardrail, metric), state.pairs[metric])
+        return pair_finding(_bar(state, guardrail, metric, told), state.pairs[metric])
     name = PAIRED + metric
     if name in state.pairs:
-        return pair_finding(_bar(state, guardrail, name), state.pairs[name])
+        return pair_finding(_bar(state, guardrail, name, told), state.pairs[name])
     if name in state.paired_means:
-        return pair_mean_finding(_bar(state, guardrail, name), state.paired_means[name])
+        return pair_mean_finding(_bar(state, guardrail, name, told), state.paired_means[name])
     if name in state.paired_ranks:
-        return pair_rank_finding(_bar(state, guardrail, name), state.paired_ranks[name])
+        return pair_rank_finding(_bar(state, guardrail, name, told), state.paired_ranks[name])
     return None
 
 
-def _alarms(state: JudgeState) -> list[MetricFinding]:
+def _alarms(state: JudgeState, told: Told) -> list[MetricFinding]:
     """Report whether requests and outcomes come from the arms as drawn; by predicted class only where they do not."""
+    worded = told is Told.WHOLE
     found = [
-        ratio_finding(SAMPLE_RATIO, state.arrivals, "requests"),
-        ratio_finding(LABEL_RATIO, state.labels, "labelled requests"),
+        ratio_finding(SAMPLE_RATIO, state.arrivals, "requests", worded=worded),
+        ratio_finding(LABEL_RATIO, state.labels, "labelled requests", worded=worded),
     ]
     found += [
-        ratio_finding(f"{LABEL_RATIO}:{name}", case, f"requests with {name}") for name, case in state.values.items()
+        ratio_finding(f"{LABEL_RATIO}:{name}", case, f"requests with {name}", worded=worded)
+        for name, case in state.values.items()
     ]
     by_class = [
         coverage_finding(f"{LABEL_RATIO}:{name}", case, number)

@@ -1,8 +1,9 @@
 """From a case to a finding: the numbers of one guardrail, what they decide, and the sentence that says so."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
 from gateway.core.calibration import CalibrationCase
@@ -32,6 +33,17 @@ from gateway.core.value_cases import MeanCase, PairMeanCase
 _NONE = Stratum(1.0)
 
 
+class Told(IntEnum):
+    """How much of a finding is put together. What it decides is the same in all of them."""
+
+    BARE = 0
+    """Numbers only: no sentence, and intervals as wide as they can be."""
+    DRAWN = 1
+    """With intervals, for a picture."""
+    WHOLE = 2
+    """With its sentence, for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """What a guardrail's evidence is held against. ``waiting`` names what else keeps it from passing ("": nothing)."""
@@ -43,6 +55,7 @@ class Bar:
     promote_threshold: float
     waiting: str = ""
     elapsed_s: float = 0.0
+    told: Told = Told.WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +67,11 @@ class _Weighed:
     worst: float | None = None
 
 
-def rate_finding(bar: Bar, case: RateCase, *, bounds: bool = True) -> MetricFinding:
-    """Report a binary metric of two arms, with or without the intervals."""
-    found = _put(bar, estimate(case.strata, bounds=bounds), case.harm, _counts(case.strata))
+def rate_finding(bar: Bar, case: RateCase) -> MetricFinding:
+    """Report a binary metric of two arms."""
+    found = _put(bar, _seen(bar, case.strata), case.harm, _counts(case.strata))
     weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
-    return _worded(bar, found, weighed, counts(found, bar.metric.of, bar.metric.says))
+    return _worded(bar, found, weighed, lambda: counts(found, bar.metric.of, bar.metric.says))
 
 
 def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
@@ -66,11 +79,14 @@ def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
     only_candidate, only_stable, both, _ = case.cells
     n = sum(case.cells)
     sizes = Stratum(1.0, n, only_stable + both, n, only_candidate + both)
-    found = _put(bar, paired_estimate(*case.cells), case.harm, sizes)
-    if bar.metric.kind is Kind.AGREEMENT:
-        said = f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
-    else:
-        said = counts(found, bar.metric.of, bar.metric.says)
+    seen = paired_estimate(*case.cells, bounds=bar.told >= Told.DRAWN)
+    found = _put(bar, seen, case.harm, sizes)
+
+    def said() -> str:
+        if bar.metric.kind is Kind.AGREEMENT:
+            return f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
+        return counts(found, bar.metric.of, bar.metric.says)
+
     return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), said)
 
 
@@ -84,36 +100,40 @@ def mean_finding(bar: Bar, case: MeanCase) -> MetricFinding:
     found = _in_unit(bar.metric, _put(bar, mean_estimate(case.strata), case.harm))
     found = _sized(found, case.strata)
     weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
-    return _worded(bar, found, weighed, amounts(found, bar.metric.of))
+    return _worded(bar, found, weighed, lambda: amounts(found, bar.metric.of))
 
 
 def pair_mean_finding(bar: Bar, case: PairMeanCase) -> MetricFinding:
     """Report an amount of both models on the same requests."""
     n = case.difference.n
     found = replace(_in_unit(bar.metric, _put(bar, _seen_on_pairs(case), case.harm)), n_stable=n, n_candidate=n)
-    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), amounts(found, bar.metric.of))
+    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), lambda: amounts(found, bar.metric.of))
 
 
 def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
     """Report a distribution: rates are exceedances of one threshold, quantiles are told beside them."""
-    found = _put(bar, estimate(case.strata), case.harm, _counts(case.strata))
+    found = _put(bar, _seen(bar, case.strata), case.harm, _counts(case.strata))
     edge = edge_of(case.bins[SHOWN]) if case.bins else None
     unit = " s" if bar.metric.kind is Kind.SLOWER else ""
-    seen = f"{counts(found, bar.metric.of, f'{bar.metric.says} {quantity(edge)}{unit}')}; {_quantiles(case, unit)}"
-    return _worded(bar, found, _Weighed(case.harm, case.shown_safe), seen)
+
+    def said() -> str:
+        beyond = counts(found, bar.metric.of, f"{bar.metric.says} {quantity(edge)}{unit}")
+        return f"{beyond}; {_quantiles(case, unit)}"
+
+    return _worded(bar, found, _Weighed(case.harm, case.shown_safe), said)
 
 
 def rank_finding(bar: Bar, case: RankCase) -> MetricFinding:
     """Report a ranking: the rates are 1 - AUC."""
     found = _sized(_put(bar, mean_estimate(case.mean.strata), case.mean.harm), case.mean.strata)
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), lambda: _aucs(bar, found))
 
 
 def pair_rank_finding(bar: Bar, case: PairRankCase) -> MetricFinding:
     """Report a ranking of both models on the same requests: the rates are 1 - AUC."""
     found = _put(bar, _seen_on_pairs(case.mean), case.mean.harm)
     found = replace(found, n_stable=case.mean.difference.n, n_candidate=case.mean.difference.n)
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), lambda: _aucs(bar, found))
 
 
 def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
@@ -130,17 +150,19 @@ def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
         n_stable=sum(case.stable.n),
         n_candidate=sum(case.candidate.n),
     )
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), amounts(found, bar.metric.of))
+    weighed = _Weighed(case.mean.harm, case.mean.safety.log_total)
+    return _worded(bar, found, weighed, lambda: amounts(found, bar.metric.of))
 
 
-def ratio_finding(name: str, case: RatioCase, of: str) -> MetricFinding:
+def ratio_finding(name: str, case: RatioCase, of: str, *, worded: bool = True) -> MetricFinding:
     """Report the draw's own check as a signal: it holds the rollout, it demotes nobody."""
     n_candidate = sum(one.n_candidate for one in case.strata)
     n = sum(one.n for one in case.strata)
     expected = sum(one.n * one.propensity for one in case.strata) / n if n else None
     observed = n_candidate / n if n else None
-    said = f"{n_candidate:,} of {n:,} {of} were the candidate's ({percent(observed)}, {percent(expected)} expected)"
     difference = None if observed is None or expected is None else observed - expected
+    said = f"{n_candidate:,} of {n:,} {of} were the candidate's ({percent(observed)}, {percent(expected)} expected)"
+    said = said if worded else ""
     return _alarm(name, case.mismatch, 1.0 / RATIO_ALPHA, said, difference, (n - n_candidate, n_candidate))
 
 
@@ -186,6 +208,10 @@ def _alarm(
     )
 
 
+def _seen(bar: Bar, strata: Sequence[Stratum]) -> Estimate:
+    return estimate(strata, bounds=bar.told >= Told.DRAWN)
+
+
 def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> MetricFinding:
     """Put numbers together; finding and sentence follow."""
     return MetricFinding(
@@ -215,8 +241,8 @@ def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> Metr
     )
 
 
-def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: str) -> MetricFinding:
-    """Decide the finding and say it."""
+def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: Callable[[], str]) -> MetricFinding:
+    """Decide the finding and say it; ``seen`` says it in numbers."""
     enough = math.log(bar.promote_threshold)
     certain = weighed.worst is not None and weighed.worst >= enough
     finding, needed = Finding.INCONCLUSIVE, None
@@ -227,10 +253,12 @@ def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: str) -> Met
     else:
         needed = _needed(found, weighed, enough)
     decided = replace(found, finding=finding, promote_evidence=_shown(weighed.safe), needed=needed)
+    if bar.told < Told.WHOLE:
+        return decided
     points = not found.amount
     tolerance, margin = (limit(line, points=points) for line in (tolerance_of(bar.guardrail), margin_of(bar.guardrail)))
     waiting = [one for one in (bar.waiting, _forecast(decided, bar.elapsed_s)) if one]
-    return replace(decided, sentence=sentence(decided, seen, tolerance, margin, waiting))
+    return replace(decided, sentence=sentence(decided, seen(), tolerance, margin, waiting))
 
 
 def _needed(found: MetricFinding, weighed: _Weighed, enough: float) -> int | None:

@@ -177,8 +177,8 @@ def _standardised(strata: Sequence[Stratum]) -> tuple[float | None, float | None
     )
 
 
-def paired_estimate(only_candidate: int, only_stable: int, both: int, neither: int) -> Estimate:
-    """Estimate both models' badness on the same requests from the four kinds of pairs.
+def paired_estimate(only_candidate: int, only_stable: int, both: int, neither: int, *, bounds: bool = True) -> Estimate:
+    """Estimate both models' badness on the same requests from the four kinds of pairs, as :func:`estimate` does.
 
     >>> found = paired_estimate(50, 20, 80, 850)
     >>> round(found.stable, 3), round(found.candidate, 3), round(found.difference, 3)
@@ -187,12 +187,19 @@ def paired_estimate(only_candidate: int, only_stable: int, both: int, neither: i
     n = only_candidate + only_stable + both + neither
     if not n:
         return nothing_seen()
+    stable, candidate, difference = (
+        (only_stable + both) / n,
+        (only_candidate + both) / n,
+        (only_candidate - only_stable) / n,
+    )
+    if not bounds:
+        return replace(nothing_seen(), stable=stable, candidate=candidate, difference=difference)
     totals = np.array([only_stable + both, only_candidate + both, only_candidate, only_stable], dtype=np.float64)
     low, high = mean_bounds(totals, np.full(4, float(n)), np.full(4, (1.0 - CONFIDENCE) / 8.0))
     return Estimate(
-        stable=(only_stable + both) / n,
-        candidate=(only_candidate + both) / n,
-        difference=(only_candidate - only_stable) / n,
+        stable=stable,
+        candidate=candidate,
+        difference=difference,
         stable_interval=Interval(float(low[0]), float(high[0])),
         candidate_interval=Interval(float(low[1]), float(high[1])),
         difference_interval=Interval(float(low[2] - high[3]), float(high[2] - low[3])),
