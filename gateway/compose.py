@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
@@ -29,6 +27,7 @@ from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
 from gateway.adapters.spool.segment import SEGMENT_BYTES, SegmentSpool
 from gateway.adapters.store import SHARED, Store, open_store
+from gateway.adapters.store.judge_codec import JsonJudgeCodec
 from gateway.adapters.store.keys import await_keys, load_or_create_keys, share_keys
 from gateway.control import Control
 from gateway.core.alerts import Kind
@@ -36,7 +35,6 @@ from gateway.core.drift.profiles import Profile
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
-from gateway.core.judging import JudgeState
 from gateway.drifting import Drifting
 from gateway.feedback import Feedback
 from gateway.governance import Governance
@@ -162,7 +160,7 @@ def controlling(
             state,
             store.events,
             clock,
-            JudgeJson(),
+            JsonJudgeCodec(),
             token=lambda: secrets.token_hex(6),
             alerts=told,
             governance=Governance(gate, state, store.events, clock),
@@ -213,21 +211,6 @@ def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announc
 def _profile(models: ModelCache, digest: str) -> Profile | None:
     raw = models.profile(digest)
     return None if raw is None else decode_profile(raw)
-
-
-class JudgeJson:
-    """What the judge remembers, as JSON: floats survive bit for bit."""
-
-    def __init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(JudgeState)
-
-    def encode(self, case: JudgeState) -> bytes:
-        """Write it down."""
-        return msgspec.json.encode(case)
-
-    def decode(self, raw: bytes) -> JudgeState:
-        """Read what :meth:`encode` wrote."""
-        return self._decoder.decode(raw)
 
 
 class NoCompiler:

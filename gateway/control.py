@@ -7,34 +7,31 @@ which store, which transport or which hour it is. Everything may block: the agen
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from gateway import looking
+from gateway.cases import Cases, JudgeCodec, evidence_of
 from gateway.core import judging
-from gateway.core.aliases import REFUSE, made_way, with_write_backs
+from gateway.core.aliases import REFUSE, made_way
 from gateway.core.bandit import lean
 from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
 from gateway.core.errors import (
     CandidateRunning,
-    InvalidBody,
     InvalidTransition,
     OutboundRefused,
     PolicyDenied,
     PolicyPending,
-    Problem,
     RevisionConflict,
-    UnknownDeployment,
 )
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
 from gateway.core.forecast import Outlook, outlook
-from gateway.core.judging import JUDGE_VERSION, JudgeState, Told, Verdict
-from gateway.core.looks import Look, Opening, moved
+from gateway.core.judging import JudgeState, Told, Verdict
 from gateway.core.pace import Move, action_of, next_signal, observed, only_reported, said, seen_by_then, since_opened
 from gateway.core.quarantine import hold_back, hold_out
-from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, Terms, begin
-from gateway.core.routing import STABLE, Part, Shadow
+from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, begin, chosen_plan, terms_of
+from gateway.core.routing import CANDIDATE, STABLE, Part, Shadow
 from gateway.core.state import (
     DeploymentState,
     fits,
@@ -49,38 +46,14 @@ from gateway.core.state import (
     with_traffic,
     without_shadow,
 )
-from gateway.core.tables import accept, in_order
+from gateway.core.tables import accept, candidate_meant, in_order, looked_at
 from gateway.courses import Courses
-from gateway.governance import APPROVE, DENY, START, Governance, Wish
+from gateway.documents import Change, Documents, Note
+from gateway.governance import APPROVE, DENY, START, Governance, Wish, promotion
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
 
-CANDIDATE = "canary"
-"""What a candidate is called whom nobody named."""
 MOST_DEGRADED = 0.20
 """Share of requests without evidence, because features were degraded, above which a rollout does not move up."""
-
-Change = Callable[[DeploymentState], DeploymentState]
-
-
-class JudgeCodec(Protocol):
-    """Turns what the judge remembers into bytes for the store, and back, exactly."""
-
-    def encode(self, case: JudgeState) -> bytes:
-        """Write it down."""
-
-    def decode(self, raw: bytes) -> JudgeState:
-        """Read what :meth:`encode` wrote."""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Who does what and why: the line that a change leaves in the timeline."""
-
-    action: str
-    actor: str
-    reason: str
-    candidate: str | None = None
-    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 class Control:
@@ -100,19 +73,15 @@ class Control:
         """``token`` makes short random names: generations and salts. ``governance`` is asked before a rise."""
         self._state = state
         self._log = log
-        self._clock = clock
-        self._codec = codec
         self._token = token
-        self._alerts = tuple(alerts)
+        self._documents = Documents(state, clock, alerts)
+        self._cases = Cases(state, log, codec)
         self._courses = Courses(state)
         self._governance = governance
 
     def read(self, deployment: str) -> DeploymentState:
         """The control document as it stands. Raises UnknownDeployment."""
-        state = self._state.read(deployment)
-        if state is None:
-            raise UnknownDeployment
-        return state
+        return self._documents.read(deployment)
 
     def look(self, deployment: str, watermark: float, visible: Mapping[str, int]) -> list[Decision]:
         """Judge every candidate on what was drained up to ``watermark`` (data time, seconds) and do what follows.
@@ -135,7 +104,7 @@ class Control:
                 leaning += [deployment] if any(one.current.bandit for one in in_order(state)) else []
                 due += [
                     (deployment, rollout.name)
-                    for rollout in _looked_at(state)
+                    for rollout in looked_at(state)
                     if self._asked(state, rollout, watermark, visible, told=Told.BARE)[2] is not None
                 ]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
@@ -151,7 +120,7 @@ class Control:
             return None
         note = Note("lean", "bandit", found.sentence(), evidence={"split": {"weights": dict(found.weights)}})
         try:
-            return self._write(state, leaned(state, found.weights, watermark), note)
+            return self._documents.write(state, leaned(state, found.weights, watermark), note)
         except RevisionConflict:  # by the next look the bandit knows more
             return None
 
@@ -169,12 +138,12 @@ class Control:
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
             action = said(rollout, move)
-            evidence = _evidence(since_opened(rollout, case), case, verdict)
+            evidence = evidence_of(since_opened(rollout, case), case, verdict)
             after = self._after(state, rollout, move, watermark, seen_by_then(rollout, case))
             try:
                 if action == Signal.PROMOTE.value:
-                    evidence |= self._permitted(state, _promotion(rollout, "judge", evidence))
-                return self._write(state, after, Note(action, "judge", move.reason, name, evidence))
+                    evidence |= self._permitted(state, promotion(rollout, "judge", evidence))
+                return self._documents.write(state, after, Note(action, "judge", move.reason, name, evidence))
             except (PolicyDenied, PolicyPending, OutboundRefused):  # it stays where it is, and the next look asks again
                 return None
             except RevisionConflict:
@@ -200,25 +169,10 @@ class Control:
     ) -> tuple[JudgeState, Verdict, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
-        case = self._judged(opening, watermark, visible)
+        case = self._cases.judged(opening, watermark, visible)
         verdict, seen = judging.verdict(case, watermark, told=told), observed(rollout.current, case)
         self._courses.note(opening, verdict, lambda: judging.verdict(case, watermark, told=Told.DRAWN))
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
-
-    def _judged(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> JudgeState:
-        """What the judge makes of everything up to the watermark, remembered with the look that it came from."""
-        case = self._case(opening)
-        if not looking.has_news(opening, case, watermark):
-            return case
-        judged = looking.look(self._log, opening, case, watermark, visible)
-        first = opening if case.judged_until is None else None
-        made = Look(watermark, moved(case.cursor, visible))
-        self._state.save_look(opening.deployment, opening.generation, self._codec.encode(judged), made, first)
-        return judged
-
-    def _case(self, opening: Opening) -> JudgeState:
-        raw = self._state.judge_state(opening.deployment, opening.generation)
-        return looking.open_case(opening) if raw is None else self._codec.decode(raw)
 
     def _may(self, state: DeploymentState, rollout: Rollout, move: Move, watermark: float) -> bool:
         """Whether a candidate may move up: not on a remnant of its evidence, in a freeze, or without room for it."""
@@ -234,7 +188,7 @@ class Control:
 
     def case(self, rollout: Rollout, deployment: str, at: float = 0.0) -> JudgeState:
         """What the judge remembers of a candidate: its last look, or a case just opened (at ``at``, if need be)."""
-        return self._case(looking.opening_of(deployment, rollout, "", at))
+        return self._cases.of(deployment, rollout, at)
 
     def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict, Outlook | None]:
         """A candidate (None: the one there is), what its evidence so far says, and what that still needs.
@@ -242,7 +196,7 @@ class Control:
         The last is None where it cannot be said. Raises UnknownVariant.
         """
         state = self.read(deployment)
-        rollout = rollout_of(state, _named(state, candidate))
+        rollout = rollout_of(state, candidate_meant(state, candidate))
         case = self.case(rollout, deployment)
         verdict = judging.verdict(case, case.looked_at)
         alive = rollout.phase in JUDGED
@@ -274,15 +228,15 @@ class Control:
         standing = self._state.read(spec.name)
         if standing is not None:
             return standing
-        _check(spec, stable)
+        looking.check_spec(spec, stable)
         state = DeploymentState(spec.name, 0, spec, Part(STABLE, self._token(), stable))
         with suppress(RevisionConflict):  # another host was first
-            self._write(state, state, Note("found", actor, "first start"))
+            self._documents.write(state, state, Note("found", actor, "first start"))
         return self.read(spec.name)
 
     def apply(self, spec: DeploymentSpec, *, actor: str, reason: str, expected: int | None = None) -> Decision:
         """Let a changed spec hold. Guardrails and maturity hold for the next candidate; the others at once."""
-        _check(spec, self.read(spec.name).stable.model)
+        looking.check_spec(spec, self.read(spec.name).stable.model)
         return self.change(spec.name, lambda state: replace(state, spec=spec), Note("apply", actor, reason), expected)
 
     def may_start(
@@ -302,13 +256,13 @@ class Control:
         Raises CandidateRunning, InvalidBody, Postponed, Unmeasurable.
         """
         state = self.read(deployment)
-        chosen = _plan(state.spec, plan)
+        chosen = chosen_plan(state.spec, plan)
         if not override:
             hold_back(state.stays, state.spec.starts, self.now(deployment))
         standing = state.rollouts.get(name)
         if standing is not None and standing.phase not in ENDED and not replaces:
             raise CandidateRunning(name, standing.phase.value)
-        looking.check_plan(chosen, _terms(state.spec, guardrails), [state.stable.model])
+        looking.check_plan(chosen, terms_of(state.spec, guardrails), [state.stable.model])
         return chosen
 
     def start_canary(
@@ -334,8 +288,8 @@ class Control:
         idle watch period).
         """
         state, at = self.read(deployment), self.now(deployment)
-        chosen, spec = _plan(state.spec, plan), state.spec
-        terms = _terms(spec, guardrails)
+        chosen, spec = chosen_plan(state.spec, plan), state.spec
+        terms = terms_of(spec, guardrails)
         looking.check_plan(chosen, terms, [state.stable.model, model])
         rollout = replace(begin(name, self._token(), model, chosen, self._token(), terms, at), alias=alias)
 
@@ -375,13 +329,13 @@ class Control:
         With ``expected``, RevisionConflict when that revision has gone by.
         """
         state = self.read(deployment)
-        name = _named(state, candidate)
+        name = candidate_meant(state, candidate)
         if candidate is None and name not in state.rollouts and not in_order(state):
             raise InvalidTransition("none", signal.value, f"There is no candidate to tell to {signal.value}.")
         rollout = state.rollouts.get(name)
         action = action_of(rollout.phase if rollout else Phase.PREPARING, signal)
         asked = rollout if action == Signal.PROMOTE.value else None
-        evidence = self._permitted(state, _promotion(asked, actor, {})) if asked else {}
+        evidence = self._permitted(state, promotion(asked, actor, {})) if asked else {}
         return self._signal(deployment, signal, Note(action, actor, reason, name, evidence), expected)
 
     def approve(
@@ -389,7 +343,7 @@ class Control:
     ) -> Decision:
         """Note that somebody approves of a candidate's model, or of one to be started. Raises UnknownVariant."""
         state = self.read(deployment)
-        name = _named(state, candidate)
+        name = candidate_meant(state, candidate)
         card = model or rollout_of(state, name).model
         about = {"model": {"name": card.name, "version": card.version, "digest": card.digest}}
         return self.change(deployment, lambda s: s, Note(APPROVE, actor, reason, name, about))
@@ -400,7 +354,7 @@ class Control:
             return {}
 
         def deny(why: str, evidence: dict[str, Any]) -> None:
-            self._write(state, state, Note(DENY, wish.actor, why, wish.name, evidence))
+            self._documents.write(state, state, Note(DENY, wish.actor, why, wish.name, evidence))
 
         return {"governance": self._governance.permit(state, wish, deny)}
 
@@ -466,105 +420,9 @@ class Control:
         return self.change(deployment, change, note, expected)
 
     def change(self, deployment: str, change: Change, note: Note, expected: int | None = None) -> Decision:
-        """Make a change of the document as it stands; without ``expected`` again and again until it holds.
-
-        Every conflict means that somebody else's change held, so this ends. Raises RevisionConflict for ``expected``.
-        """
-        while True:
-            state = self.read(deployment)
-            if expected is not None and state.revision != expected:
-                raise RevisionConflict(expected, state.revision)
-            try:
-                return self._write(state, change(state), note)
-            except RevisionConflict:
-                if expected is not None:
-                    raise
+        """Make another story's change of the document: see :meth:`gateway.documents.Documents.change`."""
+        return self._documents.change(deployment, change, note, expected)
 
     def now(self, deployment: str) -> float:
-        """Data time now; never before the last decision (a replay's clock has seen nothing after a restart)."""
-        last = self._state.timeline(deployment, 1)
-        return max(self._clock.data(), last[0].data_at if last else 0.0)
-
-    def _write(self, before: DeploymentState, after: DeploymentState, note: Note) -> Decision:
-        """Store the next revision with the decision that explains it, in one transaction, then tell people."""
-        revised = replace(after, revision=before.revision + 1)
-        rollout = revised.rollouts.get(note.candidate or "")
-        decision = Decision(
-            deployment=revised.deployment,
-            revision=revised.revision,
-            action=note.action,
-            actor=note.actor,
-            reason=note.reason,
-            data_at=self.now(revised.deployment),
-            machine_at=self._clock.wall(),
-            candidate=note.candidate,
-            generation=rollout.generation if rollout else None,
-            evidence=note.evidence,
-        )
-        self._state.write(with_write_backs(before, revised, decision), before.revision, [decision])
-        for sink in self._alerts:
-            sink.tell(decision)
-        return decision
-
-
-def _terms(spec: DeploymentSpec, guardrails: tuple[Guardrail, ...] | None) -> Terms:
-    return Terms(
-        guardrails or spec.guardrails, spec.alpha, spec.alpha_promote, spec.maturity_s, spec.labels_independent
-    )
-
-
-def _check(spec: DeploymentSpec, model: ModelCard) -> None:
-    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model, whatever the plan."""
-    steps = [step for plan in spec.plans.values() for step in plan.steps]
-    looking.check_terms(_terms(spec, None), [model], steps)
-
-
-def _looked_at(state: DeploymentState) -> list[Rollout]:
-    """Everybody the judge looks at: candidates in the order of their draw, then who is under watch."""
-    watched = [rollout for rollout in state.rollouts.values() if rollout.phase is Phase.WATCHED]
-    return [rollout for rollout in in_order(state) if rollout.phase in JUDGED] + watched
-
-
-def _evidence(rollout: Rollout, case: JudgeState, verdict: Verdict) -> dict[str, Any]:
-    """Enough to compute the decision again from the log: what was judged, up to where, by which rules.
-
-    ``rollout`` is as the rules were asked about it; its plan and terms stand in the generation's opening.
-    """
-    return {
-        "judge_version": JUDGE_VERSION,
-        "generation": looking.evidence_of(rollout),
-        "phase": rollout.phase.value,
-        "step": rollout.step,
-        "seen": rollout.seen,
-        "reported": rollout.reported,
-        "since": rollout.since,
-        "patient_since": rollout.patient_since,
-        "n_candidate": case.n_candidate,
-        "n_pairs": case.n_pairs,
-        "window": {"opened_at": rollout.opened_at, "until": case.judged_until, "matured_until": case.matured_until},
-        "visible": dict(case.cursor),
-        "verdict": asdict(verdict),
-    }
-
-
-def _promotion(rollout: Rollout, actor: str, evidence: dict[str, Any]) -> Wish:
-    about: dict[str, Any] = {name: evidence[name] for name in ("verdict", "n_candidate", "window") if name in evidence}
-    model, plan, generation = rollout.model, rollout.plan.name, rollout.generation
-    return Wish(Signal.PROMOTE.value, actor, rollout.name, model, plan, (), generation, about)
-
-
-def _named(state: DeploymentState, candidate: str | None) -> str:
-    """The candidate meant: the one named, or the only one alive, or the one that has the usual name."""
-    if candidate is not None:
-        return candidate
-    alive = in_order(state) or [rollout for rollout in state.rollouts.values() if rollout.phase is Phase.WATCHED]
-    return alive[0].name if len(alive) == 1 else CANDIDATE
-
-
-def _plan(spec: DeploymentSpec, name: str | None) -> Plan:
-    """The plan named, or the only one there is. Raises InvalidBody."""
-    if name is None and len(spec.plans) == 1:
-        return next(iter(spec.plans.values()))
-    if name is None or name not in spec.plans:
-        raise InvalidBody(Problem("/plan", f"Must name a plan of this deployment: {', '.join(sorted(spec.plans))}."))
-    return spec.plans[name]
+        """Data time now; never before the last decision."""
+        return self._documents.now(deployment)

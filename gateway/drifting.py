@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from gateway.control import Control, Note
+from gateway.control import Control
 from gateway.core.deployments import ModelCard
 from gateway.core.drift.causes import STABLE, Cause, DriftAlarm, DriftEvent, cause_of
 from gateway.core.drift.detector import TICK_S, Budget
@@ -27,6 +27,7 @@ from gateway.core.rollout import JUDGED, Phase, Signal
 from gateway.core.routing import Part
 from gateway.core.state import DeploymentState
 from gateway.core.tables import part_of
+from gateway.documents import Note
 from gateway.ports import DriftLog, DriftSink, Profiles
 
 ACTOR = "drift"

@@ -14,6 +14,7 @@ from gateway.core.deployments import ModelCard
 from gateway.core.errors import PolicyDenied
 from gateway.core.events import Decision
 from gateway.core.policy import digest_of, population_shift
+from gateway.core.rollout import Rollout, Signal
 from gateway.core.state import DeploymentState
 from gateway.ports import Clock, ControlState, EventLog, PolicyGate
 
@@ -39,6 +40,13 @@ class Wish:
     features: Sequence[str] = ()
     generation: str | None = None
     evidence: Mapping[str, Any] | None = None
+
+
+def promotion(rollout: Rollout, actor: str, evidence: Mapping[str, Any]) -> Wish:
+    """The wish to make a candidate stable, with as much of its evidence as a policy is told."""
+    about = {name: evidence[name] for name in ("verdict", "n_candidate", "window") if name in evidence}
+    model, plan, generation = rollout.model, rollout.plan.name, rollout.generation
+    return Wish(Signal.PROMOTE.value, actor, rollout.name, model, plan, (), generation, about)
 
 
 class Governance:

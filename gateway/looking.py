@@ -10,13 +10,13 @@ from typing import Any
 
 from gateway.core import judging
 from gateway.core.admission import check_bandits, check_outputs
-from gateway.core.deployments import Guardrail, ModelCard, Plan, Role, Step, Task
+from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan, Role, Step, Task
 from gateway.core.errors import InvalidBody, Problem, Unmeasurable
 from gateway.core.events import EvidenceRow, PairRow
 from gateway.core.judging import JUDGE_VERSION, JudgeState
 from gateway.core.looks import Opening
 from gateway.core.metrics import known
-from gateway.core.rollout import Phase, Rollout, Terms
+from gateway.core.rollout import Phase, Rollout, Terms, terms_of
 from gateway.core.words import span
 from gateway.ports import EventLog, Window
 
@@ -40,7 +40,7 @@ def opening_of(deployment: str, rollout: Rollout, stable: str, at: float) -> Ope
     return Opening(deployment, rollout.generation, stable, rollout.opened_at or at, JUDGE_VERSION, rollout)
 
 
-def evidence_of(rollout: Rollout) -> str:
+def generation_of(rollout: Rollout) -> str:
     """Name the generation whose evidence a rollout is judged by: under watch it is the watch's."""
     watching = rollout.phase is Phase.WATCHED and rollout.watch is not None
     return rollout.watch.generation if watching and rollout.watch else rollout.generation
@@ -59,6 +59,11 @@ def check_terms(terms: Terms, models: Sequence[ModelCard], steps: Sequence[Step]
     for model in models:
         if model.task is Task.MULTIOUTPUT:
             check_outputs(terms.guardrails, model.outputs)
+
+
+def check_spec(spec: DeploymentSpec, model: ModelCard) -> None:
+    """Raise Unmeasurable for a guardrail of the spec that cannot be judged on such a model, whatever the plan."""
+    check_terms(terms_of(spec), [model], [step for plan in spec.plans.values() for step in plan.steps])
 
 
 def check_plan(plan: Plan, terms: Terms, models: Sequence[ModelCard]) -> None:

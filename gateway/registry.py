@@ -8,7 +8,7 @@ here is ever on a request's path, or on a look's.
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.control import Control, Note
+from gateway.control import Control
 from gateway.core.aliases import CHALLENGER, CHAMPION, acknowledged, followed, hold_for_watch, withdrawn
 from gateway.core.deployments import DeploymentSpec, ModelCard
 from gateway.core.errors import InvalidTransition
@@ -16,6 +16,7 @@ from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
 from gateway.core.outbox import WriteBack
 from gateway.core.state import DeploymentState
+from gateway.documents import Note
 from gateway.ports import Registry
 
 ACTOR = "registry"

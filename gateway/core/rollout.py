@@ -8,8 +8,8 @@ Rule 3: demoted is a latch. No signal leaves it; only a new generation takes tra
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from gateway.core.deployments import Guardrail, ModelCard, Plan, Step
-from gateway.core.errors import InvalidTransition
+from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan, Step
+from gateway.core.errors import InvalidBody, InvalidTransition, Problem
 from gateway.core.routing import Part
 
 
@@ -152,6 +152,22 @@ class Rollout:
     def on_last_step(self) -> bool:
         """Whether nothing but promotion comes after this step."""
         return self.step == len(self.plan.steps) - 1
+
+
+def terms_of(spec: DeploymentSpec, guardrails: tuple[Guardrail, ...] | None = None) -> Terms:
+    """What a candidate started now is held to; ``guardrails`` stand in for the spec's own."""
+    return Terms(
+        guardrails or spec.guardrails, spec.alpha, spec.alpha_promote, spec.maturity_s, spec.labels_independent
+    )
+
+
+def chosen_plan(spec: DeploymentSpec, name: str | None) -> Plan:
+    """The plan named, or the only one there is. Raises InvalidBody."""
+    if name is None and len(spec.plans) == 1:
+        return next(iter(spec.plans.values()))
+    if name is None or name not in spec.plans:
+        raise InvalidBody(Problem("/plan", f"Must name a plan of this deployment: {', '.join(sorted(spec.plans))}."))
+    return spec.plans[name]
 
 
 def begin(name: str, generation: str, model: ModelCard, plan: Plan, salt: str, terms: Terms, at: float) -> Rollout:

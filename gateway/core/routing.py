@@ -12,6 +12,8 @@ from gateway.core.deployments import FeaturePolicy, Inputs, ModelCard, ServingRu
 from gateway.core.features import NO_FEATURES, FeaturePlan
 
 STABLE = "stable"
+CANDIDATE = "canary"
+"""What a candidate is called whom nobody named."""
 _POSITIONS = 2.0**64
 
 

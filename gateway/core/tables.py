@@ -11,8 +11,8 @@ from gateway.core.deployments import DeploymentSpec, Field, Inputs, ModelCard, S
 from gateway.core.errors import ModelUnusable
 from gateway.core.features import FeaturePlan
 from gateway.core.ids import tag_of
-from gateway.core.rollout import JUDGED, OVER, Rollout
-from gateway.core.routing import Candidate, Part, RoutingTable, Shadow
+from gateway.core.rollout import JUDGED, OVER, Phase, Rollout
+from gateway.core.routing import CANDIDATE, Candidate, Part, RoutingTable, Shadow
 from gateway.core.state import DeploymentState
 
 _NUMBERS = frozenset({Type.INTEGER, Type.NUMBER})
@@ -44,6 +44,19 @@ def in_order(state: DeploymentState) -> list[Rollout]:
     """Candidates that are alive, in the order they were started: the order in which they draw."""
     alive = [rollout for rollout in state.rollouts.values() if rollout.phase not in OVER]
     return sorted(alive, key=lambda rollout: (rollout.started_at, rollout.name))
+
+
+def looked_at(state: DeploymentState) -> list[Rollout]:
+    """Everybody the judge looks at: candidates in the order of their draw, then who is under watch."""
+    return [rollout for rollout in in_order(state) if rollout.phase in JUDGED] + _watched(state)
+
+
+def candidate_meant(state: DeploymentState, name: str | None) -> str:
+    """The candidate meant: the one named, or the only one alive, or the one that has the usual name."""
+    if name is not None:
+        return name
+    alive = in_order(state) or _watched(state)
+    return alive[0].name if len(alive) == 1 else CANDIDATE
 
 
 def part_of(rollout: Rollout) -> Part:
@@ -162,3 +175,7 @@ def _keys_of(card: ModelCard, plan: FeaturePlan) -> set[str]:
 def _watching(rollouts: Sequence[Rollout]) -> tuple[Shadow, ...]:
     on = [rollout for rollout in rollouts if rollout.phase in JUDGED and rollout.shadow > 0.0]
     return tuple(Shadow(part_of(rollout), f"{rollout.salt}/shadow", rollout.shadow) for rollout in on)
+
+
+def _watched(state: DeploymentState) -> list[Rollout]:
+    return [rollout for rollout in state.rollouts.values() if rollout.phase is Phase.WATCHED]

@@ -9,13 +9,13 @@ import typer
 
 from gateway.core.amounts import parse_duration, parse_share
 from gateway.core.deployments import DeploymentSpec, Plan
-from gateway.core.errors import SettingsError, StoreUnavailable, UnknownDeployment
+from gateway.core.errors import InvalidBody, SettingsError, StoreUnavailable, UnknownDeployment
 from gateway.core.findings import quantity
 from gateway.core.forecast import about
 from gateway.core.measures import Kind, Metric
 from gateway.core.metrics import known, spelled, told_as
 from gateway.core.planning import Delay, Detection, PlanForecast, Proof, StepForecast, Traffic, forecast, traffic_of
-from gateway.core.rollout import Terms
+from gateway.core.rollout import chosen_plan, terms_of
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_judge import reading
 from gateway.edge.tables import table
@@ -41,8 +41,7 @@ def plan(
     spec, seen = _known(config, deployment)
     said = _Said(per_day, _share(labelled), _seconds(label_delay), _rates(rate or []), keys)
     traffic = _traffic(spec, seen, said)
-    terms = Terms(spec.guardrails, spec.alpha, spec.alpha_promote, spec.maturity_s, spec.labels_independent)
-    found = forecast(_chosen(spec, plan), terms, traffic)
+    found = forecast(_chosen(spec, plan), terms_of(spec), traffic)
     typer.echo(json.dumps(asdict(found), indent=2) if as_json else _as_text(spec, found, from_log=seen is not None))
     raise typer.Exit(0 if found.decides_s is not None else 1)
 
@@ -101,11 +100,10 @@ def _one(named: str | None, known_names: Sequence[str]) -> str:
 
 
 def _chosen(spec: DeploymentSpec, named: str | None) -> Plan:
-    if named is None and len(spec.plans) == 1:
-        return next(iter(spec.plans.values()))
-    if named is None or named not in spec.plans:
-        raise SettingsError(f"--plan must name a plan of {spec.name}: {', '.join(sorted(spec.plans))}.")
-    return spec.plans[named]
+    try:
+        return chosen_plan(spec, named)
+    except InvalidBody:
+        raise SettingsError(f"--plan must name a plan of {spec.name}: {', '.join(sorted(spec.plans))}.") from None
 
 
 def _traffic(spec: DeploymentSpec, seen: Traffic | None, said: _Said) -> Traffic:

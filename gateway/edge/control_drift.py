@@ -2,17 +2,12 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from gateway.core.drift.report import DriftReport, Skew, WatchReport
 from gateway.core.drift.watch import Finding
+from gateway.edge.view import View
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, from_attributes=True)
-
-
-class DriftAlarmView(_View):
+class DriftAlarmView(View):
     """A feature, or a model's answers, that are no longer what they were. Times are data time."""
 
     sentence: str
@@ -26,7 +21,7 @@ class DriftAlarmView(_View):
     rows: int
 
 
-class DistancesView(_View):
+class DistancesView(View):
     """How far the last day lies from the reference, and what of it the sizes alone would not bring (``*_excess``)."""
 
     rows: int
@@ -44,7 +39,7 @@ class DistancesView(_View):
     missing_rate: float | None
 
 
-class CellView(_View):
+class CellView(View):
     """One cell of a feature's histogram: its share of the reference's rows, and of the last day's."""
 
     label: str
@@ -52,7 +47,7 @@ class CellView(_View):
     live: float
 
 
-class DriftFindingView(_View):
+class DriftFindingView(View):
     """One feature as it stands: ``drifted`` while an alarm stands, else ``calm``."""
 
     feature: str
@@ -66,7 +61,7 @@ class DriftFindingView(_View):
     cells: tuple[CellView, ...]
 
 
-class AnswersView(_View):
+class AnswersView(View):
     """How good some answers are: shares between 0 and 1, null where there is nothing to tell it by."""
 
     rows: int
@@ -77,7 +72,7 @@ class AnswersView(_View):
     f1: float | None
 
 
-class EstimateView(_View):
+class EstimateView(View):
     """Expected performance from the scores themselves, beside the realised one of those whose label is known."""
 
     expected: AnswersView
@@ -88,7 +83,7 @@ class EstimateView(_View):
     trusted: bool | None
 
 
-class WatchView(_View):
+class WatchView(View):
     """One model's watch."""
 
     variant: str
@@ -103,7 +98,7 @@ class WatchView(_View):
     estimate: EstimateView | None
 
 
-class SkewLineView(_View):
+class SkewLineView(View):
     """One feature's served values beside the offline store's at the served time."""
 
     feature: str
@@ -114,7 +109,7 @@ class SkewLineView(_View):
     share: float
 
 
-class SkewView(_View):
+class SkewView(View):
     """The last comparison of served features with the offline store."""
 
     at: float | None
@@ -123,7 +118,7 @@ class SkewView(_View):
     features: tuple[SkewLineView, ...]
 
 
-class DriftView(_View):
+class DriftView(View):
     """Drift of a deployment: whose doing it is (``none``, ``data``, ``candidate``, ``output``), and every watch."""
 
     deployment: str

@@ -6,16 +6,11 @@ from pydantic import Field, ValidationError
 
 from gateway.backtest import Policy
 from gateway.core.errors import SettingsError
-from gateway.settings import (
-    GuardrailSettings,
-    PlanSettings,
-    StepSettings,
-    explain,
-    guardrail_of,
-    plan_of,
-    read_yaml,
-)
-from gateway.settings_words import Level, Seconds, Section
+from gateway.settings import read_yaml
+from gateway.settings.guardrails import GuardrailSettings, guardrail_of
+from gateway.settings.mistakes import explain
+from gateway.settings.plans import PlanSettings, StepSettings, plan_of
+from gateway.settings.words import Level, Seconds, Section
 
 
 class PolicySettings(Section):

@@ -12,7 +12,8 @@ from gateway import looking
 from gateway.control import Control
 from gateway.core.kpis import Kpis, kpis
 from gateway.edge import schemas
-from gateway.edge.control_schemas import Name, PerformanceSpan, PerformanceView
+from gateway.edge.control_requests import Name
+from gateway.edge.control_schemas import PerformanceSpan, PerformanceView
 from gateway.edge.control_views import performance_lines, versions_of
 from gateway.edge.pulse import Pulse
 from gateway.edge.room_schemas import CourseView, KpisView
@@ -88,7 +89,7 @@ async def course(room: TheRoom, deployment: str, candidate: Name | None = None) 
 
     def work() -> CourseView:
         rollout, _, _ = room.control.verdict(deployment, candidate)
-        generation = looking.evidence_of(rollout)
+        generation = looking.generation_of(rollout)
         points = room.state.course(deployment, generation)
         return CourseView.model_validate(
             {"deployment": deployment, "candidate": rollout.name, "generation": generation, "points": points}

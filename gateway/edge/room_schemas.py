@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from gateway.edge.view import View
 
 _COURSE: dict[str, Any] = {
     "deployment": "flight-delay",
@@ -47,13 +49,7 @@ _KPIS: dict[str, Any] = {
 }
 
 
-class _View(BaseModel):
-    """What is answered."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, from_attributes=True)
-
-
-class MetricPointView(_View):
+class MetricPointView(View):
     """One guardrail at one look, in the words of ``GuardrailView``."""
 
     metric: str
@@ -74,7 +70,7 @@ class MetricPointView(_View):
     n_candidate: int
 
 
-class CoursePointView(_View):
+class CoursePointView(View):
     """Every guardrail at one look; ``at`` is data time, seconds since the epoch."""
 
     at: float
@@ -82,7 +78,7 @@ class CoursePointView(_View):
     metrics: tuple[MetricPointView, ...]
 
 
-class CourseView(_View):
+class CourseView(View):
     """How a candidate's evidence has gone, oldest point first. ``generation`` is the life that was judged."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_COURSE]})
@@ -93,7 +89,7 @@ class CourseView(_View):
     points: tuple[CoursePointView, ...]
 
 
-class WeekView(_View):
+class WeekView(View):
     """What was decided in one week of data time after ``after`` (seconds since the epoch)."""
 
     after: float
@@ -103,7 +99,7 @@ class WeekView(_View):
     rolled_back: int
 
 
-class KpisView(_View):
+class KpisView(View):
     """How often the deployment changes, how fast it recovers and how old its model is. Times in seconds."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_KPIS]})

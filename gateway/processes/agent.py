@@ -23,7 +23,8 @@ from gateway.adapters.drift import Comparer, DriftAlerts
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
-from gateway.edge.control_plane import ControlPlane, Spooled, create_app
+from gateway.edge.control_parts import ControlPlane, Spooled
+from gateway.edge.control_plane import create_app
 from gateway.edge.metrics import (
     CONTENT_TYPE,
     AgentMetrics,

@@ -14,7 +14,7 @@ from gateway.core.drift.report import DriftReport
 from gateway.core.errors import GatewayError
 from gateway.core.features import FeaturePlan
 from gateway.drifting import Drifting
-from gateway.edge.control_plane import Run
+from gateway.edge.run import Run
 from gateway.processes.duties import aside
 from gateway.processes.publisher import Publisher
 

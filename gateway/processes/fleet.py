@@ -15,7 +15,7 @@ from gateway.core import watermark
 from gateway.core.errors import StoreUnavailable
 from gateway.core.events import Punctuation
 from gateway.core.watermark import Watermark
-from gateway.edge.control_plane import Run
+from gateway.edge.run import Run
 from gateway.ports import Clock, HostWord
 from gateway.processes.channel import Peer
 from gateway.processes.drainer import Drainer

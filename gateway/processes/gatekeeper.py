@@ -26,7 +26,8 @@ from gateway.core.gates import (
 )
 from gateway.core.rules import GateRules, Holdout
 from gateway.core.state import DeploymentState
-from gateway.edge.control_plane import Prepared, Run
+from gateway.edge.control_parts import Prepared
+from gateway.edge.run import Run
 from gateway.ports import EventLog
 from gateway.processes.duties import aside
 

@@ -9,8 +9,8 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.routing import STABLE, Part
 from gateway.core.state import DeploymentState
 from gateway.core.tables import part_of
-from gateway.edge.control_plane import Run
 from gateway.edge.metrics import ControlGauges, VariantGauges
+from gateway.edge.run import Run
 from gateway.ports import EventLog, VariantPerformance
 from gateway.processes.channel import AgentEnd
 from gateway.processes.drainer import Drainer

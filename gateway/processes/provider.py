@@ -15,7 +15,8 @@ from gateway.core.deployments import DeploymentSpec, ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.core.state import DeploymentState
 from gateway.core.tables import cards_of, services_of
-from gateway.edge.control_plane import Prepared, Run
+from gateway.edge.control_parts import Prepared
+from gateway.edge.run import Run
 from gateway.processes.duties import aside
 from gateway.processes.plans import Plans
 from gateway.processes.publisher import Publisher

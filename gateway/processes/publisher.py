@@ -13,7 +13,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.routing import RoutingTable
 from gateway.core.state import DeploymentState
 from gateway.core.tables import table_of
-from gateway.edge.control_plane import Run
+from gateway.edge.run import Run
 from gateway.ports import Clock, ControlState
 from gateway.processes.channel import Lease, Tables, ToWorker
 from gateway.processes.plans import Plans

@@ -25,7 +25,8 @@ from gateway.core.errors import (
 )
 from gateway.core.gates import GateResult, evidence_of, failed
 from gateway.core.state import DeploymentState
-from gateway.edge.control_plane import Prepared, Run
+from gateway.edge.control_parts import Prepared
+from gateway.edge.run import Run
 from gateway.ports import Registry
 from gateway.processes.duties import aside
 from gateway.registry import Following, tell

@@ -1,6 +1,9 @@
 """``python -m tests.chaos``: every row as an experiment on real processes, and a table of what came out.
 
 Exit code 0: every row passed. 1: a row failed. 3: none failed, but the machine refused a row.
+
+In the small form, which runs beside other work, a row that was late and nothing worse is measured again, twice at
+most, and its line says so. What was lost, doubled, wrong or refused is never measured again, nor is the full form.
 """
 
 import argparse
@@ -42,6 +45,7 @@ _HOUSES = (
     rows_books,
 )
 ROWS = tuple(row for house in _HOUSES for row in house.ROWS)
+_TAKES = 3
 
 
 def main() -> int:
@@ -56,7 +60,7 @@ def main() -> int:
     began, lines = time.monotonic(), []
     try:
         for row in chosen:
-            lines.append(_line(row, Random(f"{said.seed}{row.id}"), quick=said.quick))
+            lines.append(line_of(row, Random(f"{said.seed}{row.id}"), quick=said.quick))
             print(lines[-1].show(), flush=True)
     finally:
         rows_fleet.let_go()
@@ -68,19 +72,28 @@ def main() -> int:
     return 3 if found[Status.NOT_RUN] else 0
 
 
-def _line(row: Row, dice: Random, *, quick: bool) -> Line:
-    began, outcome, reason = time.monotonic(), Outcome(), ""
+def line_of(row: Row, dice: Random, *, quick: bool) -> Line:
+    """Measure a row, in its small form up to three times while it is late and nothing worse."""
+    began, before, reason = time.monotonic(), list[Outcome](), ""
+    outcome = Outcome()
+    try:
+        outcome = _measured(row, dice, quick=quick)
+        while quick and outcome.only_late and len(before) + 1 < _TAKES:
+            before.append(outcome)
+            outcome = _measured(row, dice, quick=quick)
+        status = Status.PASS if outcome.held else Status.FAIL
+        if outcome.faults == 0:
+            status, reason = Status.FAIL, "no fault hit, so nothing was shown"
+    except NotRun as refusal:
+        status, reason = Status.NOT_RUN, str(refusal)
+    except Exception as error:  # noqa: BLE001 - a row that breaks has failed, and the others still run
+        status, reason = Status.FAIL, "".join(traceback.format_exception(error)[-3:])
+    return Line(row, status, outcome, time.monotonic() - began, reason, tuple(before))
+
+
+def _measured(row: Row, dice: Random, *, quick: bool) -> Outcome:
     with tempfile.TemporaryDirectory(prefix=f"gw-{row.id}-", ignore_cleanup_errors=True) as folder:
-        try:
-            outcome = row.run(Setting(Path(folder), dice, quick))
-            status = Status.PASS if outcome.checks and all(c.held for c in outcome.checks) else Status.FAIL
-            if outcome.faults == 0:
-                status, reason = Status.FAIL, "no fault hit, so nothing was shown"
-        except NotRun as refusal:
-            status, reason = Status.NOT_RUN, str(refusal)
-        except Exception as error:  # noqa: BLE001 - a row that breaks has failed, and the others still run
-            status, reason = Status.FAIL, "".join(traceback.format_exception(error)[-3:])
-    return Line(row, status, outcome, time.monotonic() - began, reason)
+        return row.run(Setting(Path(folder), dice, quick))
 
 
 def _arguments() -> argparse.Namespace:

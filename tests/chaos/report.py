@@ -23,11 +23,12 @@ class NotRun(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """One figure beside the one that passes."""
+    """One figure beside the one that passes. A ``timed`` one depends on what else the machine does meanwhile."""
 
     figure: str
     passes: str
     held: bool
+    timed: bool = False
 
 
 @dataclass
@@ -38,17 +39,29 @@ class Outcome:
     what: str = ""
     checks: list[Check] = field(default_factory=list)
 
-    def at_most(self, name: str, found: float, limit: float, unit: str = "") -> None:
-        """Note a figure that passes up to a limit."""
-        self.checks.append(Check(f"{name} {found:.4g}{unit}", f"<= {limit:.4g}{unit}", found <= limit))
+    def at_most(self, name: str, found: float, limit: float, unit: str = "", *, timed: bool = False) -> None:
+        """Note a figure that passes up to a limit. One in seconds is ``timed``."""
+        held, timed = found <= limit, timed or unit == " s"
+        self.checks.append(Check(f"{name} {found:.4g}{unit}", f"<= {limit:.4g}{unit}", held, timed))
 
     def exactly(self, name: str, found: object, wanted: object) -> None:
         """Note a figure that passes when it is the one wanted."""
         self.checks.append(Check(f"{name} {found}", f"= {wanted}", found == wanted))
 
-    def at_least(self, name: str, found: float, limit: float, unit: str = "") -> None:
+    def at_least(self, name: str, found: float, limit: float, unit: str = "", *, timed: bool = False) -> None:
         """Note a figure that passes from a limit on."""
-        self.checks.append(Check(f"{name} {found:.4g}{unit}", f">= {limit:.4g}{unit}", found >= limit))
+        self.checks.append(Check(f"{name} {found:.4g}{unit}", f">= {limit:.4g}{unit}", found >= limit, timed))
+
+    @property
+    def held(self) -> bool:
+        """Whether every figure passes, and there is one."""
+        return bool(self.checks) and all(check.held for check in self.checks)
+
+    @property
+    def only_late(self) -> bool:
+        """Whether every figure that misses is one that a busy machine can spoil."""
+        missed = [check for check in self.checks if not check.held]
+        return bool(missed) and all(check.timed for check in missed)
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,8 @@ class Line:
     outcome: Outcome
     seconds: float
     reason: str = ""
+    before: tuple[Outcome, ...] = ()
+    """What was measured before it was measured again."""
 
     def show(self) -> str:
         """The row as a person reads it: faults, then each figure with the one that passes."""
@@ -96,4 +111,7 @@ class Line:
         lines += [
             f"          {' ' if check.held else '!'} {check.figure}   ({check.passes})" for check in self.outcome.checks
         ]
+        for earlier in self.before:
+            missed = "; ".join(f"{check.figure} ({check.passes})" for check in earlier.checks if not check.held)
+            lines.append(f"            measured again, as it was late at first: {missed}")
         return "\n".join([*lines, *([f"          ! {self.reason}"] if self.reason else [])])

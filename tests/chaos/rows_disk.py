@@ -179,7 +179,7 @@ def refused_shapes(setting: Setting) -> Outcome:
             for one in pool.map(_commit, [(str(setting.folder / "spool"), n, seconds) for n in range(8)])
             for took in one
         ]
-    result.at_least("commits a second, all workers", len(times) / seconds, 300.0)
+    result.at_least("commits a second, all workers", len(times) / seconds, 300.0, timed=True)
     result.at_most("p99 of a commit", float(np.quantile(times, 0.99)), max(0.025, setting.noisy(0.0)), " s")
     result.at_most("longest", max(times), 0.1 if not setting.quick else 1.0, " s")
     return result
@@ -226,7 +226,7 @@ def sink_away(setting: Setting) -> Outcome:
         until(lambda: _drained(both.gateways), 60.0 + away_s)
         took = time.monotonic() - began
         result.at_most("p99 while it was away", meanwhile, setting.noisy(1.05 * base), " s")
-        result.at_least("drained over what came in", away_s / took, 2.0)
+        result.at_least("drained over what came in", away_s / took, 2.0, timed=True)
         failed = [at for at in [*seen.failed, *(at for at, _ in seen.refused)] if at > started]
         result.exactly("failed or refused", len(failed), 0)
         audit(both.gateways, seen, result)

@@ -21,7 +21,8 @@ from gateway.core.tables import table_of
 from gateway.edge import control_schemas
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import MAX_BODY
-from gateway.edge.control_plane import ControlPlane, Prepared, Spooled, create_app
+from gateway.edge.control_parts import ControlPlane, Prepared, Spooled
+from gateway.edge.control_plane import create_app
 from tests.control_house import NAME, SPEC, House, card
 from tests.drift_house import drift_of
 

@@ -9,7 +9,6 @@ import pytest
 
 from gateway.adapters.models.memory import MemoryModelStore, Script
 from gateway.adapters.registry import MemoryRegistry
-from gateway.control import Note
 from gateway.core.aliases import CHALLENGER, CHAMPION
 from gateway.core.deployments import Plan, Step
 from gateway.core.errors import ModelUnusable, Quarantined, RegistryUnavailable
@@ -17,7 +16,8 @@ from gateway.core.features import NO_FEATURES
 from gateway.core.gates import Gate, GateResult
 from gateway.core.rollout import Phase, Signal
 from gateway.core.rules import Freeze, StartRules
-from gateway.edge.control_plane import Prepared
+from gateway.documents import Note
+from gateway.edge.control_parts import Prepared
 from gateway.ports import RegisteredVersion
 from gateway.processes.registry_watch import MOST_TRIES, Reach, RegistryWatch
 from gateway.registry import Following

@@ -13,7 +13,7 @@ from gateway.adapters.access import KeyFile, KeySet, Rates, Tokens
 from gateway.adapters.clock import ManualClock
 from gateway.core.access import Key, by_digest, digest_of, with_key
 from gateway.edge.locks import Locks
-from gateway.settings_access import OidcSettings
+from gateway.settings.access import OidcSettings
 
 ALL = ("predict", "feedback", "debug", "operate", "read")
 NOW = 1_700_000_000.0

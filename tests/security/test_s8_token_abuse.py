@@ -20,7 +20,7 @@ from gateway.adapters.access import Tokens
 from gateway.adapters.clock import ManualClock
 from gateway.core.access import Principal
 from gateway.edge.data_plane import DataPlane, create_app
-from gateway.settings_access import OidcSettings
+from gateway.settings.access import OidcSettings
 from tests.data_house import BODY, House
 from tests.security.house import AUDIENCE, ISSUER, OIDC, Provider, bearer, key, locks, secret_of
 

@@ -10,7 +10,7 @@ from gateway.adapters.access.tokens import read_keys
 from gateway.adapters.files import write_whole
 from gateway.adapters.outbound import fetch
 from gateway.core.errors import OutboundRefused
-from gateway.settings_access import OidcSettings
+from gateway.settings.access import OidcSettings
 
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _MOST = 2**20

@@ -13,7 +13,7 @@ import structlog
 
 from gateway.core.access import SCOPES, Principal, digest_of
 from gateway.ports import Clock
-from gateway.settings_access import OidcSettings
+from gateway.settings.access import OidcSettings
 
 log = structlog.get_logger(__name__)
 

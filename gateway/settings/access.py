@@ -1,22 +1,19 @@
 """The part of the file that says whose tokens open the doors."""
 
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from gateway.core.amounts import parse_duration
+from gateway.settings.words import Seconds, Section
 
 _NEAR = ("127.0.0.1", "::1", "localhost")
-_Seconds = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)]
 _Scope = Literal["predict", "feedback", "debug", "operate", "read"]
 _Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
-class OidcSettings(BaseModel):
+class OidcSettings(Section):
     """An identity provider whose signed tokens (JWT) are taken beside keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     issuer: str = Field(min_length=1)
     """What the claim ``iss`` must be, to the letter."""
@@ -32,9 +29,9 @@ class OidcSettings(BaseModel):
     """The claim that says what a principal may do: words with spaces between them, or a list."""
     grants: dict[str, tuple[_Scope, ...]] = {}
     """Scopes by a word of that claim (``ml-operators: [read, operate]``); none takes our own words as they are."""
-    refresh: _Seconds = 300.0
+    refresh: Seconds = 300.0
     """Time between two looks at the provider's keys, a duration."""
-    leeway: _Seconds = 30.0
+    leeway: Seconds = 30.0
     """By how much its clock and ours may differ, a duration."""
 
     @field_validator("issuer", "jwks_url")

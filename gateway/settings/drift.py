@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field, model_validator
 
 from gateway.core.drift import terms as core
-from gateway.settings_words import Level, Seconds, Section, Share
+from gateway.settings.words import Level, Seconds, Section, Share
 
 
 class DriftSettings(Section):

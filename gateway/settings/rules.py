@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.core import rules as core
-from gateway.settings_words import Bytes, Seconds, Section, Share
+from gateway.settings.words import Bytes, Seconds, Section, Share
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

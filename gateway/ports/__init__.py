@@ -1,0 +1,57 @@
+"""What the gateway needs from the world, as protocols. One folder under ``adapters`` per port, a memory form in each.
+
+Adapters translate foreign errors into :mod:`gateway.core.errors` where they enter. A file here per family of ports; all
+their names can be had from here.
+"""
+
+from gateway.ports.alerts import AlertSink, Announcer
+from gateway.ports.clock import Clock
+from gateway.ports.control import ControlState
+from gateway.ports.drift import DriftLog, DriftSink, Profiles
+from gateway.ports.events import Books, EventLog, Spread, StoredPrediction, VariantPerformance, Window
+from gateway.ports.features import FeatureSource, PlanCompiler
+from gateway.ports.hosts import Hosts, HostWord, Leadership
+from gateway.ports.lake import Lake
+from gateway.ports.models import Artifact, Model, ModelStore, Output, Runner
+from gateway.ports.observer import Observer, Unobserved
+from gateway.ports.policy import PolicyGate
+from gateway.ports.registry import RegisteredVersion, Registry
+from gateway.ports.routing import Flags, Routing
+from gateway.ports.spool import Marks, Spool, Unmarked
+
+__all__ = [
+    "AlertSink",
+    "Announcer",
+    "Artifact",
+    "Books",
+    "Clock",
+    "ControlState",
+    "DriftLog",
+    "DriftSink",
+    "EventLog",
+    "FeatureSource",
+    "Flags",
+    "HostWord",
+    "Hosts",
+    "Lake",
+    "Leadership",
+    "Marks",
+    "Model",
+    "ModelStore",
+    "Observer",
+    "Output",
+    "PlanCompiler",
+    "PolicyGate",
+    "Profiles",
+    "RegisteredVersion",
+    "Registry",
+    "Routing",
+    "Runner",
+    "Spool",
+    "Spread",
+    "StoredPrediction",
+    "Unmarked",
+    "Unobserved",
+    "VariantPerformance",
+    "Window",
+]
