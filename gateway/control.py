@@ -31,10 +31,11 @@ from gateway.core.judging import JudgeState, Told, Verdict
 from gateway.core.pace import Move, action_of, next_signal, observed, only_reported, said, seen_by_then, since_opened
 from gateway.core.quarantine import hold_back, hold_out
 from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, begin, chosen_plan, terms_of
-from gateway.core.routing import CANDIDATE, STABLE, Part, Shadow
+from gateway.core.routing import CANDIDATE, STABLE, Part
 from gateway.core.state import (
     DeploymentState,
     fits,
+    judged_as,
     leaned,
     reported,
     rolled_back,
@@ -42,15 +43,14 @@ from gateway.core.state import (
     sent_away,
     signalled,
     started,
-    with_shadow,
     with_traffic,
-    without_shadow,
 )
 from gateway.core.tables import accept, candidate_meant, in_order, looked_at
 from gateway.courses import Courses
 from gateway.documents import Change, Documents, Note
 from gateway.governance import APPROVE, DENY, START, Governance, Wish, promotion
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
+from gateway.trials import Trials
 
 MOST_DEGRADED = 0.20
 """Share of requests without evidence, because features were degraded, above which a rollout does not move up."""
@@ -78,6 +78,8 @@ class Control:
         self._cases = Cases(state, log, codec)
         self._courses = Courses(state)
         self._governance = governance
+        self.trials = Trials(self._documents, self._cases, self._courses, self._permitted, token)
+        """What becomes of shadows that operators add."""
 
     def read(self, deployment: str) -> DeploymentState:
         """The control document as it stands. Raises UnknownDeployment."""
@@ -107,6 +109,7 @@ class Control:
                     for rollout in looked_at(state)
                     if self._asked(state, rollout, watermark, visible, told=Told.BARE)[2] is not None
                 ]
+                self.trials.look(state, watermark, visible)
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         made += [self._lean(deployment, watermark) for deployment in leaning]
         return [decision for decision in made if decision is not None]
@@ -191,12 +194,12 @@ class Control:
         return self._cases.of(deployment, rollout, at)
 
     def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict, Outlook | None]:
-        """A candidate (None: the one there is), what its evidence so far says, and what that still needs.
+        """A candidate (None: the one there is) or a shadow, what its evidence so far says, and what that still needs.
 
         The last is None where it cannot be said. Raises UnknownVariant.
         """
         state = self.read(deployment)
-        rollout = rollout_of(state, candidate_meant(state, candidate))
+        rollout = judged_as(state, candidate_meant(state, candidate))
         case = self.case(rollout, deployment)
         verdict = judging.verdict(case, case.looked_at)
         alive = rollout.phase in JUDGED
@@ -384,30 +387,6 @@ class Control:
         split = {"weights": dict(weights), "shadows": dict(shadows)}
         note = Note("traffic", actor, reason, evidence={"split": split})
         return self.change(deployment, lambda s: with_traffic(s, weights, shadows, at, reason), note, expected)
-
-    def add_shadow(
-        self,
-        deployment: str,
-        model: ModelCard,
-        features: FeaturePlan,
-        *,
-        name: str,
-        rate: float,
-        actor: str,
-        reason: str,
-    ) -> Decision:
-        """Let a prepared model watch a share ``rate`` of requests. Raises ModelUnusable, InvalidBody (name in use)."""
-        shadow = Shadow(Part(name, self._token(), model), self._token(), rate)
-
-        def change(state: DeploymentState) -> DeploymentState:
-            accept(state.spec, state.stable.model, model, features)
-            return with_shadow(state, shadow)
-
-        return self.change(deployment, change, Note("shadow", actor, reason, name))
-
-    def remove_shadow(self, deployment: str, name: str, *, actor: str, reason: str) -> Decision:
-        """Let a shadow go. Raises UnknownVariant."""
-        return self.change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
     def _signal(self, deployment: str, signal: Signal, note: Note, expected: int | None = None) -> Decision:
         at, name = self.now(deployment), note.candidate or CANDIDATE

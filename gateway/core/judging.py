@@ -32,7 +32,7 @@ from gateway.core.judge_state import (
     n_candidate,
     threshold,
 )
-from gateway.core.metrics import LABEL, Kind, spelled, told_as
+from gateway.core.metrics import LABEL, VALUE, Kind, Metric, spelled, told_as
 from gateway.core.reports import (
     Bar,
     Told,
@@ -82,12 +82,15 @@ def open_case(
     pairs: bool = True,
     classes: tuple[int | str, ...] = (),
     scored: bool = True,
+    own: bool = True,
+    version: str = JUDGE_VERSION,
 ) -> JudgeState:
     """Open the case of a new candidate at data time ``at``. Raises Unmeasurable for what cannot be judged here.
 
     Every guardrail about the label is also judged on shadow pairs, as ``paired_<metric>``, unless ``pairs`` says that
     no shadow will ever watch (its share of ``alpha`` then goes to the others). ``classes`` are the model's, the
-    positive one last; ``scored`` says whether answers carry probabilities.
+    positive one last; ``scored`` says whether answers carry probabilities. Without ``own`` there are pairs and nothing
+    else. ``version`` is the judge's by whose rules the case is opened.
 
     >>> from gateway.core.metrics import default_guardrail
     >>> state = open_case((default_guardrail("accuracy"),), alpha=0.05, alpha_promote=0.05, task=Task.BINARY, at=0.0)
@@ -95,10 +98,12 @@ def open_case(
     (['accuracy'], ['paired_accuracy'], 'inconclusive')
     """
     metrics = check(guardrails, task, pairs=pairs, classes=classes, scored=scored)
-    by_kind = {kind: [one for one in metrics if one.kind is kind] for kind in Kind}
-    paired = [one for one in metrics if pairs and one.outcome == LABEL and one.labelled]
+    alone = metrics if own else ()
+    by_kind = {kind: [one for one in alone if one.kind is kind] for kind in Kind}
+    agreements = [one for one in metrics if one.kind is Kind.AGREEMENT]
+    paired = [one for one in metrics if pairs and on_pairs(one, version)]
     return JudgeState(
-        version=JUDGE_VERSION,
+        version=version,
         task=task,
         alpha=alpha,
         alpha_promote=alpha_promote,
@@ -116,12 +121,27 @@ def open_case(
         ranks={one.name: open_ranks() for one in by_kind[Kind.RANKING]},
         calibrations={one.name: open_calibration() for one in by_kind[Kind.CALIBRATION]},
         pairs={PAIRED + one.name: open_pairs() for one in paired if one.kind is Kind.RATE}
-        | {one.name: open_pairs() for one in by_kind[Kind.AGREEMENT]},
+        | {one.name: open_pairs() for one in agreements},
         paired_means={PAIRED + one.name: open_pair_mean() for one in paired if one.kind is Kind.MEAN},
         paired_ranks={PAIRED + one.name: open_pair_ranks() for one in paired if one.kind is Kind.RANKING},
-        values={one.outcome: open_ratio() for one in metrics if one.outcome != LABEL},
+        values={one.outcome: open_ratio() for one in alone if one.outcome != LABEL},
         yes=spelled(classes, task),
+        own=own,
     )
+
+
+def on_pairs(metric: Metric, version: str = JUDGE_VERSION) -> bool:
+    """Whether a metric can be judged on what stable and a shadow answered to the same request.
+
+    Its outcome has to be the truth about an answer (a label, an output): a business value followed from stable's alone.
+
+    >>> from gateway.core.metrics import known
+    >>> [on_pairs(known(name)) for name in ("accuracy", "mae:delay", "latency", "value:revenue")]
+    [True, True, False, False]
+    """
+    if not metric.labelled or metric.name.startswith(VALUE):
+        return False
+    return version != "3" or metric.outcome == LABEL
 
 
 def look(
@@ -153,7 +173,7 @@ def look(
         after = matured(after, rows)
     after = watched(after, pairs)
     n_pairs = _least_paired(after, state.n_pairs + len(pairs))
-    return replace(after, looked_at=at, n_candidate=_least_judged(after), n_pairs=n_pairs)
+    return replace(after, looked_at=at, n_candidate=_least_judged(after) if after.own else 0, n_pairs=n_pairs)
 
 
 def verdict(state: JudgeState, at: float, *, told: Told = Told.WHOLE) -> Verdict:
@@ -162,15 +182,18 @@ def verdict(state: JudgeState, at: float, *, told: Told = Told.WHOLE) -> Verdict
     Intervals and sentences are most of the work, and no finding rests on them: ``told`` says what of them is wanted.
 
     Fails when a guardrail (not a dry run) has failed, on its own traffic or on pairs. Passes when every counted
-    metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn.
+    metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn. A candidate
+    without traffic of its own is judged on pairs alone.
     """
-    own = [found for one in state.guardrails if (found := _own_finding(state, one, told)) is not None]
+    alone = state.guardrails if state.own else ()
+    own = [found for one in alone if (found := _own_finding(state, one, told)) is not None]
     paired = [found for one in state.guardrails if (found := _pair_finding(state, one, told)) is not None]
-    findings = (*own, *paired, *_alarms(state, told))
+    findings = (*own, *paired, *(_alarms(state, told) if state.own else ()))
+    basis = own if state.own else paired
     fired = [one for one in findings if one.finding is Finding.FAIL and not one.dry_run]
     failed = [one for one in fired if one.role is Role.GUARDRAIL]
     paused_by = tuple(one.metric for one in fired if one.role is Role.SIGNAL)
-    open_ones = [one for one in own if counted(one) and one.finding is not Finding.PASS]
+    open_ones = [one for one in basis if counted(one) and one.finding is not Finding.PASS]
     doubts = [one for one in paired if one.role is Role.GUARDRAIL and not one.dry_run and doubtful(one)]
     if failed:
         return Verdict(Finding.FAIL, findings, at, failed[0].sentence, state.version, paused_by)
@@ -179,9 +202,9 @@ def verdict(state: JudgeState, at: float, *, told: Told = Told.WHOLE) -> Verdict
         return Verdict(Finding.INCONCLUSIVE, findings, at, f"On hold: {reason}", state.version, paused_by)
     if open_ones or doubts:
         return Verdict(Finding.INCONCLUSIVE, findings, at, (open_ones + doubts)[0].sentence, state.version)
-    if not any(counted(one) for one in own):
+    if not any(counted(one) for one in basis):
         return Verdict(Finding.INCONCLUSIVE, findings, at, "No guardrail counts towards a verdict.", state.version)
-    return Verdict(Finding.PASS, findings, at, all_safe([one for one in own if counted(one)]), state.version)
+    return Verdict(Finding.PASS, findings, at, all_safe([one for one in basis if counted(one)]), state.version)
 
 
 def _seen(strata: Sequence[Stratum]) -> int:

@@ -32,7 +32,7 @@ class DeploymentState:
 
     ``rollouts`` holds the latest rollout of each candidate name, ended ones too: the latch lives there.
     ``previous`` are former stables, the latest first. ``outbox`` is what the registry has not been told yet, ``stays``
-    which digests have to stay out, and for how long.
+    which digests have to stay out, and for how long. ``trials`` hold what a shadow, by its name, is judged by.
     """
 
     deployment: str
@@ -45,6 +45,12 @@ class DeploymentState:
     schema: int = 1
     outbox: tuple[WriteBack, ...] = ()
     stays: dict[str, Stay] = field(default_factory=dict)
+    trials: dict[str, Rollout] = field(default_factory=dict)
+
+
+def judged_as(state: DeploymentState, name: str) -> Rollout:
+    """What a candidate or a shadow is judged by: its latest rollout, or its trial. Raises UnknownVariant."""
+    return state.trials.get(name) or rollout_of(state, name)
 
 
 def rollout_of(state: DeploymentState, name: str) -> Rollout:
@@ -144,7 +150,8 @@ def with_traffic(
     }
     watching = {name: state.shadows[name] for name, rate in shadows.items() if name in state.shadows and rate > 0.0}
     rated = {name: replace(shadow, rate=shadows[name]) for name, shadow in watching.items()}
-    return replace(state, rollouts=rollouts, shadows=rated)
+    trials = {name: replace(one, shadow=shadows[name]) for name, one in state.trials.items() if name in rated}
+    return replace(state, rollouts=rollouts, shadows=rated, trials=trials)
 
 
 def leaned(state: DeploymentState, weights: Mapping[str, float], at: float) -> DeploymentState:
@@ -153,17 +160,20 @@ def leaned(state: DeploymentState, weights: Mapping[str, float], at: float) -> D
     return replace(state, rollouts=state.rollouts | moved)
 
 
-def with_shadow(state: DeploymentState, shadow: Shadow) -> DeploymentState:
-    """Let another model watch. Raises InvalidBody when its name is in use."""
-    _refuse_taken(shadow.part.name, (*state.shadows, *state.rollouts))
-    return replace(state, shadows=state.shadows | {shadow.part.name: shadow})
+def with_shadow(state: DeploymentState, shadow: Shadow, trial: Rollout | None = None) -> DeploymentState:
+    """Let another model watch, judged by ``trial`` if there is one. Raises InvalidBody when its name is in use."""
+    name = shadow.part.name
+    _refuse_taken(name, (*state.shadows, *state.rollouts))
+    trials = state.trials if trial is None else state.trials | {name: trial}
+    return replace(state, shadows=state.shadows | {name: shadow}, trials=trials)
 
 
 def without_shadow(state: DeploymentState, name: str) -> DeploymentState:
     """Let a shadow go. Raises UnknownVariant."""
     if name not in state.shadows:
         raise UnknownVariant(tuple(state.shadows))
-    return replace(state, shadows={other: shadow for other, shadow in state.shadows.items() if other != name})
+    shadows = {other: shadow for other, shadow in state.shadows.items() if other != name}
+    return replace(state, shadows=shadows, trials={other: one for other, one in state.trials.items() if other != name})
 
 
 def _refuse_taken(name: str, taken: Container[str]) -> None:
@@ -189,7 +199,17 @@ def _crowned(state: DeploymentState, stable: Part, at: float, token: Callable[[]
         name: rollout if rollout.phase in ENDED else renew(rollout, token(), at)
         for name, rollout in state.rollouts.items()
     }
-    return replace(state, stable=stable, rollouts=rollouts)
+    return _tried_anew(replace(state, stable=stable, rollouts=rollouts), at, token)
+
+
+def _tried_anew(state: DeploymentState, at: float, token: Callable[[], str]) -> DeploymentState:
+    """Close the evidence of every shadow on trial, and begin it again as a new generation beside the new stable."""
+    trials = {name: renew(trial, token(), at) for name, trial in state.trials.items()}
+    shadows = {
+        name: replace(state.shadows[name], part=replace(state.shadows[name].part, generation=trial.generation))
+        for name, trial in trials.items()
+    }
+    return replace(state, shadows=state.shadows | shadows, trials=trials)
 
 
 def _watching(
