@@ -18,6 +18,7 @@ from gateway.core.bandit import lean
 from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
 from gateway.core.errors import (
     CandidateRunning,
+    EvidenceUnreadable,
     InvalidTransition,
     OutboundRefused,
     PolicyDenied,
@@ -34,6 +35,7 @@ from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signa
 from gateway.core.routing import CANDIDATE, STABLE, Part
 from gateway.core.state import (
     DeploymentState,
+    begun_again,
     fits,
     judged_as,
     leaned,
@@ -78,7 +80,7 @@ class Control:
         self._cases = Cases(state, log, codec)
         self._courses = Courses(state)
         self._governance = governance
-        self.trials = Trials(self._documents, self._cases, self._courses, self._permitted, token)
+        self.trials = Trials(self._documents, self._cases, self._permitted, token)
         """What becomes of shadows that operators add."""
 
     def read(self, deployment: str) -> DeploymentState:
@@ -100,19 +102,21 @@ class Control:
         """
         due: list[tuple[str, str]] = []
         leaning: list[str] = []
+        unreadable: list[tuple[str, str]] = []
         with self._state.together():
             for deployment in deployments:
                 state = self.read(deployment)
                 leaning += [deployment] if any(one.current.bandit for one in in_order(state)) else []
-                due += [
-                    (deployment, rollout.name)
-                    for rollout in looked_at(state)
-                    if self._asked(state, rollout, watermark, visible, told=Told.BARE)[2] is not None
-                ]
-                self.trials.look(state, watermark, visible)
+                for one in (*looked_at(state), *state.trials.values()):
+                    try:
+                        if self._asked(state, one, watermark, visible, told=Told.BARE)[2] is not None:
+                            due.append((deployment, one.name))
+                    except EvidenceUnreadable:  # the others are looked at all the same
+                        unreadable.append((deployment, one.name))
+        again = [self._begin_again(deployment, name, watermark) for deployment, name in unreadable]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         made += [self._lean(deployment, watermark) for deployment in leaning]
-        return [decision for decision in made if decision is not None]
+        return again + [decision for decision in made if decision is not None]
 
     def _lean(self, deployment: str, watermark: float) -> Decision | None:
         """Let bandits set the weights of their steps; whoever changes the document in between is left alone."""
@@ -126,6 +130,11 @@ class Control:
             return self._documents.write(state, leaned(state, found.weights, watermark), note)
         except RevisionConflict:  # by the next look the bandit knows more
             return None
+
+    def _begin_again(self, deployment: str, name: str, watermark: float) -> Decision:
+        """Close evidence that cannot be read: wealth is neither guessed nor lost in silence, and no traffic moves."""
+        note = Note(Signal.RENEW.value, "judge", "its evidence could not be read, so it begins again", name)
+        return self.change(deployment, lambda state: begun_again(state, name, watermark, self._token), note)
 
     def _decide(self, deployment: str, name: str, watermark: float, visible: Mapping[str, int]) -> Decision | None:
         """Do what is due. Whoever changes the document in between is heard: then it is asked for again.

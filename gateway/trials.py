@@ -15,15 +15,13 @@ from gateway.core.deployments import ModelCard
 from gateway.core.errors import ModelUnusable, UnknownVariant
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
-from gateway.core.judging import Told, Verdict
-from gateway.core.looks import Opening
+from gateway.core.judging import Verdict
 from gateway.core.quarantine import hold_back, hold_out
 from gateway.core.rollout import Rollout, Signal, begin, chosen_plan, send, terms_of
 from gateway.core.routing import CANDIDATE, Part, Shadow
 from gateway.core.state import DeploymentState, signalled, started, with_shadow, without_shadow
 from gateway.core.tables import accept
 from gateway.core.trials import check_same, check_shown, first_taking, trial_of
-from gateway.courses import Courses
 from gateway.documents import Documents, Note
 from gateway.governance import START, Wish, promotion
 
@@ -41,15 +39,12 @@ class Rise:
 
 
 class Trials:
-    """Adds shadows, looks at what they and stable answered, and lets them rise or go."""
+    """Adds shadows, and lets them rise or go. Looks at them are :class:`gateway.control.Control`'s."""
 
-    def __init__(
-        self, documents: Documents, cases: Cases, courses: Courses, permit: Permit, token: Callable[[], str]
-    ) -> None:
+    def __init__(self, documents: Documents, cases: Cases, permit: Permit, token: Callable[[], str]) -> None:
         """``token`` makes short random names: generations and salts."""
         self._documents = documents
         self._cases = cases
-        self._courses = courses
         self._permit = permit
         self._token = token
 
@@ -81,18 +76,6 @@ class Trials:
         """Let a shadow go. Raises UnknownVariant."""
         note = Note("unshadow", actor, reason, name)
         return self._documents.change(deployment, lambda state: without_shadow(state, name), note)
-
-    def look(self, state: DeploymentState, watermark: float, visible: Mapping[str, int]) -> None:
-        """Judge every trial on what was drained up to ``watermark`` (data time, seconds). Nothing follows from it."""
-        for trial in state.trials.values():
-            self._look_at(
-                looking.opening_of(state.deployment, trial, state.stable.generation, watermark), watermark, visible
-            )
-
-    def _look_at(self, opening: Opening, watermark: float, visible: Mapping[str, int]) -> None:
-        case = self._cases.judged(opening, watermark, visible)
-        bare = judging.verdict(case, watermark, told=Told.BARE)
-        self._courses.note(opening, bare, lambda: judging.verdict(case, watermark, told=Told.DRAWN))
 
     def shown(self, deployment: str, name: str) -> Rollout:
         """A shadow's trial, if pairs show the shadow to be safe. Raises InvalidTransition, UnknownVariant."""

@@ -4,7 +4,7 @@ Pure: a change takes the document and returns the next one, or raises the error 
 Who may ask, when, and where the document is kept are :mod:`gateway.control`'s business, and so are revisions.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.core.deployments import DeploymentSpec
@@ -199,17 +199,35 @@ def _crowned(state: DeploymentState, stable: Part, at: float, token: Callable[[]
         name: rollout if rollout.phase in ENDED else renew(rollout, token(), at)
         for name, rollout in state.rollouts.items()
     }
-    return _tried_anew(replace(state, stable=stable, rollouts=rollouts), at, token)
+    return _tried_anew(replace(state, stable=stable, rollouts=rollouts), state.trials, at, token)
 
 
-def _tried_anew(state: DeploymentState, at: float, token: Callable[[], str]) -> DeploymentState:
-    """Close the evidence of every shadow on trial, and begin it again as a new generation beside the new stable."""
-    trials = {name: renew(trial, token(), at) for name, trial in state.trials.items()}
-    shadows = {
-        name: replace(state.shadows[name], part=replace(state.shadows[name].part, generation=trial.generation))
-        for name, trial in trials.items()
-    }
-    return replace(state, shadows=state.shadows | shadows, trials=trials)
+def begun_again(state: DeploymentState, name: str, at: float, token: Callable[[], str]) -> DeploymentState:
+    """Close the evidence by which a name is judged, and begin it again as a new generation at data time ``at``.
+
+    A candidate keeps its step and its share, a trial its rate, a watch as much time as it had. Raises UnknownVariant.
+    """
+    if name in state.trials:
+        return _tried_anew(state, [name], at, token)
+    rollout = rollout_of(state, name)
+    watch = rollout.watch
+    if rollout.phase is not Phase.WATCHED or watch is None:
+        return _with(state, renew(rollout, token(), at))
+    again = replace(watch, generation=token(), since=at, over_at=at + watch.over_at - watch.since)
+    watching = {watch.name} & state.shadows.keys()
+    shadows = {one: _as_generation(state.shadows[one], again.generation) for one in watching}
+    return replace(_with(state, replace(rollout, watch=again)), shadows=state.shadows | shadows)
+
+
+def _tried_anew(state: DeploymentState, names: Iterable[str], at: float, token: Callable[[], str]) -> DeploymentState:
+    """Close the evidence of shadows on trial, and begin it again as new generations."""
+    trials = {name: renew(state.trials[name], token(), at) for name in names}
+    shadows = {name: _as_generation(state.shadows[name], one.generation) for name, one in trials.items()}
+    return replace(state, shadows=state.shadows | shadows, trials=state.trials | trials)
+
+
+def _as_generation(shadow: Shadow, generation: str) -> Shadow:
+    return replace(shadow, part=replace(shadow.part, generation=generation))
 
 
 def _watching(
