@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from gateway.core.block_cases import (
     CoverageCase,
     bet_on_blocks,
@@ -20,11 +22,13 @@ from gateway.core.evidence.restarts import tick_of
 from gateway.core.judge_state import PAIRED, JudgeState
 from gateway.core.losses import confidence, name_of
 from gateway.core.metrics import LABEL, Kind, Metric, compared, known, told_as
+from gateway.core.pair_cases import bet_on_pair_calibration, bet_on_pair_shares
 from gateway.core.tail_cases import bet_on_slower, bet_on_spread
 from gateway.core.tallies import (
     Layout,
     Sample,
     Tally,
+    by_tick,
     count,
     count_pairs,
     everyone,
@@ -76,19 +80,31 @@ def watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
     """Bet on requests that a shadow answered too."""
     if not rows:
         return state
+    last = tick_of(rows[-1].position.at)
     pairs, means, ranks = dict(state.pairs), dict(state.paired_means), dict(state.paired_ranks)
+    shares, calibrations = dict(state.paired_shares), dict(state.paired_calibrations)
     for guardrail in state.guardrails:
-        metric = told_as(guardrail, state.yes)
+        metric, terms = told_as(guardrail, state.yes), compared(guardrail)
         name = metric.name if metric.kind is Kind.AGREEMENT else PAIRED + metric.name
         if name in pairs:
             pairs[name] = bet_on_pairs(pairs[name], guardrail, count_pairs(rows, metric.pair))
         elif name in means:
-            terms = compared(guardrail)
             means[name] = bet_on_pair_mean(means[name], terms, measured_pairs(rows, metric.amounts), metric.high)
         elif name in ranks:
-            last = tick_of(rows[-1].position.at)
             ranks[name] = bet_on_pair_ranks(ranks[name], guardrail, last, _ranked_pairs(rows, metric))
-    return replace(state, pairs=pairs, paired_means=means, paired_ranks=ranks)
+        elif name in shares:
+            shares[name] = bet_on_pair_shares(shares[name], guardrail, by_tick(rows, metric.picked))
+        elif name in calibrations:
+            both = {tick: np.array(found) for tick, found in by_tick(rows, _confidences(metric)).items()}
+            calibrations[name] = bet_on_pair_calibration(calibrations[name], guardrail, both)
+    return replace(
+        state,
+        pairs=pairs,
+        paired_means=means,
+        paired_ranks=ranks,
+        paired_shares=shares,
+        paired_calibrations=calibrations,
+    )
 
 
 def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> dict[str, Any]:
@@ -189,6 +205,21 @@ def _confidence(row: EvidenceRow, metric: Metric) -> tuple[float, bool] | None:
         return None
     known_as = truth if row.scores is not None else metric.positive(truth)
     return confidence(row.label, row.score, row.scores, known_as)
+
+
+def _confidences(metric: Metric) -> Callable[[PairRow], tuple[float, float, float, float] | None]:
+    """Both models' probabilities of their answers and whether those came true, where both gave one."""
+
+    def found(row: PairRow) -> tuple[float, float, float, float] | None:
+        truth = row.outcomes.get(LABEL)
+        if truth is None or row.shadow_failed:
+            return None
+        known_as = truth if row.stable_scores is not None else metric.positive(truth)
+        stable = confidence(row.stable_label, row.stable_score, row.stable_scores, known_as)
+        shadow = confidence(row.shadow_label, row.shadow_score, row.shadow_scores, known_as)
+        return None if stable is None or shadow is None else (stable[0], float(stable[1]), shadow[0], float(shadow[1]))
+
+    return found
 
 
 def _said(metric: Metric) -> Callable[[EvidenceRow], float | None]:

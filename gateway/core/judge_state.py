@@ -8,6 +8,7 @@ from gateway.core.cases import PairCase, RateCase, RatioCase
 from gateway.core.deployments import Guardrail, Role, Task
 from gateway.core.evidence.intervals import Stratum
 from gateway.core.metrics import Kind, known, told_as
+from gateway.core.pair_cases import PairCalibrationCase, PairShareCase
 from gateway.core.tail_cases import TailCase
 from gateway.core.value_cases import MeanCase, PairMeanCase
 
@@ -59,6 +60,8 @@ class JudgeState:
     values: dict[str, RatioCase] = field(default_factory=dict)
     yes: str | None = None
     paired_ranks: dict[str, PairRankCase] = field(default_factory=dict)
+    paired_shares: dict[str, PairShareCase] = field(default_factory=dict)
+    paired_calibrations: dict[str, PairCalibrationCase] = field(default_factory=dict)
     own: bool = True
     """Whether it is judged on traffic of its own, or on shadow pairs alone."""
 

@@ -11,8 +11,9 @@ bound, whatever the metrics' dependence and delays). False promotion: every coun
 hands every row in exactly once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gateway.core.admission import check
 from gateway.core.betting import arrived, matured, watched
@@ -33,6 +34,7 @@ from gateway.core.judge_state import (
     threshold,
 )
 from gateway.core.metrics import LABEL, VALUE, Kind, Metric, spelled, told_as
+from gateway.core.pair_cases import open_pair_calibration, open_pair_shares
 from gateway.core.reports import (
     Bar,
     Told,
@@ -42,9 +44,11 @@ from gateway.core.reports import (
     coverage_finding,
     doubtful,
     mean_finding,
+    pair_calibration_finding,
     pair_finding,
     pair_mean_finding,
     pair_rank_finding,
+    pair_share_finding,
     rank_finding,
     rate_finding,
     ratio_finding,
@@ -124,6 +128,10 @@ def open_case(
         | {one.name: open_pairs() for one in agreements},
         paired_means={PAIRED + one.name: open_pair_mean() for one in paired if one.kind is Kind.MEAN},
         paired_ranks={PAIRED + one.name: open_pair_ranks() for one in paired if one.kind is Kind.RANKING},
+        paired_shares={PAIRED + one.name: open_pair_shares() for one in paired if one.kind is Kind.BLOCKS},
+        paired_calibrations={
+            PAIRED + one.name: open_pair_calibration() for one in paired if one.kind is Kind.CALIBRATION
+        },
         values={one.outcome: open_ratio() for one in alone if one.outcome != LABEL},
         yes=spelled(classes, task),
         own=own,
@@ -141,7 +149,9 @@ def on_pairs(metric: Metric, version: str = JUDGE_VERSION) -> bool:
     """
     if not metric.labelled or metric.name.startswith(VALUE):
         return False
-    return version != "3" or metric.outcome == LABEL
+    if version == "3":
+        return metric.outcome == LABEL and metric.kind in (Kind.RATE, Kind.MEAN, Kind.RANKING)
+    return True
 
 
 def look(
@@ -255,17 +265,21 @@ def _own_finding(state: JudgeState, guardrail: Guardrail, told: Told) -> MetricF
 
 def _pair_finding(state: JudgeState, guardrail: Guardrail, told: Told) -> MetricFinding | None:
     """Report a guardrail on shadow pairs; None where there are none about it."""
-    metric = guardrail.metric
-    if metric in state.pairs:
-        return pair_finding(_bar(state, guardrail, metric, told), state.pairs[metric])
-    name = PAIRED + metric
-    if name in state.pairs:
-        return pair_finding(_bar(state, guardrail, name, told), state.pairs[name])
-    if name in state.paired_means:
-        return pair_mean_finding(_bar(state, guardrail, name, told), state.paired_means[name])
-    if name in state.paired_ranks:
-        return pair_rank_finding(_bar(state, guardrail, name, told), state.paired_ranks[name])
+    name = guardrail.metric if guardrail.metric in state.pairs else PAIRED + guardrail.metric
+    for cases, report in _ON_PAIRS:
+        if (case := getattr(state, cases).get(name)) is not None:
+            return report(_bar(state, guardrail, name, told), case)
     return None
+
+
+_ON_PAIRS: tuple[tuple[str, Callable[[Bar, Any], MetricFinding]], ...] = (
+    ("pairs", pair_finding),
+    ("paired_means", pair_mean_finding),
+    ("paired_ranks", pair_rank_finding),
+    ("paired_shares", pair_share_finding),
+    ("paired_calibrations", pair_calibration_finding),
+)
+"""How the cases of each kind are reported, by the field of the state that holds them."""
 
 
 def _alarms(state: JudgeState, told: Told) -> list[MetricFinding]:

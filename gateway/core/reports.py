@@ -6,11 +6,19 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
-from gateway.core.calibration import CalibrationCase
+from gateway.core.calibration import Bins, CalibrationCase
 from gateway.core.cases import PairCase, RateCase, RatioCase, margin_of, tolerance_of
 from gateway.core.deployments import Guardrail, Role
 from gateway.core.evidence.asymptotic import MeanStratum, half_width, mean_estimate
-from gateway.core.evidence.intervals import CONFIDENCE, Estimate, Interval, Stratum, estimate, paired_estimate
+from gateway.core.evidence.intervals import (
+    CONFIDENCE,
+    Estimate,
+    Interval,
+    Stratum,
+    estimate,
+    paired_estimate,
+    picked_estimate,
+)
 from gateway.core.evidence.ratio import RATIO_ALPHA
 from gateway.core.evidence.restarts import Wealth
 from gateway.core.evidence.tails import edge_of, quantile
@@ -27,6 +35,7 @@ from gateway.core.findings import (
     sentence,
 )
 from gateway.core.metrics import Kind, Metric
+from gateway.core.pair_cases import PairCalibrationCase, PairShareCase
 from gateway.core.tail_cases import SHOWN, TailCase
 from gateway.core.value_cases import MeanCase, PairMeanCase
 
@@ -138,19 +147,37 @@ def pair_rank_finding(bar: Bar, case: PairRankCase) -> MetricFinding:
 
 def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
     """Report the expected calibration error of both arms."""
-    stable, candidate = case.stable.error, case.candidate.error
+    return _calibrated(bar, mean_estimate(case.mean.strata), case.mean, case.stable, case.candidate)
+
+
+def pair_share_finding(bar: Bar, case: PairShareCase) -> MetricFinding:
+    """Report a rate among requests that each model picks itself, of both models on the same requests."""
+    sizes = Stratum(1.0, case.n_stable, case.bad_stable, case.n_candidate, case.bad_candidate)
+    found = _put(bar, picked_estimate(sizes, bounds=bar.told >= Told.DRAWN), case.harm, sizes)
+    weighed = _Weighed(case.harm, case.safety.log_total)
+    return _worded(bar, found, weighed, lambda: counts(found, bar.metric.of, bar.metric.says))
+
+
+def pair_calibration_finding(bar: Bar, case: PairCalibrationCase) -> MetricFinding:
+    """Report the expected calibration error of both models on the same requests."""
+    return _calibrated(bar, _seen_on_pairs(case.mean), case.mean, case.stable, case.candidate)
+
+
+def _calibrated(
+    bar: Bar, seen: Estimate, mean: MeanCase | PairMeanCase, stable: Bins, candidate: Bins
+) -> MetricFinding:
     found = replace(
-        _put(bar, mean_estimate(case.mean.strata), case.mean.harm),
-        stable=stable,
-        candidate=candidate,
+        _put(bar, seen, mean.harm),
+        stable=stable.error,
+        candidate=candidate.error,
         stable_low=0.0,
         stable_high=1.0,
         candidate_low=0.0,
         candidate_high=1.0,
-        n_stable=sum(case.stable.n),
-        n_candidate=sum(case.candidate.n),
+        n_stable=sum(stable.n),
+        n_candidate=sum(candidate.n),
     )
-    weighed = _Weighed(case.mean.harm, case.mean.safety.log_total)
+    weighed = _Weighed(mean.harm, mean.safety.log_total)
     return _worded(bar, found, weighed, lambda: amounts(found, bar.metric.of))
 
 

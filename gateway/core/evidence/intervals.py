@@ -204,3 +204,27 @@ def paired_estimate(only_candidate: int, only_stable: int, both: int, neither: i
         candidate_interval=Interval(float(low[1]), float(high[1])),
         difference_interval=Interval(float(low[2] - high[3]), float(high[2] - low[3])),
     )
+
+
+def picked_estimate(counts: Stratum, *, bounds: bool = True) -> Estimate:
+    """Estimate two rates among requests that each arm picks itself; nothing is assumed of how these overlap.
+
+    >>> found = picked_estimate(Stratum(1.0, 1_000, 200, 500, 150))
+    >>> round(found.difference, 3), found.difference_interval.low < found.difference < found.difference_interval.high
+    (0.1, True)
+    """
+    stable = counts.bad_stable / counts.n_stable if counts.n_stable else None
+    candidate = counts.bad_candidate / counts.n_candidate if counts.n_candidate else None
+    if not bounds or not counts.n_stable or not counts.n_candidate:
+        return replace(nothing_seen(), stable=stable, candidate=candidate, difference=_less(candidate, stable))
+    totals = np.array([counts.bad_stable, counts.bad_candidate], dtype=np.float64)
+    n = np.array([counts.n_stable, counts.n_candidate], dtype=np.float64)
+    low, high = mean_bounds(totals, n, np.full(2, (1.0 - CONFIDENCE) / 4.0))
+    return Estimate(
+        stable=stable,
+        candidate=candidate,
+        difference=_less(candidate, stable),
+        stable_interval=Interval(float(low[0]), float(high[0])),
+        candidate_interval=Interval(float(low[1]), float(high[1])),
+        difference_interval=Interval(float(low[1] - high[0]), float(high[1] - low[0])),
+    )
