@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +19,12 @@ from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.drift import PackedDriftCodec
 from gateway.adapters.features import FeatureReader, open_compiler
+from gateway.adapters.lake import ParquetLake
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.policy import open_policy
 from gateway.adapters.registry import registry_of
+from gateway.adapters.retraining.command import CommandTarget
 from gateway.adapters.spool.drain import SpoolReader
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.names import OUTCOMES, PREDICTIONS
@@ -35,6 +38,8 @@ from gateway.core.drift.profiles import Profile
 from gateway.core.errors import PlanImpossible
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.ids import SigningKeys
+from gateway.core.retraining.terms import Target
+from gateway.documents import Documents
 from gateway.drifting import Drifting
 from gateway.feedback import Feedback
 from gateway.governance import Governance
@@ -43,21 +48,28 @@ from gateway.ports import (
     Announcer,
     ControlState,
     DriftSink,
+    EventSink,
     Flags,
+    Incoming,
+    Lake,
     ModelStore,
     Observer,
+    OutcomeSource,
     PlanCompiler,
     Registry,
     Routing,
 )
 from gateway.predict import Predict
+from gateway.retraining import Runs
 from gateway.settings import Settings
 from gateway.shadow import ShadowLane
+from gateway.triggers import Triggers
 
 if TYPE_CHECKING:
     from gateway.adapters.tracing import Tracing
 
 _KEYS_WITHIN_S = 20.0
+_EXPORTING = "gateway.processes.exporting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,10 @@ class Controlling:
     judge: Control
     """The same story as the leader tells it: what it writes holds only while this host leads."""
     drifting: Drifting
+    runs: Runs
+    leading_runs: Runs
+    """The same, as the leader tells it; so are the looks for causes."""
+    triggers: Triggers
     store: Store
     host: str
     keys: SigningKeys
@@ -148,7 +164,7 @@ def controlling(
 ) -> Controlling:
     """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
     host = host_name(settings)
-    store = open_store(settings.store_url, host)
+    store = open_store(settings.store_url, host, tells=told_kinds(settings))
     clock = open_clock(settings.clock)
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
@@ -167,10 +183,16 @@ def controlling(
         )
 
     judge = story(store.leading)
+    drifting = Drifting(store.drift, judge, partial(_profile, prepared), PackedDriftCodec(), drift)
+    leading = Documents(store.leading, clock, told)
+    leading_runs = Runs(leading, store.events, clock)
     return Controlling(
         control=story(store.control),
         judge=judge,
-        drifting=Drifting(store.drift, judge, partial(_profile, prepared), PackedDriftCodec(), drift),
+        drifting=drifting,
+        runs=Runs(Documents(store.control, clock, told), store.events, clock),
+        leading_runs=leading_runs,
+        triggers=Triggers(leading_runs, leading, store.drift, drifting),
         store=store,
         host=host,
         keys=keys(settings) if store.keys is None else share_keys(_keys_file(settings), store.keys),
@@ -206,6 +228,52 @@ def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announc
         link=said.link,
         count=count,
     )
+
+
+def told_kinds(settings: Settings) -> tuple[str, ...]:
+    """Kinds of events that a broker is told of."""
+    return () if settings.kafka is None else tuple(settings.kafka.send.topics())
+
+
+def open_sink(settings: Settings) -> EventSink | None:
+    """Open the way to a broker, where the settings name topics. Raises SettingsError."""
+    said = settings.kafka
+    if said is None or not said.send.topics():
+        return None
+    from gateway.adapters.stream.kafka import KafkaSink  # an extra
+
+    return KafkaSink(said.servers, said.send.topics(), said.options, structured=said.mode == "structured")
+
+
+def open_source(settings: Settings) -> "tuple[OutcomeSource, Callable[[Incoming], object]] | None":
+    """Open the topic that outcomes come from, where the settings name one, and what reads it. Raises SettingsError."""
+    said = settings.kafka
+    if said is None or said.take is None:
+        return None
+    from gateway.adapters.stream.cloud import read_body  # an extra
+    from gateway.adapters.stream.kafka import KafkaSource
+
+    take = said.take
+    return KafkaSource(said.servers, take.topic, take.group, take.dead_topic, said.options), read_body
+
+
+def outcome_lane(settings: Settings) -> SegmentSpool:
+    """A lane of outcomes for this process, as a worker has one."""
+    most = settings.max_spool
+    return SegmentSpool(spool_folder(settings), OUTCOMES, segment_bytes=_segment(most), cap_bytes=most)
+
+
+def open_lake(settings: Settings) -> Lake | None:
+    """The export that has to have a day before it is forgotten, where the settings name one."""
+    exported = settings.retention.exported
+    return None if exported is None else ParquetLake(exported)
+
+
+def open_export(settings: Settings, deployment: str, target: Target) -> CommandTarget:
+    """What writes the joined log to ``target.export``: a process of its own, beside the store's writer."""
+    frozen = (settings.state_dir / "run" / "settings.json").absolute()
+    command = (sys.executable, "-m", _EXPORTING, str(frozen), deployment, target.export)
+    return CommandTarget(command, retraining_folder(settings), target.timeout_s)
 
 
 def _profile(models: ModelCache, digest: str) -> Profile | None:
@@ -267,6 +335,11 @@ def _segment(most: int) -> int:
 def heads_file(settings: Settings) -> Path:
     """Where the heads of timelines are noted, outside the store."""
     return settings.state_dir / "audit-heads.json"
+
+
+def retraining_folder(settings: Settings) -> Path:
+    """Where commands that train print to, a file per run."""
+    return settings.state_dir / "retraining"
 
 
 def tables_folder(settings: Settings) -> Path:

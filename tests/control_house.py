@@ -22,6 +22,7 @@ from gateway.core.rollout import Rollout
 from gateway.core.routing import Assignment, RoutingTable, assign
 from gateway.core.state import DeploymentState
 from gateway.core.tables import table_of
+from gateway.documents import Documents
 from gateway.ports import ControlState, EventLog
 
 NAME = "flight-delay"
@@ -80,6 +81,11 @@ class House:
         self.control.start_canary(NAME, card(version), NO_FEATURES, plan=plan, name=name, actor="ann")
         self.control.ready(NAME, self.rollout(name).generation)
         return self.rollout(name)
+
+    @property
+    def documents(self) -> Documents:
+        """The documents, for stories beside the one of looks."""
+        return Documents(self.state, self.clock, [self.alerts])
 
     @property
     def document(self) -> DeploymentState:

@@ -7,7 +7,7 @@ between the two (DNS rebinding). Redirects are not followed. Cloud metadata serv
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import httpcore
 from httpcore import SOCKET_OPTION
@@ -44,8 +44,12 @@ def fetch(
     most: int = 2**20,
     patience_s: float = _PATIENCE_S,
     inside: bool = True,
+    taken: Collection[int] = (200,),
 ) -> bytes:
-    """``GET`` (with a body: ``POST`` JSON) and return what a 200 says, ``most`` bytes. Raises OutboundRefused."""
+    """``GET`` (with a body: ``POST``, JSON unless ``headers`` say otherwise) and return the answer, ``most`` bytes.
+
+    Raises OutboundRefused, also where the answer's status is not among those ``taken``.
+    """
     if not url.startswith(("https://", "http://")):
         raise OutboundRefused("Only http and https URLs are called.")
     said = {"Accept": "application/json", **({"Content-Type": "application/json"} if body is not None else {})}
@@ -61,7 +65,7 @@ def fetch(
                 extensions={"timeout": timeouts},
             ) as response,
         ):
-            if response.status != 200:
+            if response.status not in taken:
                 raise OutboundRefused(f"It answers {response.status}, and redirects are not followed.")
             return _bounded(response, most)
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:

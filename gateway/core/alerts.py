@@ -50,7 +50,10 @@ _KINDS: Final = {
     "promote": Kind.PROMOTED,
     "pause": Kind.PAUSED,
     "rollback": Kind.ROLLED_BACK,
+    "retrained": Kind.RETRAINED,
+    "retraining_failed": Kind.RETRAINING_FAILED,
 }
+_OF_RUNS: Final = frozenset({Kind.RETRAINED, Kind.RETRAINING_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ def alert_of(decision: Decision) -> Alert | None:
     kind = _KINDS.get(decision.action)
     if kind is None:
         return None
+    if kind in _OF_RUNS:
+        return Alert(kind, decision.deployment, str(decision.evidence.get("run", "")), decision.reason)
     about = decision.candidate or "stable"
     done = kind.value.replace("_", " ")
     return Alert(kind, decision.deployment, about, f"{about} was {done} by {decision.actor}: {decision.reason}")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from gateway.core.drift.terms import DriftTerms
+from gateway.core.retraining.terms import RetrainingTerms
 from gateway.core.rules import GateRules, StartRules
 
 Scalar: TypeAlias = bool | int | float | str | None
@@ -310,3 +311,4 @@ class DeploymentSpec:
     """The plan that an alias move follows; None: the first one declared."""
     starts: StartRules = StartRules()
     gate: GateRules = GateRules()
+    retraining: RetrainingTerms = RetrainingTerms()

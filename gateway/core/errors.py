@@ -6,6 +6,7 @@ GatewayError
 │   ├── UnknownDeployment    no such deployment
 │   ├── UnknownVariant       no such variant, candidate or shadow
 │   ├── UnknownPrediction    the id was never issued here, or its record is not visible yet
+│   ├── UnknownRun           no retraining run of that id is kept
 │   └── ForcingForbidden     X-Variant on a deployment that does not allow it
 ├── Unserviceable            the gateway cannot answer now; trying again may help
 │   ├── NoModelReady         stable's model is not loaded on this worker
@@ -16,6 +17,7 @@ GatewayError
 │   │   └── EvidenceUnreadable  what the judge remembered of a candidate cannot be read
 │   ├── NotLeading           another host leads now, so what this one decided does not hold
 │   ├── OutboundRefused      another server was not called, or its answer was not taken
+│   ├── TargetFailed         a retraining target could not be called, or failed
 │   └── PolicyPending        the policy was asked and has not answered yet
 ├── ModelFailed              a model raised, or answered something that is no answer
 ├── DeadlinePassed           the time given to the request or to a part of it is over
@@ -29,7 +31,9 @@ GatewayError
 │   ├── PolicyDenied         the policy has something against a rollout or a promotion
 │   ├── NotReplayable        a recorded decision cannot be computed again
 │   ├── Quarantined          the model was demoted and has to stay out for a while yet
-│   └── Postponed            nothing may start now: a freeze, a watch, or the time after a demotion
+│   ├── Postponed            nothing may start now: a freeze, a watch, or the time after a demotion
+│   ├── NoTarget             the deployment does not say who trains it again
+│   └── RunUnderWay          a retraining run has not ended yet
 ├── ModelUnusable            an artifact cannot be fetched, verified, loaded or served here
 │   ├── GateRefused          the model did not pass the validation gate (the message says which, and by how much)
 │   └── RegistryUnavailable  the registry cannot be reached; trying again may help
@@ -91,6 +95,13 @@ class UnknownPrediction(BadRequest):
         super().__init__("No prediction of that id is known here.")
 
 
+class UnknownRun(BadRequest):
+    """No retraining run of that id is kept."""
+
+    def __init__(self) -> None:
+        super().__init__("No retraining run of that id is kept here.")
+
+
 class ForcingForbidden(BadRequest):
     """``X-Variant`` was sent to a deployment that does not allow it."""
 
@@ -143,6 +154,10 @@ class NotLeading(Unserviceable):
 
 class OutboundRefused(Unserviceable):
     """Another server (identity provider, policy server) was not called, or its answer was not taken."""
+
+
+class TargetFailed(Unserviceable):
+    """A retraining target could not be called, or did not do what it was asked. The message is for people."""
 
 
 class PolicyPending(Unserviceable):
@@ -253,6 +268,21 @@ class Quarantined(ControlError):
 
 class Postponed(ControlError):
     """Nothing may start now: a freeze, or the time after a demotion."""
+
+
+class NoTarget(ControlError):
+    """The deployment does not say who trains it again."""
+
+    def __init__(self) -> None:
+        super().__init__("This deployment declares nobody who would train it again (retraining.target).")
+
+
+class RunUnderWay(ControlError):
+    """A retraining run has not ended yet."""
+
+    def __init__(self, run_id: str, phase: str) -> None:
+        super().__init__(f"The retraining run {run_id} has not ended yet (it is {phase}).")
+        self.run_id = run_id
 
 
 class ModelUnusable(GatewayError):

@@ -18,6 +18,7 @@ from gateway.core.errors import (
 )
 from gateway.core.outbox import WriteBack
 from gateway.core.quarantine import Stay, sent_out
+from gateway.core.retraining.runs import Retraining
 from gateway.core.rollout import ENDED, OVER, Phase, Rollout, Signal, renew, send, watched
 from gateway.core.routing import STABLE, Part, Shadow
 
@@ -32,7 +33,8 @@ class DeploymentState:
 
     ``rollouts`` holds the latest rollout of each candidate name, ended ones too: the latch lives there.
     ``previous`` are former stables, the latest first. ``outbox`` is what the registry has not been told yet, ``stays``
-    which digests have to stay out, and for how long. ``trials`` hold what a shadow, by its name, is judged by.
+    which digests have to stay out, and for how long, ``retraining`` the runs that train the model again. ``trials``
+    hold what a shadow, by its name, is judged by.
     """
 
     deployment: str
@@ -46,6 +48,7 @@ class DeploymentState:
     outbox: tuple[WriteBack, ...] = ()
     stays: dict[str, Stay] = field(default_factory=dict)
     trials: dict[str, Rollout] = field(default_factory=dict)
+    retraining: Retraining = Retraining()
 
 
 def judged_as(state: DeploymentState, name: str) -> Rollout:

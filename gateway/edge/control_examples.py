@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.edge.control_drift import EXAMPLE as DRIFT
+from gateway.edge.control_retraining import EXAMPLES as RETRAINING
 
 _STEP = {
     "plan": "careful",
@@ -132,6 +133,7 @@ _LINE = {
 
 EXAMPLES: dict[str, Any] = {
     "DriftView": DRIFT,
+    **RETRAINING,
     "DeploymentsView": {"deployments": [_DEPLOYMENT]},
     "DeploymentView": _DEPLOYMENT,
     "DecisionView": _DECISION,

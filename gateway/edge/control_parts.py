@@ -15,6 +15,7 @@ from gateway.core.ids import SigningKeys
 from gateway.edge.locks import Locks, principal_of
 from gateway.edge.run import Run
 from gateway.ports import Clock, ControlState, EventLog
+from gateway.retraining import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class ControlPlane:
     """The compiled plan in force for a deployment."""
     drift: Callable[[str], DriftReport]
     """What is known of a deployment's drift; blocks. Raises UnknownDeployment."""
+    runs: Runs
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
     """Drain for at most so many seconds (0: not at all), then say what is left."""
     keys: Callable[[], SigningKeys]

@@ -7,7 +7,16 @@ none but this machine.
 
 from fastapi import APIRouter, FastAPI, Response
 
-from gateway.edge import api_docs, control_desk, control_reading, control_room, problems, room_routes, schemas
+from gateway.edge import (
+    api_docs,
+    control_desk,
+    control_reading,
+    control_room,
+    problems,
+    retraining_routes,
+    room_routes,
+    schemas,
+)
 from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import ControlGuard
 from gateway.edge.control_parts import ControlPlane, Plane
@@ -44,6 +53,7 @@ def create_app(plane: ControlPlane) -> FastAPI:
     app.include_router(control_desk.router)
     app.include_router(_probing)
     app.include_router(room_routes.router)
+    app.include_router(retraining_routes.router)
     control_room.install(app)
     api_docs.install(app)
     problems.install(app)

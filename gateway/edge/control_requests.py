@@ -4,6 +4,7 @@ Shapes only. What a request means is :mod:`gateway.control`'s business.
 """
 
 from dataclasses import replace
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -211,3 +212,28 @@ class RollbackRequest(SignalRequest):
 
     to: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Version of a former stable, as ``previous`` of the deployment lists them; the latest, where left out."""
+
+
+class RetrainingRequest(_Request):
+    """A wish that the model be trained again."""
+
+    key: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$", examples=["ticket-812"])]
+    """Names the wish: sent twice, it asks for one run."""
+    reason: Reason = ""
+
+
+class RunResult(StrEnum):
+    """How a run can end."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class RunEndRequest(_Request):
+    """How a retraining run ended, as the server says that carried it out."""
+
+    result: RunResult
+    said: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$", examples=["flight-delay 4 is challenger"])] = ""
+    """What it made, or what went wrong, in a sentence."""
+    link: Annotated[str, Field(max_length=500, pattern=r"^(https?://[^\s\x00]+)?$")] = ""
+    """Where it shows the run."""

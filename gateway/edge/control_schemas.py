@@ -7,6 +7,8 @@ from typing import Any
 
 from gateway.core.deployments import Scalar, Type
 from gateway.edge.control_drift import DriftView as DriftView
+from gateway.edge.control_retraining import RetrainingView as RetrainingView
+from gateway.edge.control_retraining import RunView as RunView
 from gateway.edge.view import View
 
 

@@ -59,6 +59,7 @@ CONTROL_DOORS: Mapping[str, str] = {
     f"GET {_ONE}/course": "read",
     f"GET {_ONE}/kpis": "read",
     f"GET {_ONE}/drift": "read",
+    f"GET {_ONE}/retraining": "read",
     "GET /admin/predictions/{prediction_id}": "read",
     "GET /admin/ledger": "read",
     f"PUT {_ONE}/traffic": "operate",
@@ -73,6 +74,8 @@ CONTROL_DOORS: Mapping[str, str] = {
     f"POST {_ONE}/pause": "operate",
     f"POST {_ONE}/resume": "operate",
     f"POST {_ONE}/rollback": "operate",
+    f"POST {_ONE}/retraining": "operate",
+    f"POST {_ONE}/retraining/{{run_id}}/end": "operate",
 }
 
 

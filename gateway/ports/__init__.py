@@ -16,8 +16,10 @@ from gateway.ports.models import Artifact, Model, ModelStore, Output, Runner
 from gateway.ports.observer import Observer, Unobserved
 from gateway.ports.policy import PolicyGate
 from gateway.ports.registry import RegisteredVersion, Registry
+from gateway.ports.retraining import Order, RetrainingTarget, Taken
 from gateway.ports.routing import Flags, Routing
 from gateway.ports.spool import Marks, Spool, Unmarked
+from gateway.ports.streams import Delivery, EventSink, Incoming, Outbox, OutcomeSource, Untold
 
 __all__ = [
     "AlertSink",
@@ -26,32 +28,41 @@ __all__ = [
     "Books",
     "Clock",
     "ControlState",
+    "Delivery",
     "DriftLog",
     "DriftSink",
     "EventLog",
+    "EventSink",
     "FeatureSource",
     "Flags",
     "HostWord",
     "Hosts",
+    "Incoming",
     "Lake",
     "Leadership",
     "Marks",
     "Model",
     "ModelStore",
     "Observer",
+    "Order",
+    "Outbox",
+    "OutcomeSource",
     "Output",
     "PlanCompiler",
     "PolicyGate",
     "Profiles",
     "RegisteredVersion",
     "Registry",
+    "RetrainingTarget",
     "Routing",
     "Runner",
     "Spool",
     "Spread",
     "StoredPrediction",
+    "Taken",
     "Unmarked",
     "Unobserved",
+    "Untold",
     "VariantPerformance",
     "Window",
 ]

@@ -20,6 +20,8 @@ from starlette.responses import Response
 from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
+from gateway.adapters.retraining import open_target
+from gateway.compose import Controlling
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -33,18 +35,22 @@ from gateway.edge.metrics import (
     instrument,
     multiprocess_folder,
 )
+from gateway.ports import AlertSink
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.drainer import Drainer
 from gateway.processes.drift_duty import DriftDuty
 from gateway.processes.duties import Duties
 from gateway.processes.fleet import Fleet
+from gateway.processes.forgetting import Forgetting
 from gateway.processes.gatekeeper import Gatekeeper
 from gateway.processes.gauges import Gauges
 from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
+from gateway.processes.retraining_duty import RetrainingDuty, Stirred
+from gateway.processes.streams import Streams
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -77,10 +83,10 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
-        self._announcer = compose.announcer(settings, AgentMetrics().alert)
-        self._parts = parts = compose.controlling(
-            settings, [LogSink(), DecisionSink(self._announcer), self], [DriftAlerts(self._announcer)]
-        )
+        metrics, stirred = AgentMetrics(), Stirred()
+        self._announcer = compose.announcer(settings, metrics.alert)
+        told: list[AlertSink] = [LogSink(), DecisionSink(self._announcer), metrics, self]
+        self._parts = parts = compose.controlling(settings, told, [DriftAlerts(self._announcer), stirred])
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
         self._fleet = Fleet(parts.store, parts.host, self._drainer, parts.clock)
@@ -101,8 +107,20 @@ class Agent:
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
+        self._forgetting = self._forgets(parts)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
         self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+        self._retraining = RetrainingDuty(
+            parts.triggers,
+            parts.leading_runs,
+            parts.clock,
+            lambda: self._publisher.states,
+            lambda: self._marked,
+            stirred,
+            partial(open_target, folder=compose.retraining_folder(settings)),
+            partial(compose.open_export, settings),
+        )
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
         )
@@ -115,6 +133,10 @@ class Agent:
         """How far the logs of all live hosts are drained, as the last look had it (data time)."""
         self._counted_at = float("-inf")
         self.left_behind = False
+
+    def _forgets(self, parts: Controlling) -> Forgetting:
+        keeping, lake = self._settings.retention.keeping(), compose.open_lake(self._settings)
+        return Forgetting(keeping, parts.store.events, parts.store.control, parts.clock, self._run, lake)
 
     def app(self) -> FastAPI:
         """The control plane, which begins and ends the agent's duties."""
@@ -129,6 +151,7 @@ class Agent:
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
             drift=parts.drifting.report,
+            runs=parts.runs,
             settle=self._settle,
             keys=lambda: parts.keys,
             metrics=lambda: Response(self._exposition.render(), media_type=CONTENT_TYPE),
@@ -174,6 +197,9 @@ class Agent:
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
+            **self._streams.duties(self._fleet),
+            "forget": self._fleet.while_leading(lambda: self._forgetting.run(self._publisher.states.values)),
+            "retraining": self._fleet.while_leading(lambda: self._retraining.run(self._run)),
         }
         if self._settings.oidc is not None:
             duties["fetch_keys"] = self._watchman.fetch()
@@ -182,6 +208,7 @@ class Agent:
         yield
         await self._duties.stop()
         await self._line.close()
+        await asyncio.to_thread(self._streams.close)
         await self._leave()
 
     def _remember_the_time(self) -> None:

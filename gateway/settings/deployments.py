@@ -7,6 +7,7 @@ from gateway.settings.drift import DriftSettings
 from gateway.settings.guardrails import GuardrailSettings, guardrail_of
 from gateway.settings.inputs import FeatureSettings, InputSettings
 from gateway.settings.plans import CAREFUL, PlanSettings, StepSettings, plan_of
+from gateway.settings.retraining import RetrainingSettings
 from gateway.settings.rules import GateSettings, StartSettings
 from gateway.settings.words import Level, Seconds, Section
 
@@ -74,6 +75,8 @@ class DeploymentSettings(Section):
     """When a candidate may start: quarantine, cool-down, freezes."""
     gate: GateSettings = GateSettings()
     """What a model has to show before it gets traffic."""
+    retraining: RetrainingSettings = RetrainingSettings()
+    """On which causes the model is trained again, and who is called."""
 
     @model_validator(mode="after")
     def _the_default_plan_is_declared(self) -> "DeploymentSettings":
@@ -107,6 +110,7 @@ class DeploymentSettings(Section):
             drift=self.drift.terms(),
             starts=self.starts.rules(),
             gate=self.gate.rules(),
+            retraining=self.retraining.terms(),
             **{field: getattr(self, field) for field in same},
         )
 

@@ -26,6 +26,18 @@ from gateway.core.errors import RevisionConflict
 from gateway.core.events import Decision
 from gateway.core.findings import Finding
 from gateway.core.looks import Look, Opening
+from gateway.core.retraining.runs import Retraining, Run, RunPhase
+from gateway.core.retraining.terms import (
+    Kpi,
+    OnDrift,
+    OnLabels,
+    OnSchedule,
+    RetrainingTerms,
+    Source,
+    Target,
+    TargetKind,
+    Trigger,
+)
 from gateway.core.rollout import Phase, Rollout
 from gateway.core.routing import Part, Shadow
 from gateway.core.state import DeploymentState
@@ -54,6 +66,13 @@ SPEC = DeploymentSpec(
     guardrails=(Guardrail("error_rate"), Guardrail("accuracy", absolute=0.01)),
     plans={"careful": PLAN},
     label_values=(0, 1, "late"),
+    retraining=RetrainingTerms(
+        Target(TargetKind.COMMAND, ("train", "--fast"), export="lake"),
+        OnDrift(("f",)),
+        (Kpi("brier", 0.25, Source.ESTIMATED),),
+        OnLabels(1_000),
+        OnSchedule(86_400.0),
+    ),
 )
 STATE = DeploymentState(
     "flight-delay",
@@ -63,6 +82,15 @@ STATE = DeploymentState(
     previous=(Part("stable", "g0", CARD),),
     rollouts={"canary": Rollout("canary", "g2", CARD, PLAN, "salt", 1.0, 2.0, Phase.DEMOTED, reason="it was worse")},
     shadows={"v9": Shadow(Part("v9", "g3", CARD), "salt", 0.5)},
+    retraining=Retraining(
+        (
+            Run(
+                "drift-1", Trigger.DRIFT, "x moved", 1.0, 2.0, "retraining", 7, RunPhase.SUCCEEDED, 2, "r", ended_at=3.0
+            ),
+        ),
+        since=0.5,
+        joined=3,
+    ),
 )
 
 
@@ -181,3 +209,19 @@ def test_points_of_a_course_come_back_in_order_bit_for_bit_and_belong_to_their_g
         control.save_point("flight-delay", "g2", point)
     assert control.course("flight-delay", "g2") == [first, second]
     assert control.course("flight-delay", "g3") == control.course("churn", "g2") == []
+
+
+def test_a_forgotten_generation_leaves_nothing_but_its_decisions(control: ControlState) -> None:
+    control.write(STATE, 0, [decision(1)])
+    for generation in ("g2", "g3"):
+        opening = Opening("flight-delay", generation, "g1", 5.5, "1", STATE.rollouts["canary"])
+        control.save_look("flight-delay", generation, b"one", Look(10.0, {"w-p000000": 12}), opening)
+        control.save_point("flight-delay", generation, CoursePoint(10.0, Finding.INCONCLUSIVE, ()))
+    control.forget_generation("flight-delay", "g2")
+    control.forget_generation("flight-delay", "g9")
+    assert [one.generation for one in control.openings("flight-delay")] == ["g3"]
+    assert (control.looks("flight-delay", "g2"), control.course("flight-delay", "g2")) == ([], [])
+    assert control.judge_state("flight-delay", "g2") is None
+    assert len(control.looks("flight-delay", "g3")) == len(control.course("flight-delay", "g3")) == 1
+    assert control.judge_state("flight-delay", "g3") == b"one"
+    assert control.timeline("flight-delay") == [decision(1)]

@@ -31,11 +31,26 @@ HTTP = {
     "http_response_size_bytes": {"handler"},
 }
 """The instrumentator's metrics; the reference names them in its first paragraph."""
-RARE = {"gateway_log_refused_total", "gateway_feature_read_errors_total", "gateway_alerts_total"}
-"""They appear when a disk is full, a store is gone or somebody is told, which is not played here."""
+RARE = {
+    "gateway_log_refused_total",
+    "gateway_feature_read_errors_total",
+    "gateway_alerts_total",
+    "gateway_retraining_steps_total",
+    "gateway_events_told_total",
+    "gateway_outcomes_taken_total",
+}
+"""They appear when a disk is full, a store gone, a broker there, somebody told or trained anew, which is not played."""
 DRIFT = "gateway_drift_"
 """They appear a day after a reference is there."""
-RARE_PANELS = {"Feature reads that went wrong A", "Refused by the log; revisions A", "Alerts A", "Decisions"}
+RARE_PANELS = {
+    "Feature reads that went wrong A",
+    "Refused by the log; revisions A",
+    "Alerts A",
+    "Retraining A",
+    "Told to the broker A",
+    "Taken from the broker A",
+    "Decisions",
+}
 """Panels that are empty while nothing of that kind happens."""
 
 

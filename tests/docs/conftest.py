@@ -57,9 +57,10 @@ def served(flights: Gateway) -> Gateway:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """The committed file but for where things lie."""
+    """The committed file but for where things lie, and who trains again."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "gateway.yaml").read_text())
     elsewhere = ("state_dir", "features", "registry")
+    config["deployments"][FLIGHTS]["retraining"] = {"target": {"command": ["echo", "trained"]}}
     return {name: value for name, value in config.items() if name not in elsewhere} | {
         "registry": f"joblib:{folder / 'models'}"
     }

@@ -23,6 +23,7 @@ from gateway.edge.control_examples import EXAMPLES
 from gateway.edge.control_guard import MAX_BODY
 from gateway.edge.control_parts import ControlPlane, Prepared, Spooled
 from gateway.edge.control_plane import create_app
+from gateway.retraining import Runs
 from tests.control_house import NAME, SPEC, House, card
 from tests.drift_house import drift_of
 
@@ -83,6 +84,7 @@ class Desk:
             vet=self.vet,
             features=self.features,
             drift=drift_of(self.house).report,
+            runs=Runs(self.house.documents, self.house.log, self.house.clock),
             settle=self.settle,
             keys=lambda: KEYS,
             metrics=lambda: Response("up 1\n", media_type="text/plain"),

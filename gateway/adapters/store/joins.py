@@ -20,7 +20,7 @@ LABEL = "label"
 
 
 PREDICTION_BOOKS = ("received", "stored", "duplicates", "crashed")
-"""received = stored + duplicates. ``crashed`` counts marks of dead workers apart."""
+"""received = stored + duplicates, + ``expired`` once any are forgotten. ``crashed`` counts marks of dead workers."""
 OUTCOME_BOOKS = ("accepted", "joined", "waiting", "corrected", "expired", "duplicate")
 """accepted = the sum of the others."""
 SHADOW_BOOKS = ("eligible", "done", "dropped", "pending")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
 
+from gateway.adapters.store import sqlite_forget
 from gateway.adapters.store import sqlite_queries as queries
 from gateway.adapters.store.database import Database, rows
 from gateway.adapters.store.joins import (
@@ -38,15 +39,16 @@ from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 
 class SqliteEventLog:
-    """The EventLog port on a :class:`Database`."""
+    """The EventLog port on a :class:`Database`. Records of the kinds in ``tells`` wait in the outbox as well."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tells: Collection[str] = ()) -> None:
         self._database = database
+        self._tells = tells
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
         """Store what is not known yet, with its joins and counts, in one transaction."""
         with self._database.writing() as connection:
-            drain = Drain(connection, spool_id)
+            drain = Drain(connection, spool_id, self._tells)
             drain.store(events)
             drain.finish(end)
 
@@ -158,6 +160,26 @@ class SqliteEventLog:
             JoinedRow(Position(*place), attempt, unpack_prediction(record), outcomes.get(body, {}))
             for *place, attempt, body, record in found
         ]
+
+    def close_day(self, deployment: str, day: int, changes: int) -> bool:
+        """Let it go."""
+        with self._database.writing() as connection:
+            return sqlite_forget.close_day(connection, tag_of(deployment), day, changes)
+
+    def closed_days(self, deployment: str) -> list[int]:
+        """Days on their way out."""
+        with self._database.reading() as connection:
+            return sqlite_forget.closed_days(connection, tag_of(deployment))
+
+    def forget(self, deployment: str, day: int, most: int) -> int:
+        """Delete some."""
+        with self._database.writing() as connection:
+            return sqlite_forget.forget(connection, tag_of(deployment), day, most)
+
+    def forget_claims(self, deployment: str, generation: str, most: int) -> int:
+        """Delete some."""
+        with self._database.writing() as connection:
+            return sqlite_forget.forget_claims(connection, tag_of(deployment), generation, most)
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""

@@ -108,7 +108,10 @@ LABELS_OF_LATEST = f"""
     JOIN spools ON spools.spool = o.spool
 """  # noqa: S608 - put together from our own words
 
-DAYS = "SELECT day, changes FROM days WHERE tag = ?"
+DAYS = """
+    SELECT day, changes FROM days
+    WHERE tag = ?1 AND day NOT IN (SELECT day FROM forgotten WHERE tag = ?1)
+"""
 
 JOINED = """
     SELECT p.at, spool_id, p.offset, p.attempt, p.body, p.record
