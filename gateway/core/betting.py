@@ -1,6 +1,6 @@
 """How one look's rows become bets: for every guardrail by its kind, in the order of the rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,7 +133,7 @@ def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> dict[str, Any]:
         elif kind is Kind.BLOCKS:
             blocks[name] = bet_on_blocks(blocks[name], terms, batch.tick, _events(batch.rows, metric))
         elif kind is Kind.RANKING:
-            ranks[name] = bet_on_ranks(ranks[name], terms, batch.tick, _ranked(batch.rows, metric))
+            ranks[name] = bet_on_ranks(ranks[name], terms, batch.tick, scores_of(batch.rows.rows, metric))
         elif kind is Kind.CALIBRATION:
             said, came = measured(batch.rows, _said(metric)), measured(batch.rows, _came(metric))
             calibrations[name] = bet_on_calibration(calibrations[name], terms, said, came)
@@ -169,10 +169,10 @@ def _events(rows: Layout, metric: Metric) -> list[tuple[bool, float]]:
     return [(ours, float(bad)) for ours, bad in found if bad is not None]
 
 
-def _ranked(rows: Layout, metric: Metric) -> list[tuple[bool, bool, float]]:
-    """Scores of labelled requests; a failed one ranks last among positives, first among negatives."""
+def scores_of(rows: Iterable[EvidenceRow], metric: Metric) -> list[tuple[bool, bool, float]]:
+    """(Candidate's, positive, score) of labelled requests; a failed one is last of positives, first of negatives."""
     found: list[tuple[bool, bool, float]] = []
-    for row in rows.rows:
+    for row in rows:
         truth = row.outcomes.get(LABEL)
         if truth is None or (row.score is None and not row.failed):
             continue
@@ -199,7 +199,8 @@ def _worst(hit: bool) -> float:
     return -1.0 if hit else 2.0
 
 
-def _confidence(row: EvidenceRow, metric: Metric) -> tuple[float, bool] | None:
+def said_and_came(row: EvidenceRow, metric: Metric) -> tuple[float, bool] | None:
+    """The probability of an answer and whether it came true, where it gave one and the truth is known."""
     truth = row.outcomes.get(LABEL)
     if truth is None or row.failed:
         return None
@@ -223,11 +224,11 @@ def _confidences(metric: Metric) -> Callable[[PairRow], tuple[float, float, floa
 
 
 def _said(metric: Metric) -> Callable[[EvidenceRow], float | None]:
-    return lambda row: None if (found := _confidence(row, metric)) is None else found[0]
+    return lambda row: None if (found := said_and_came(row, metric)) is None else found[0]
 
 
 def _came(metric: Metric) -> Callable[[EvidenceRow], float | None]:
-    return lambda row: None if (found := _confidence(row, metric)) is None else float(found[1])
+    return lambda row: None if (found := said_and_came(row, metric)) is None else float(found[1])
 
 
 def _covered(state: JudgeState, rows: Layout) -> dict[str, CoverageCase]:
