@@ -28,7 +28,7 @@ from gateway.core.errors import (
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
 from gateway.core.forecast import Outlook, outlook
-from gateway.core.judging import JudgeState, Told, Verdict
+from gateway.core.judging import JudgeState, Verdict
 from gateway.core.pace import Move, action_of, next_signal, observed, only_reported, said, seen_by_then, since_opened
 from gateway.core.quarantine import hold_back, hold_out
 from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, begin, chosen_plan, terms_of
@@ -109,7 +109,7 @@ class Control:
                 leaning += [deployment] if any(one.current.bandit for one in in_order(state)) else []
                 for one in (*looked_at(state), *state.trials.values()):
                     try:
-                        if self._asked(state, one, watermark, visible, told=Told.BARE)[2] is not None:
+                        if self._asked(state, one, watermark, visible, bare=True)[2] is not None:
                             due.append((deployment, one.name))
                     except EvidenceUnreadable:  # the others are looked at all the same
                         unreadable.append((deployment, one.name))
@@ -177,13 +177,13 @@ class Control:
         watermark: float,
         visible: Mapping[str, int],
         *,
-        told: Told = Told.WHOLE,
+        bare: bool = False,
     ) -> tuple[JudgeState, Verdict, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._cases.judged(opening, watermark, visible)
-        verdict, seen = judging.verdict(case, watermark, told=told), observed(rollout.current, case)
-        self._courses.note(opening, verdict, lambda: judging.verdict(case, watermark, told=Told.DRAWN))
+        verdict, seen = judging.verdict(case, watermark, bare=bare), observed(rollout.current, case)
+        self._courses.note(opening, verdict, lambda: judging.drawn(case, verdict))
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _may(self, state: DeploymentState, rollout: Rollout, move: Move, watermark: float) -> bool:

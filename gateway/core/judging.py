@@ -22,7 +22,7 @@ from gateway.core.calibration import open_calibration
 from gateway.core.cases import open_pairs, open_rate, open_ratio
 from gateway.core.deployments import Guardrail, Role, Task
 from gateway.core.events import EvidenceRow, PairRow
-from gateway.core.evidence.intervals import Stratum
+from gateway.core.evidence.intervals import Estimate, Stratum, estimate, paired_estimate
 from gateway.core.findings import Finding, MetricFinding, Verdict, all_safe, percent
 from gateway.core.judge_state import (
     JUDGE_VERSION,
@@ -37,8 +37,8 @@ from gateway.core.metrics import LABEL, VALUE, Kind, Metric, spelled, told_as
 from gateway.core.pair_cases import open_pair_calibration, open_pair_shares
 from gateway.core.reports import (
     Bar,
-    Told,
     block_finding,
+    bounded,
     calibration_finding,
     counted,
     coverage_finding,
@@ -52,6 +52,7 @@ from gateway.core.reports import (
     rank_finding,
     rate_finding,
     ratio_finding,
+    share_estimate,
     tail_finding,
 )
 from gateway.core.tail_cases import open_slower, open_spread
@@ -63,8 +64,8 @@ __all__ = [
     "Finding",
     "JudgeState",
     "MetricFinding",
-    "Told",
     "Verdict",
+    "drawn",
     "look",
     "open_case",
     "verdict",
@@ -186,19 +187,19 @@ def look(
     return replace(after, looked_at=at, n_candidate=_least_judged(after) if after.own else 0, n_pairs=n_pairs)
 
 
-def verdict(state: JudgeState, at: float, *, told: Told = Told.WHOLE) -> Verdict:
+def verdict(state: JudgeState, at: float, *, bare: bool = False) -> Verdict:
     """Return what the evidence so far says, in the order of the guardrails; ``at`` is data time, seconds.
 
-    Intervals and sentences are most of the work, and no finding rests on them: ``told`` says what of them is wanted.
+    Intervals and sentences are most of the work, and no finding rests on them: a ``bare`` verdict is without.
 
     Fails when a guardrail (not a dry run) has failed, on its own traffic or on pairs. Passes when every counted
     metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn. A candidate
     without traffic of its own is judged on pairs alone.
     """
     alone = state.guardrails if state.own else ()
-    own = [found for one in alone if (found := _own_finding(state, one, told)) is not None]
-    paired = [found for one in state.guardrails if (found := _pair_finding(state, one, told)) is not None]
-    findings = (*own, *paired, *(_alarms(state, told) if state.own else ()))
+    own = [found for one in alone if (found := _own_finding(state, one, bare=bare)) is not None]
+    paired = [found for one in state.guardrails if (found := _pair_finding(state, one, bare=bare)) is not None]
+    findings = (*own, *paired, *(_alarms(state, worded=not bare) if state.own else ()))
     basis = own if state.own else paired
     fired = [one for one in findings if one.finding is Finding.FAIL and not one.dry_run]
     failed = [one for one in fired if one.role is Role.GUARDRAIL]
@@ -217,6 +218,25 @@ def verdict(state: JudgeState, at: float, *, told: Told = Told.WHOLE) -> Verdict
     return Verdict(Finding.PASS, findings, at, all_safe([one for one in basis if counted(one)]), state.version)
 
 
+def drawn(state: JudgeState, bare: Verdict) -> Verdict:
+    """Return a bare verdict with its intervals, as a picture needs them."""
+    seen = ((found, _estimated(state, found.metric)) for found in bare.findings)
+    return replace(bare, findings=tuple(found if one is None else bounded(found, one) for found, one in seen))
+
+
+def _estimated(state: JudgeState, name: str) -> Estimate | None:
+    """Estimate what a bare finding lacks the intervals of; None for one that has them, or has none."""
+    if name in state.rates:
+        return estimate(state.rates[name].strata)
+    if name in state.tails:
+        return estimate(state.tails[name].strata)
+    if name in state.blocks:
+        return estimate(state.blocks[name].rate.strata)
+    if name in state.pairs:
+        return paired_estimate(*state.pairs[name].cells)
+    return share_estimate(state.paired_shares[name]) if name in state.paired_shares else None
+
+
 def _seen(strata: Sequence[Stratum]) -> int:
     return sum(stratum.n for stratum in strata)
 
@@ -232,7 +252,7 @@ def _least_paired(state: JudgeState, handed_in: int) -> int:
     return min(cells + [case.difference.n for case in state.paired_means.values()], default=handed_in)
 
 
-def _bar(state: JudgeState, guardrail: Guardrail, name: str, told: Told, waiting: str = "") -> Bar:
+def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "", *, bare: bool) -> Bar:
     return Bar(
         name,
         told_as(guardrail, state.yes),
@@ -241,15 +261,16 @@ def _bar(state: JudgeState, guardrail: Guardrail, name: str, told: Told, waiting
         1.0 / state.alpha_promote,
         waiting,
         state.looked_at - state.opened_at,
-        told,
+        bare,
     )
 
 
-def _own_finding(state: JudgeState, guardrail: Guardrail, told: Told) -> MetricFinding | None:
+def _own_finding(state: JudgeState, guardrail: Guardrail, *, bare: bool) -> MetricFinding | None:
     """Report a guardrail on the arms' own traffic; None for what only pairs can show."""
     metric = told_as(guardrail, state.yes)
     name, kind = metric.name, metric.kind
-    bar = _bar(state, guardrail, name, told, _outcomes_wanting(state, metric.outcome) if metric.labelled else "")
+    waiting = _outcomes_wanting(state, metric.outcome) if metric.labelled else ""
+    bar = _bar(state, guardrail, name, waiting, bare=bare)
     if kind is Kind.RATE:
         return rate_finding(bar, state.rates[name])
     if kind in (Kind.MEAN, Kind.SHIFT):
@@ -263,12 +284,12 @@ def _own_finding(state: JudgeState, guardrail: Guardrail, told: Told) -> MetricF
     return calibration_finding(bar, state.calibrations[name]) if kind is Kind.CALIBRATION else None
 
 
-def _pair_finding(state: JudgeState, guardrail: Guardrail, told: Told) -> MetricFinding | None:
+def _pair_finding(state: JudgeState, guardrail: Guardrail, *, bare: bool) -> MetricFinding | None:
     """Report a guardrail on shadow pairs; None where there are none about it."""
     name = guardrail.metric if guardrail.metric in state.pairs else PAIRED + guardrail.metric
     for cases, report in _ON_PAIRS:
         if (case := getattr(state, cases).get(name)) is not None:
-            return report(_bar(state, guardrail, name, told), case)
+            return report(_bar(state, guardrail, name, bare=bare), case)
     return None
 
 
@@ -282,9 +303,8 @@ _ON_PAIRS: tuple[tuple[str, Callable[[Bar, Any], MetricFinding]], ...] = (
 """How the cases of each kind are reported, by the field of the state that holds them."""
 
 
-def _alarms(state: JudgeState, told: Told) -> list[MetricFinding]:
+def _alarms(state: JudgeState, *, worded: bool) -> list[MetricFinding]:
     """Report whether requests and outcomes come from the arms as drawn; by predicted class only where they do not."""
-    worded = told is Told.WHOLE
     found = [
         ratio_finding(SAMPLE_RATIO, state.arrivals, "requests", worded=worded),
         ratio_finding(LABEL_RATIO, state.labels, "labelled requests", worded=worded),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from typing import TypedDict
 
 from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
 from gateway.core.calibration import Bins, CalibrationCase
@@ -42,17 +42,6 @@ from gateway.core.value_cases import MeanCase, PairMeanCase
 _NONE = Stratum(1.0)
 
 
-class Told(IntEnum):
-    """How much of a finding is put together. What it decides is the same in all of them."""
-
-    BARE = 0
-    """Numbers only: no sentence, and intervals as wide as they can be."""
-    DRAWN = 1
-    """With intervals, for a picture."""
-    WHOLE = 2
-    """With its sentence, for people."""
-
-
 @dataclass(frozen=True, slots=True)
 class Bar:
     """What a guardrail's evidence is held against. ``waiting`` names what else keeps it from passing ("": nothing)."""
@@ -64,7 +53,8 @@ class Bar:
     promote_threshold: float
     waiting: str = ""
     elapsed_s: float = 0.0
-    told: Told = Told.WHOLE
+    bare: bool = False
+    """Numbers only: no sentence, and intervals as wide as they can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +78,7 @@ def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
     only_candidate, only_stable, both, _ = case.cells
     n = sum(case.cells)
     sizes = Stratum(1.0, n, only_stable + both, n, only_candidate + both)
-    seen = paired_estimate(*case.cells, bounds=bar.told >= Told.DRAWN)
+    seen = paired_estimate(*case.cells, bounds=not bar.bare)
     found = _put(bar, seen, case.harm, sizes)
 
     def said() -> str:
@@ -152,10 +142,18 @@ def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
 
 def pair_share_finding(bar: Bar, case: PairShareCase) -> MetricFinding:
     """Report a rate among requests that each model picks itself, of both models on the same requests."""
-    sizes = Stratum(1.0, case.n_stable, case.bad_stable, case.n_candidate, case.bad_candidate)
-    found = _put(bar, picked_estimate(sizes, bounds=bar.told >= Told.DRAWN), case.harm, sizes)
+    found = _put(bar, share_estimate(case, bounds=not bar.bare), case.harm, _picked(case))
     weighed = _Weighed(case.harm, case.safety.log_total)
     return _worded(bar, found, weighed, lambda: counts(found, bar.metric.of, bar.metric.says))
+
+
+def share_estimate(case: PairShareCase, *, bounds: bool = True) -> Estimate:
+    """Estimate both models' rates among what each picks."""
+    return picked_estimate(_picked(case), bounds=bounds)
+
+
+def _picked(case: PairShareCase) -> Stratum:
+    return Stratum(1.0, case.n_stable, case.bad_stable, case.n_candidate, case.bad_candidate)
 
 
 def pair_calibration_finding(bar: Bar, case: PairCalibrationCase) -> MetricFinding:
@@ -236,7 +234,32 @@ def _alarm(
 
 
 def _seen(bar: Bar, strata: Sequence[Stratum]) -> Estimate:
-    return estimate(strata, bounds=bar.told >= Told.DRAWN)
+    return estimate(strata, bounds=not bar.bare)
+
+
+def bounded(found: MetricFinding, seen: Estimate) -> MetricFinding:
+    """Give a bare finding its intervals."""
+    return replace(found, **_ends(seen))
+
+
+class _Ends(TypedDict):
+    low: float
+    high: float
+    stable_low: float
+    stable_high: float
+    candidate_low: float
+    candidate_high: float
+
+
+def _ends(seen: Estimate) -> _Ends:
+    return {
+        "low": _finite(seen.difference_interval.low),
+        "high": _finite(seen.difference_interval.high),
+        "stable_low": _finite(seen.stable_interval.low),
+        "stable_high": _finite(seen.stable_interval.high),
+        "candidate_low": _finite(seen.candidate_interval.low),
+        "candidate_high": _finite(seen.candidate_interval.high),
+    }
 
 
 def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> MetricFinding:
@@ -249,12 +272,7 @@ def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> Metr
         stable=seen.stable,
         candidate=seen.candidate,
         difference=seen.difference,
-        low=_finite(seen.difference_interval.low),
-        high=_finite(seen.difference_interval.high),
-        stable_low=_finite(seen.stable_interval.low),
-        stable_high=_finite(seen.stable_interval.high),
-        candidate_low=_finite(seen.candidate_interval.low),
-        candidate_high=_finite(seen.candidate_interval.high),
+        **_ends(seen),
         evidence=_shown(harm.peak),
         evidence_now=_shown(harm.log_total),
         threshold=bar.threshold,
@@ -280,7 +298,7 @@ def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: Callable[[]
     else:
         needed = _needed(found, weighed, enough)
     decided = replace(found, finding=finding, promote_evidence=_shown(weighed.safe), needed=needed)
-    if bar.told < Told.WHOLE:
+    if bar.bare:
         return decided
     points = not found.amount
     tolerance, margin = (limit(line, points=points) for line in (tolerance_of(bar.guardrail), margin_of(bar.guardrail)))

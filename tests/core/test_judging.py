@@ -16,8 +16,8 @@ from gateway.core.judging import (
     Finding,
     JudgeState,
     MetricFinding,
-    Told,
     Verdict,
+    drawn,
     look,
     open_case,
     verdict,
@@ -353,10 +353,11 @@ def test_a_look_at_ten_thousand_rows_takes_a_fraction_of_a_second() -> None:
 def test_no_finding_rests_on_intervals_or_sentences() -> None:
     for wrong in ((0.1, 0.1), (0.1, 0.4)):
         state = seen(case(ERRORS, ACCURACY), traffic(6_000, wrong=wrong, pi=0.5))
-        full, drawn, bare = (verdict(state, START, told=told) for told in (Told.WHOLE, Told.DRAWN, Told.BARE))
-        for less in (drawn, bare):
+        full, bare = verdict(state, START), verdict(state, START, bare=True)
+        picture = drawn(state, bare)
+        for less in (picture, bare):
             assert (less.finding, less.paused_by) == (full.finding, full.paused_by)
             assert [one.finding for one in less.findings] == [one.finding for one in full.findings]
             assert [one.evidence for one in less.findings] == [one.evidence for one in full.findings]
-        assert [(one.low, one.high) for one in drawn.findings] == [(one.low, one.high) for one in full.findings]
+        assert [(one.low, one.high) for one in picture.findings] == [(one.low, one.high) for one in full.findings]
         assert (bare.findings[0].low, bare.findings[0].high) == (-1.0, 1.0)
