@@ -20,6 +20,7 @@ from benchmarks.judge.table import heading, line, measured, peers_table, report
 from gateway.adapters.store.memory import MemoryEventLog
 from gateway.core.events import Event, EvidenceRow
 from gateway.core.evidence.arrays import FloatArray
+from gateway.core.evidence.intervals import Stratum
 from gateway.core.evidence.rates import Line, demotion_bets
 from gateway.core.judging import JudgeState
 from gateway.core.judging import look as engineering_look
@@ -139,8 +140,11 @@ def louder(state: JudgeState, by: float) -> JudgeState:
 
 def hoarding(state: JudgeState) -> JudgeState:
     """The state with a few strata more in every rate."""
-    rates = {name: replace(case, strata=(*case.strata, *case.strata[-4:])) for name, case in state.rates.items()}
-    return replace(state, rates=rates)
+    more = [Stratum(1e-6 * (8 * len(state.rates["error_rate"].strata) + n), 100, 1, 100, 1) for n in range(8)]
+    return replace(
+        state,
+        rates={name: replace(case, strata=(*case.strata, *more)) for name, case in state.rates.items()},
+    )
 
 
 FALSE_VERDICTS: tuple[Measure, ...] = (
