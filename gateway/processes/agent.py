@@ -108,7 +108,7 @@ class Agent:
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
         self._forgetting = self._forgets(parts)
-        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.tables, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
         self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
         self._retraining = RetrainingDuty(
