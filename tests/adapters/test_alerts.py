@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.adapters.alerts import AppriseAnnouncer, DecisionSink, MemoryAnnouncer
 from gateway.adapters.clock import open_clock
+from gateway.adapters.guarded import guarded
 from gateway.core.alerts import Alert, Kind
 from gateway.core.errors import SettingsError
 from gateway.core.events import Decision
@@ -23,6 +25,7 @@ class Target:
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
+        self.sends_to = ""
         self.heard: list[dict[str, Any]] = []
         self.came = threading.Semaphore(0)
         target = self
@@ -30,6 +33,11 @@ class Target:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if target.sends_to and self.path != target.sends_to:
+                    self.send_response(307)
+                    self.send_header("Location", target.sends_to)
+                    self.end_headers()
+                    return
                 refused = target.refusals > 0
                 target.refusals -= 1
                 if not refused:
@@ -128,6 +136,45 @@ def test_announcing_never_waits_even_where_everything_is_full(monkeypatch: pytes
     gate.set()
     way.close()
     slow.close()
+
+
+def test_a_target_on_a_network_that_is_not_called_hears_nothing(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(target.url, counts=counts, group_s=0.0, inside=False)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+    assert counts == {("drift", "failed"): 1}
+
+
+def test_several_targets_in_one_line_are_all_guarded(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(f"{target.url}, {target.url}second", counts=counts, group_s=0.0, inside=False)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+
+
+def test_a_target_that_redirects_is_not_followed(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    target.sends_to = "/elsewhere"
+    way = announcer(target.url, counts=counts, group_s=0.0)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+    assert counts == {("drift", "failed"): 1}
+
+
+def test_other_threads_call_whom_they_like(target: Target) -> None:
+    with guarded(inside=False):
+        elsewhere = threading.Thread(
+            target=httpx.post, args=(target.url.replace("json:", "http:"),), kwargs={"json": {}}
+        )
+        elsewhere.start()
+        elsewhere.join()
+        with pytest.raises(httpx.ConnectError):
+            httpx.post(target.url.replace("json:", "http:"), json={})
+    assert target.heard == [{}]
 
 
 def test_kinds_nobody_wants_are_not_told(target: Target) -> None:
