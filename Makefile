@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts security bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ chaos: setup  ## break everything on purpose, row by row, in full (hours)
 
 chaos-quick: setup  ## the same in its small form (at most eight minutes)
 	@$(BIN)/python -m tests.chaos --quick
+
+security: setup  ## hold every row of the locks in full, figure by figure (about an hour; asks the package index for known holes)
+	@$(BIN)/python -m tests.security $(ARGS)
 
 bench-judge: setup  ## hold the judge and its peers to the acceptance table (about ten minutes)
 	@$(BIN)/python -m benchmarks.judge
