@@ -13,6 +13,7 @@ from typing import Any
 from gateway import looking
 from gateway.cases import Cases, JudgeCodec, evidence_of
 from gateway.core import judging
+from gateway.core.actors import AGENT, BANDIT, JUDGE
 from gateway.core.aliases import REFUSE, made_way
 from gateway.core.bandit import lean
 from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
@@ -118,7 +119,7 @@ class Control:
         found = lean(state, {name: self.case(one, deployment) for name, one in steps.items()}, watermark)
         if found is None:
             return None
-        note = Note("lean", "bandit", found.sentence(), evidence={"split": {"weights": dict(found.weights)}})
+        note = Note("lean", BANDIT, found.sentence(), evidence={"split": {"weights": dict(found.weights)}})
         try:
             return self._documents.write(state, leaned(state, found.weights, watermark), note)
         except RevisionConflict:  # by the next look the bandit knows more
@@ -142,8 +143,8 @@ class Control:
             after = self._after(state, rollout, move, watermark, seen_by_then(rollout, case))
             try:
                 if action == Signal.PROMOTE.value:
-                    evidence |= self._permitted(state, promotion(rollout, "judge", evidence))
-                return self._documents.write(state, after, Note(action, "judge", move.reason, name, evidence))
+                    evidence |= self._permitted(state, promotion(rollout, JUDGE, evidence))
+                return self._documents.write(state, after, Note(action, JUDGE, move.reason, name, evidence))
             except (PolicyDenied, PolicyPending, OutboundRefused):  # it stays where it is, and the next look asks again
                 return None
             except RevisionConflict:
@@ -217,7 +218,7 @@ class Control:
         found = [one for one in self.read(deployment).rollouts.values() if one.generation == generation]
         if not found or found[0].phase is not Phase.PREPARING:
             return None
-        note = Note(Signal.READY.value, "agent", "every live worker has the model loaded and warm", found[0].name)
+        note = Note(Signal.READY.value, AGENT, "every live worker has the model loaded and warm", found[0].name)
         try:
             return self._signal(deployment, Signal.READY, note)
         except InvalidTransition:  # another host said so first, or the others leave no room for its share yet

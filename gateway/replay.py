@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway import looking
 from gateway.core import judging
+from gateway.core.actors import JUDGE
 from gateway.core.errors import NotReplayable
 from gateway.core.events import Decision
 from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
@@ -18,9 +19,6 @@ from gateway.core.looks import Opening, unfolded
 from gateway.core.pace import next_signal, observed, said
 from gateway.core.rollout import Phase, Rollout
 from gateway.ports import ControlState, EventLog
-
-JUDGE = "judge"
-"""Who decides from evidence, in the timeline."""
 
 
 @dataclass(frozen=True, slots=True)

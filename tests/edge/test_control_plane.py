@@ -10,8 +10,10 @@ import httpx
 import pytest
 from fastapi import FastAPI, Response
 
+from gateway.contrast import Asked
 from gateway.core.deployments import Role
-from gateway.core.errors import ModelUnusable
+from gateway.core.drift.sides import Span
+from gateway.core.errors import ModelUnusable, UnknownDeployment
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.gates import GateResult
 from gateway.core.ids import SigningKeys, mint
@@ -42,6 +44,7 @@ class Desk:
     house: House
     settled: list[float] = field(default_factory=list)
     unready: str | None = None
+    asked: list[Asked] = field(default_factory=list)
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Work at once: there is one thread here."""
@@ -62,6 +65,13 @@ class Desk:
     def features(self, deployment: str) -> FeaturePlan:  # noqa: ARG002 - the same for every deployment
         """No variant reads the feature store here."""
         return NO_FEATURES
+
+    async def report(self, asked: Asked) -> bytes:
+        """A page that says what it is about."""
+        if asked.deployment != NAME:
+            raise UnknownDeployment
+        self.asked.append(asked)
+        return b"<!DOCTYPE html><body>what was asked for</body>"
 
     async def settle(self, seconds: float) -> Sequence[Spooled]:
         """Nothing is left."""
@@ -84,6 +94,7 @@ class Desk:
             vet=self.vet,
             features=self.features,
             drift=drift_of(self.house).report,
+            report=self.report,
             runs=Runs(self.house.documents, self.house.log, self.house.clock),
             settle=self.settle,
             keys=lambda: KEYS,
@@ -489,3 +500,39 @@ async def test_a_guardrail_that_cannot_be_measured_is_refused_with_the_reason_be
     body = {"model": "models:/flights/broken", "plan": "quick", "guardrails": [guardrail]}
     refusal = problem(await client.post(f"{HERE}/canary", json=body), 422, "unmeasurable")
     assert reason in refusal["detail"]
+
+
+async def test_a_drift_report_is_a_page_that_can_reach_nothing(desk: Desk, client: httpx.AsyncClient) -> None:
+    query = {"report": "html", "since": "2013-07-01T00:00:00Z", "until": "2013-07-02T00:00:00+00:00"}
+    response = await client.get(f"{HERE}/drift", params=query)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'") and "allow-same-origin" not in policy
+    assert desk.asked == [Asked(NAME, Span(1_372_636_800.0, 1_372_723_200.0), None)]
+    query = {"report": "html", "reference_since": "1362096000", "reference_until": "1362700800"}
+    assert (await client.get(f"{HERE}/drift", params=query)).status_code == 200
+    assert desk.asked[1:] == [Asked(NAME, None, Span(1_362_096_000.0, 1_362_700_800.0))]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"report": "pdf"}, "/query/report"),
+        ({"report": "html", "since": "2013-07-01T00:00:00Z"}, "/query/until"),
+        ({"report": "html", "since": "2013-07-02T00:00:00Z", "until": "2013-07-01T00:00:00Z"}, "/query/until"),
+        ({"report": "html", "reference_until": "2013-07-01T00:00:00Z"}, "/query/reference_since"),
+        ({"report": "html", "since": "2013-07-01T00:00:00", "until": "2013-07-02T00:00:00Z"}, "/query/since"),
+        ({"report": "html", "refrence_since": "2013-07-01T00:00:00Z"}, "/query"),
+    ],
+)
+async def test_a_report_that_cannot_be_meant_is_refused_at_its_place(
+    client: httpx.AsyncClient, query: dict[str, str], pointer: str
+) -> None:
+    body = problem(await client.get(f"{HERE}/drift", params=query), 422, "invalid-body")
+    assert [place["pointer"] for place in body["errors"]] == [pointer]
+
+
+async def test_a_report_on_a_deployment_that_is_not_there_is_404(client: httpx.AsyncClient) -> None:
+    response = await client.get("/admin/deployments/nobody/drift", params={"report": "html"})
+    problem(response, 404, "unknown-deployment")
