@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Target:
-    """Somebody's webhook: it refuses ``refusals`` calls with 503 first, and sends all on to ``sends_to``, where it is set."""
+    """Somebody's webhook. It refuses ``refusals`` calls with 503 first; all are sent on to ``sends_to``, if set."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
