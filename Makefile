@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-rollouts bench bench-quick bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-rollouts security bench bench-quick bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ chaos: setup  ## break everything on purpose, row by row, in full (hours)
 chaos-quick: setup  ## the same in its small form (at most eight minutes)
 	@$(BIN)/python -m tests.chaos --quick
 
+security: setup  ## hold every row of the locks in full, figure by figure (about an hour; asks the package index for known holes)
+	@$(BIN)/python -m tests.security $(ARGS)
+
 bench: setup  ## measure a worker beside its peers and hold it to every goal (about an hour; peers get environments of their own)
 	@$(BIN)/python -m benchmarks.serve --peers $(ARGS)
 
@@ -95,7 +98,7 @@ format: setup  ## put every file into its one format
 
 lock:  ## pin the dependencies again (needs uv)
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra kafka --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra kafka --extra tracing --extra alerts -c requirements/dev.txt -o requirements/runtime.txt
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group airflow -o requirements/airflow.txt
 	printf 'pip>=26\nsetuptools>=77\nwheel\n' | uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt

@@ -311,6 +311,7 @@ class DeploymentSpec:
     maturity_s: float = 0.0
     """Age (data time) at which a prediction's label counts; labelled metrics are judged at this age, once."""
     label_values: tuple[int | str, ...] = ()
+    """What a label may be; any other is not taken. Empty: whatever it is."""
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
     drift: DriftTerms = DriftTerms()

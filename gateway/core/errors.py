@@ -14,6 +14,7 @@ GatewayError
 │   ├── LogRefused           the spool did not take the record
 │   ├── Overloaded           more work than this worker takes on
 │   ├── StoreUnavailable     the store cannot be reached
+│   │   └── EvidenceUnreadable  what the judge remembered of a candidate cannot be read
 │   ├── NotLeading           another host leads now, so what this one decided does not hold
 │   ├── OutboundRefused      another server was not called, or its answer was not taken
 │   ├── TargetFailed         a retraining target could not be called, or failed
@@ -139,6 +140,13 @@ class Overloaded(Unserviceable):
 
 class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
+
+
+class EvidenceUnreadable(StoreUnavailable):
+    """What the judge remembered of a candidate cannot be read; the next look closes it and lets it begin again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"What the judge remembered cannot be read: {why}")
 
 
 class NotLeading(Unserviceable):

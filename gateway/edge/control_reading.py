@@ -143,7 +143,7 @@ async def ledger(
 def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
-    standings = {candidate: _standing(plane, name, candidate) for candidate in state.rollouts}
+    standings = {one: _standing(plane, name, one) for one in (*state.rollouts, *state.trials)}
     moved = declared is not None and declared != state.spec
     return deployment_view(state, plane.features(name), standings, drift=moved, preparing=plane.preparing(name))
 

@@ -53,6 +53,7 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.LogRefused: Row(503, "log-refused", "The answer could not be remembered"),
     errors.Overloaded: Row(503, "overloaded", "Too much is under way"),
     errors.StoreUnavailable: Row(503, "store-unavailable", "The store cannot be reached"),
+    errors.EvidenceUnreadable: Row(503, "evidence-unreadable", "The judge's memory of a candidate cannot be read"),
     errors.NotLeading: Row(503, "not-leading", "Another host leads now"),
     errors.OutboundRefused: Row(503, "outbound-refused", "Another server does not answer as it should"),
     errors.TargetFailed: Row(503, "target-failed", "The retraining target failed"),

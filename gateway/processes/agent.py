@@ -112,7 +112,7 @@ class Agent:
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
         self._forgetting = self._forgets(parts)
-        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.tables, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
         hearing = Hearing(parts.store.events, parts.judge)
         self._drift = DriftDuty(

@@ -302,6 +302,45 @@ async def test_shadows_come_and_go(house: House, client: httpx.AsyncClient) -> N
     problem(await client.delete(f"{HERE}/shadows/v9"), 422, "unknown-variant")
 
 
+async def test_a_shadows_verdict_is_seen_like_a_candidates(house: House, client: httpx.AsyncClient) -> None:
+    await client.post(f"{HERE}/shadows", json={"model": "models:/flights/9", "name": "v9"})
+    house.serve(400, {"1": 0.3, "9": 0.1})
+    house.look()
+    line = (await client.get(HERE)).json()["variants"][-1]
+    assert (line["name"], line["role"], line["verdict"]["finding"]) == ("v9", "shadow", "pass")
+    body = (await client.get(f"{HERE}/verdict?candidate=v9")).json()
+    [found] = body["guardrails"]
+    assert (body["candidate"], body["model_version"], found["metric"]) == ("v9", "9", "paired_accuracy")
+    assert found["low"] <= found["difference"] <= found["high"] < 0.0
+    assert "shown to be below" in found["sentence"]
+
+
+async def test_a_shadow_rises_where_pairs_may_stand_for_it(house: House, client: httpx.AsyncClient) -> None:
+    await client.post(f"{HERE}/shadows", json={"model": "models:/flights/9", "name": "v9"})
+    house.serve(400, {"1": 0.3, "9": 0.1})
+    house.look()
+    refused = problem(
+        await client.post(f"{HERE}/shadows/v9/promote", json={"plan": "quick"}), 409, "invalid-transition"
+    )
+    assert "labels_independent is not declared" in refused["detail"]
+    problem(await client.post(f"{HERE}/shadows/v8/promote"), 422, "unknown-variant")
+    problem(await client.post(f"{HERE}/shadows/v9/promote", json={"to": "canry"}), 422, "invalid-body")
+
+
+async def test_a_shadow_becomes_the_canary_or_stable(client: httpx.AsyncClient, house: House) -> None:
+    house.control.apply(replace(SPEC, labels_independent=True), actor="ann", reason="labels come by themselves")
+    for name in ("v8", "v9"):
+        await client.post(f"{HERE}/shadows", json={"model": f"models:/flights/{name[1:]}", "name": name})
+    house.serve(400, {"1": 0.3, "8": 0.1, "9": 0.1})
+    house.look()
+    begun = await client.post(f"{HERE}/shadows/v8/promote", json={"plan": "quick"})
+    assert (begun.status_code, begun.json()["action"], begun.json()["candidate"]) == (201, "start", "canary")
+    done = await client.post(f"{HERE}/shadows/v9/promote", json={"to": "stable", "plan": "quick", "reason": "better"})
+    assert (done.status_code, done.json()["action"], done.json()["reason"]) == (201, "promote", "better")
+    variants = {one["name"]: one for one in (await client.get(HERE)).json()["variants"]}
+    assert (variants["stable"]["model_version"], variants["canary"]["model_version"]) == ("9", "8")
+
+
 async def test_the_verdict_shows_each_guardrail_with_numbers_and_a_sentence(
     house: House, client: httpx.AsyncClient
 ) -> None:
