@@ -109,7 +109,9 @@ CURSORS: LiteralString = "SELECT spool_id, cursor FROM spools"
 END_DEBTS: LiteralString = "DELETE FROM owed WHERE writer = %s RETURNING tag, n"
 TAGS_WAITING: LiteralString = "SELECT DISTINCT tag FROM waiting WHERE received_at < %s ORDER BY tag"
 EXPIRE_WAITS_OF: LiteralString = """
-    DELETE FROM waiting WHERE received_at < %s AND tag = ANY(%s) RETURNING tag, body, metric
+    DELETE FROM waiting WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM waiting WHERE received_at < %s AND tag = ANY(%s) ORDER BY received_at LIMIT %s
+    )) RETURNING tag, body, metric
 """
 EXPIRE_OUTCOMES: LiteralString = """
     DELETE FROM outcomes USING unnest(%s::text[], %s::text[], %s::text[]) AS gone (tag, body, metric)
