@@ -6,7 +6,7 @@ or to write the document hands over to whoever the dice name. The same seed give
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -94,12 +94,9 @@ class Stepping(MemoryControlState):
         super().write(state, expected, decisions)
         self.written.append(state)
 
-    def together(self) -> AbstractContextManager[None]:
-        """In one transaction, into which nobody comes."""
-        return self._alone()
-
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
+        """In one transaction, into which nobody comes."""
         self._step()
         name = threading.current_thread().name
         self._still.add(name)
