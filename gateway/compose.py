@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
-from gateway.adapters.drift import PackedDriftCodec
+from gateway.adapters.drift import PackedDriftCodec, Reporter
 from gateway.adapters.features import FeatureReader, open_compiler
 from gateway.adapters.lake import ParquetLake
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
@@ -169,7 +169,7 @@ def controlling(
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
     prepared = cache(settings)
-    models = open_model_store(settings.registry)
+    models = model_store(settings)
 
     def story(state: ControlState) -> Control:
         return Control(
@@ -292,9 +292,19 @@ class NoCompiler:
         return NO_FEATURES
 
 
+def model_store(settings: Settings) -> ModelStore:
+    """Where models come from. Raises SettingsError."""
+    return open_model_store(settings.registry, folders=settings.model_folders)
+
+
 def cache(settings: Settings) -> ModelCache:
     """Where this host keeps prepared models."""
     return ModelCache(models_folder(settings))
+
+
+def reporter(settings: Settings) -> Reporter:
+    """Whoever makes drift reports, from this host's store and prepared models."""
+    return Reporter(settings.store_url, models_folder(settings))
 
 
 def models_folder(settings: Settings) -> Path:

@@ -7,6 +7,7 @@ counted, not told.
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from gateway.core.events import Decision
 
@@ -50,9 +51,12 @@ _KINDS: Final = {
     "promote": Kind.PROMOTED,
     "pause": Kind.PAUSED,
     "rollback": Kind.ROLLED_BACK,
+    "labels_stopped": Kind.LABELS_STOPPED,
+    "skew": Kind.DATA_QUALITY,
     "retrained": Kind.RETRAINED,
     "retraining_failed": Kind.RETRAINING_FAILED,
 }
+_OF_THE_DATA: Final = frozenset({Kind.LABELS_STOPPED, Kind.DATA_QUALITY})
 _OF_RUNS: Final = frozenset({Kind.RETRAINED, Kind.RETRAINING_FAILED})
 
 
@@ -90,6 +94,8 @@ def alert_of(decision: Decision) -> Alert | None:
     kind = _KINDS.get(decision.action)
     if kind is None:
         return None
+    if kind in _OF_THE_DATA:
+        return Alert(kind, decision.deployment, str(decision.evidence.get("feature", "labels")), decision.reason)
     if kind in _OF_RUNS:
         return Alert(kind, decision.deployment, str(decision.evidence.get("run", "")), decision.reason)
     about = decision.candidate or "stable"
@@ -126,11 +132,16 @@ class Message:
         return f"{self.deployment}: {alert.kind.value.replace('_', ' ')} ({alert.about})"
 
     def body(self, link: str) -> str:
-        """The sentences, and where to look."""
+        """The sentences, and where to look: the deployment's place in the control room at ``link``, if there is one.
+
+        >>> Message("flights", (Alert(Kind.DRIFT, "flights", "delay", "It moved."),), 0).body("https://room/").split()
+        ['It', 'moved.', 'https://room/#/d/flights']
+        """
         lines = [alert.sentence for alert in self.alerts]
         if self.repeated:
             lines.append(f"({self.repeated} more of the same were not sent.)")
-        return "\n".join([*lines, link] if link else lines)
+        place = f"{link.rstrip('/')}/#/d/{quote(self.deployment, safe='')}"
+        return "\n".join([*lines, place] if link else lines)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from gateway.core.drift.terms import DriftTerms
 from gateway.core.retraining.terms import RetrainingTerms
-from gateway.core.rules import GateRules, StartRules
+from gateway.core.rules import GateRules, Pickles, StartRules
 
 Scalar: TypeAlias = bool | int | float | str | None
 
@@ -276,6 +276,17 @@ class ServingRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Admission:
+    """What an artifact may be, and ``inputs``: what one takes that says nothing about it, in the order of its row."""
+
+    pickles: Pickles = Pickles.ALLOW
+    inputs: tuple[Field, ...] = ()
+
+
+ANYTHING = Admission()
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentSpec:
     """What its owner declared. ``stable`` is only the bootstrap: afterwards control state says who is stable."""
 
@@ -300,6 +311,7 @@ class DeploymentSpec:
     maturity_s: float = 0.0
     """Age (data time) at which a prediction's label counts; labelled metrics are judged at this age, once."""
     label_values: tuple[int | str, ...] = ()
+    """What a label may be; any other is not taken. Empty: whatever it is."""
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
     drift: DriftTerms = DriftTerms()
@@ -312,3 +324,9 @@ class DeploymentSpec:
     starts: StartRules = StartRules()
     gate: GateRules = GateRules()
     retraining: RetrainingTerms = RetrainingTerms()
+    pickles: Pickles = Pickles.FOLDER
+
+    @property
+    def admission(self) -> Admission:
+        """What it asks of a model that is to start in it."""
+        return Admission(self.pickles, tuple(self.inputs.values()))

@@ -63,6 +63,8 @@ class RoutingTable:
     inputs: Inputs = Inputs()
     features: FeaturePlan = NO_FEATURES
     policies: dict[str, FeaturePolicy] = field(default_factory=dict)
+    labels: tuple[int | str, ...] = ()
+    """What a label may be; empty: whatever it is."""
     schema: int = 1
 
     def models(self) -> tuple[ModelCard, ...]:

@@ -217,14 +217,15 @@ def _ask(
 
 def _received(receipt: Receipt) -> Response:
     """Write a receipt: 202 when anything was accepted, else the same as a problem."""
-    written: dict[str, object] = {"accepted": receipt.accepted, "rejected": receipt.rejected}
+    rejected = [{"index": one.index, "detail": one.detail} for one in receipt.rejected]
+    written: dict[str, object] = {"accepted": receipt.accepted, "rejected": rejected}
     if receipt.accepted:
         return _json(written, 202)
     problem = {
         "type": "nothing-accepted",
         "title": "No outcome was accepted",
         "status": 422,
-        "detail": "Every outcome names a prediction_id that this gateway never issued.",
+        "detail": "No outcome was taken; why stands beside each one under rejected.",
     }
     return _json(problem | written, 422, problems.MEDIA_TYPE)
 

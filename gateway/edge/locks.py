@@ -22,7 +22,8 @@ from gateway.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gateway", Basic realm="gateway"'}
+# Basic comes first: Chromium reads one challenge of a line, and only by Basic does it ask a person.
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer realm="gateway"'}
 _NO_SCOPE = frozenset({ANYBODY, NOBODY})
 _SAY_EVERY_S = 10.0
 _SMALL_BODY = 65_536
@@ -139,7 +140,7 @@ class Locked:
             try:
                 scope["principal"] = self._admit(scope)
             except HTTPException as refusal:
-                await problems.respond(refusal)(scope, receive, send)
+                await problems.respond(refusal, scope["path"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -105,7 +105,7 @@ class WorkerMetrics:
         self._shadows = counter("shadows_done", "Shadow scores, failed ones too.", "deployment", "variant", "failed")
         self._dropped = counter("shadows_dropped", "Shadows that were not asked.", "deployment", "variant", "reason")
         self._outcomes = counter("outcomes_accepted", "Outcomes on disk.", "deployment", "metric")
-        self._forged = counter("outcomes_rejected", "Outcomes that name ids never issued here.")
+        self._rejected = counter("outcomes_rejected", "Outcomes not taken: forged ids, undeclared labels.", "reason")
 
     def described(self) -> tuple[Description, ...]:
         """Every metric: its name, kind, labels, and what it says."""
@@ -187,9 +187,9 @@ class WorkerMetrics:
         """An outcome is on disk."""
         self._outcomes.labels(deployment, record.metric if record.metric == "label" else "other").inc()
 
-    def forged(self, count: int) -> None:
-        """So many outcomes named ids that were never issued here."""
-        self._forged.inc(count)
+    def rejected(self, reason: str, count: int) -> None:
+        """So many outcomes were not taken."""
+        self._rejected.labels(reason).inc(count)
 
     def read_error(self, tier: str, kind: str) -> None:
         """A feature read went wrong in a way its source has a name for."""

@@ -22,6 +22,7 @@ from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
 from gateway.adapters.retraining import open_target
 from gateway.compose import Controlling
+from gateway.core.actors import AGENT
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -35,6 +36,7 @@ from gateway.edge.metrics import (
     instrument,
     multiprocess_folder,
 )
+from gateway.hearing import Hearing
 from gateway.ports import AlertSink
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
@@ -49,6 +51,7 @@ from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
+from gateway.processes.report_desk import ReportDesk
 from gateway.processes.retraining_duty import RetrainingDuty, Stirred
 from gateway.processes.streams import Streams
 from gateway.processes.sweeping import Sweeping
@@ -82,6 +85,7 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
+        self._counting = ThreadPoolExecutor(1, thread_name_prefix="count")
         metrics, stirred = AgentMetrics(), Stirred()
         self._announcer = compose.announcer(settings, metrics.alert)
         told: list[AlertSink] = [LogSink(), DecisionSink(self._announcer), metrics, self]
@@ -110,9 +114,12 @@ class Agent:
         self._sweeping = Sweeping(
             parts.cache, parts.store.events, parts.clock, self._run, self._named_models, settings.outcome_ttl
         )
-        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.tables, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
-        self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+        hearing = Hearing(parts.store.events, parts.judge)
+        self._drift = DriftDuty(
+            parts.drifting, hearing, self._publisher, lambda: self._marked, self._plans.in_force, comparer
+        )
         self._retraining = RetrainingDuty(
             parts.triggers,
             parts.leading_runs,
@@ -158,6 +165,7 @@ class Agent:
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
             drift=parts.drifting.report,
+            report=ReportDesk(compose.reporter(self._settings)).page,
             runs=parts.runs,
             settle=self._settle,
             keys=lambda: parts.keys,
@@ -199,7 +207,7 @@ class Agent:
             "drain": self._drain(),
             "provide": self._provider.run(),
             "registry": self._fleet.while_leading(self._registry.run),
-            "gauges": self._gauges.run(self._run),
+            "gauges": self._gauges.run(self._run, self._count),
             "reap": self._reap(),
             "sweep": self._sweeping.run(),
             "watch": self._watchman.watch(),
@@ -238,7 +246,7 @@ class Agent:
         await asyncio.to_thread(self._hush)
         with contextlib.suppress(StoreUnavailable):  # then the others find out by its silence
             await self._run(self._fleet.leave)
-        for thread in (self._reading, self._serving, self._meeting):
+        for thread in (self._reading, self._serving, self._meeting, self._counting):
             thread.shutdown(wait=True)
         await self._run(self._parts.store.close)
         self._thread.shutdown(wait=True)
@@ -252,6 +260,9 @@ class Agent:
 
     async def _serve(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._serving, work)
+
+    async def _count(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._counting, work)
 
     async def _among_hosts(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._meeting, work)
@@ -302,9 +313,7 @@ class Agent:
             elif why := self._fleet.failed(digest):
                 reason = f"no worker can load its model: {why}"
                 await self._among_hosts(
-                    lambda: control.send(
-                        deployment, Signal.DEMOTE, actor="agent", reason=reason, candidate=rollout.name
-                    )
+                    lambda: control.send(deployment, Signal.DEMOTE, actor=AGENT, reason=reason, candidate=rollout.name)
                 )
         except GatewayError as error:  # an operator was faster, or the store is away: the next round sees it
             log.info("not_begun", deployment=deployment, candidate=rollout.name, reason=str(error))

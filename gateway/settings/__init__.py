@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     """Folder of the Feast repository; none serves models that read no feature service."""
     registry: str = "models"
     """Where models come from: an MLflow tracking URI, or a folder of joblib models."""
+    model_folders: tuple[Path, ...] = ()
+    """Folders below which ``file:`` may name an MLflow model, beside an MLflow registry; none takes no such URI."""
     data_host: str = "127.0.0.1"
     """Address of the data plane."""
     data_port: Port = 8000

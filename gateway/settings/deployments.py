@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from gateway.core import deployments as core
+from gateway.core.rules import Pickles
 from gateway.settings.drift import DriftSettings
 from gateway.settings.guardrails import GuardrailSettings, guardrail_of
 from gateway.settings.inputs import FeatureSettings, InputSettings
@@ -46,7 +47,7 @@ class DeploymentSettings(Section):
     entities: dict[str, InputSettings] = {}
     """Entity keys applications send beside those the features are read by, by name."""
     inputs: dict[str, InputSettings] = {}
-    """Declared types, ranges and defaults of request features, by name."""
+    """Declared types, ranges and defaults of request features, by name; the row of a model that says nothing of it."""
     features: dict[str, FeatureSettings] = {}
     """Fallbacks of Feast-served features, by name."""
     guardrails: tuple[str | GuardrailSettings, ...] = ("error_rate",)
@@ -60,7 +61,7 @@ class DeploymentSettings(Section):
     maturity: Seconds = 0.0
     """Age at which a prediction's label counts, a duration in data time."""
     label_values: tuple[int | str, ...] = ()
-    """Labels an outcome may have, for people; outcomes are not held to it yet."""
+    """What an outcome's label may be: any other is not taken, with a word why. Empty: any label."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
     drift: DriftSettings = DriftSettings()
@@ -71,6 +72,8 @@ class DeploymentSettings(Section):
     """Let the registry's ``challenger`` alias start rollouts, and write decisions back: ``champion`` and tags."""
     default_plan: str | None = None
     """The plan an alias move follows; none takes the first one declared."""
+    pickles: Pickles = Pickles.FOLDER
+    """Whether a model may be code (pickle, Python function): ``refuse``, ``allow``, or ``folder`` of joblib files."""
     starts: StartSettings = StartSettings()
     """When a candidate may start: quarantine, cool-down, freezes."""
     gate: GateSettings = GateSettings()
@@ -96,6 +99,7 @@ class DeploymentSettings(Section):
             "labels_independent",
             "follow_aliases",
             "default_plan",
+            "pickles",
         )
         return core.DeploymentSpec(
             name=name,

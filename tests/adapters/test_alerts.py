@@ -1,58 +1,24 @@
 """Alerts through apprise, against a real HTTP target: grouped, retried, and harmless when nobody is there."""
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.adapters.alerts import AppriseAnnouncer, DecisionSink, MemoryAnnouncer
 from gateway.adapters.clock import open_clock
+from gateway.adapters.drift import DriftAlerts
+from gateway.adapters.guarded import guarded
 from gateway.core.alerts import Alert, Kind
+from gateway.core.drift.causes import INPUTS, Cause, DriftAlarm, DriftEvent
 from gateway.core.errors import SettingsError
 from gateway.core.events import Decision
+from tests.alert_target import Target
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # apprise looks for it
-
-
-class Target:
-    """Somebody's webhook. ``refusals`` is how many calls it answers with 503 first."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        self.refusals = refusals
-        self.heard: list[dict[str, Any]] = []
-        self.came = threading.Semaphore(0)
-        target = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                said = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                refused = target.refusals > 0
-                target.refusals -= 1
-                if not refused:
-                    target.heard.append(said)
-                self.send_response(503 if refused else 200)
-                self.end_headers()
-                target.came.release()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"json://127.0.0.1:{self.server.server_address[1]}/"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -76,7 +42,7 @@ def alert(kind: Kind = Kind.DRIFT, about: str = "dep_delay") -> Alert:
 
 def test_a_flood_is_one_message_with_every_sentence_and_the_link(target: Target) -> None:
     counts: Counter[tuple[str, str]] = Counter()
-    way = announcer(target.url, counts=counts, link="https://room/flights")
+    way = announcer(target.url, counts=counts, link="https://room")
     for about in ("dep_delay", "carrier", "dep_delay"):
         way.announce(alert(about=about))
     way.close()
@@ -84,7 +50,7 @@ def test_a_flood_is_one_message_with_every_sentence_and_the_link(target: Target)
     assert heard["title"] == "flights: 2 alerts"
     assert heard["type"] == "warning"
     assert heard["message"].splitlines()[:2] == [alert(about=about).sentence for about in ("dep_delay", "carrier")]
-    assert heard["message"].endswith("https://room/flights")
+    assert heard["message"].endswith("https://room/#/d/flights")
     assert counts == {("drift", "sent"): 2, ("drift", "repeated"): 1}
 
 
@@ -130,6 +96,45 @@ def test_announcing_never_waits_even_where_everything_is_full(monkeypatch: pytes
     slow.close()
 
 
+def test_a_target_on_a_network_that_is_not_called_hears_nothing(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(target.url, counts=counts, group_s=0.0, inside=False)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+    assert counts == {("drift", "failed"): 1}
+
+
+def test_several_targets_in_one_line_are_all_guarded(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(f"{target.url}, {target.url}second", counts=counts, group_s=0.0, inside=False)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+
+
+def test_a_target_that_redirects_is_not_followed(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    target.sends_to = "/elsewhere"
+    way = announcer(target.url, counts=counts, group_s=0.0)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+    assert counts == {("drift", "failed"): 1}
+
+
+def test_other_threads_call_whom_they_like(target: Target) -> None:
+    with guarded(inside=False):
+        elsewhere = threading.Thread(
+            target=httpx.post, args=(target.url.replace("json:", "http:"),), kwargs={"json": {}}
+        )
+        elsewhere.start()
+        elsewhere.join()
+        with pytest.raises(httpx.ConnectError):
+            httpx.post(target.url.replace("json:", "http:"), json={})
+    assert target.heard == [{}]
+
+
 def test_kinds_nobody_wants_are_not_told(target: Target) -> None:
     way = announcer(target.url, kinds=(Kind.DEMOTED,))
     way.announce(alert())
@@ -163,3 +168,26 @@ def test_decisions_reach_people_as_alerts() -> None:
     for action in ("start", "demote"):
         sink.tell(Decision("flights", 2, action, "judge", "because", 0.0, 0.0, candidate="v3"))
     assert [one.kind for one in way.alerts] == [Kind.DEMOTED]
+
+
+def test_a_silent_label_source_and_skew_are_announced_as_what_they_are() -> None:
+    told = MemoryAnnouncer()
+    sink = DecisionSink(told)
+    silence = "no outcome came for 26 hours, in which 12,400 predictions were made"
+    sink.tell(Decision("flights", 4, "labels_stopped", "drift", silence, 0.0, 0.0))
+    skew = "dep_delay: 12.0% of 100 served values are not what the offline store says they were"
+    sink.tell(Decision("flights", 5, "skew", "drift", skew, 0.0, 0.0, evidence={"feature": "dep_delay"}))
+    assert [(one.kind, one.about, one.sentence) for one in told.alerts] == [
+        (Kind.LABELS_STOPPED, "labels", silence),
+        (Kind.DATA_QUALITY, "dep_delay", skew),
+    ]
+
+
+def test_values_that_are_lost_are_told_as_the_datas_quality_and_others_as_drift() -> None:
+    told = MemoryAnnouncer()
+    for what in ("stale", "location"):
+        alarm = DriftAlarm(
+            "flights", INPUTS, "stable", "dep_delay", what, 1, 0.2, 0.0, 1.0, 0.0, 9.0, 100, 9.0, 8.0, what
+        )
+        DriftAlerts(told).drifted(DriftEvent(alarm, Cause.DATA))
+    assert [one.kind for one in told.alerts] == [Kind.DATA_QUALITY, Kind.DRIFT]

@@ -152,6 +152,13 @@ def test_another_deployments_day_stays(log: EventLog) -> None:
     assert log.days("churn") == {DAY: 1}
 
 
+def test_a_crash_that_no_prediction_followed_goes_with_its_day_and_what_comes_later_is_judged(log: EventLog) -> None:
+    append(log, prediction("b0"), crash("b1", T0))
+    forget(log)
+    append(log, prediction("b1"))
+    assert len(log.evidence(DEPLOYMENT, "g-canary", Window(T0 - 1, T0 + 1, log.cursors()))) == 1
+
+
 def test_sticky_keys_of_a_generation_that_ended_go_bit_by_bit_and_nobody_elses(log: EventLog) -> None:
     sticky = [prediction(f"b{n}", T0 + n, sticky=True) for n in range(5)]
     other = replace(prediction("c1", T0 + 9, sticky=True), arms=prediction("x").arms[:1])

@@ -106,6 +106,13 @@ class _Request:
                     values[metric] = kept.record.value
         return values
 
+    def forget_crashes(self, day: int) -> list[_Kept[CrashRecord]]:
+        """Let go of a day's crashes; without its first one a request begins anew."""
+        gone = [kept for kept in self.crashes if day_of(kept.record.at) == day]
+        self.crashed_first = self.crashed_first and self.crashes[0] not in gone
+        self.crashes = [kept for kept in self.crashes if kept not in gone]
+        return gone
+
     def joined(self) -> list[JoinedRow]:
         """Every attempt, each with the outcomes that count."""
         outcomes = {metric: self.history(metric)[-1].record for metric in self.metrics()}
@@ -263,9 +270,8 @@ class MemoryEventLog:
             self._forget_one(kept, request)
         if not page:
             for request in self._of(deployment):
-                if not request.predictions and any(day_of(kept.record.at) == day for kept in request.crashes):
-                    self._let_go.append((tag, _Request(crashes=request.crashes)))
-                    request.crashes = []
+                if not request.predictions:
+                    self._let_go.append((tag, _Request(crashes=request.forget_crashes(day))))
             self._bets = [bet for bet in self._bets if bet.id[0] != tag or day_of(bet.position.at) != day]
             self._closed[tag, day] = True
         return len(page[:most])

@@ -1,6 +1,6 @@
 """The event log in PostgreSQL: what the drains of many hosts stored, as a look, a person and the books ask for it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import inf
 
 from gateway.adapters.store import postgresql_forget
@@ -8,9 +8,11 @@ from gateway.adapters.store import postgresql_queries as queries
 from gateway.adapters.store.joins import (
     DAY_S,
     OUTCOME_BOOKS,
+    PIECE,
     PREDICTION_BOOKS,
     SHADOW_BOOKS,
     WORKER_DIED,
+    Answer,
     dropped_for,
     performance,
     visible,
@@ -113,12 +115,20 @@ class PostgresEventLog:
 
     def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
         """Counts by variant."""
-        about = _about(deployment, after, until)
-        with self._database.reading() as connection:
-            answers = rows(connection, queries.COUNTED, about)
-            outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
-        labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
-        return performance(counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+        return performance(self._answers(deployment, after, until))
+
+    def _answers(self, deployment: str, after: float, until: float) -> Iterator[Answer]:
+        """Read a window piece by piece: it may hold a day of requests, and nobody is to wait for all of it."""
+        while after < until:
+            with self._database.reading() as connection:
+                ends = rows(connection, queries.PIECE, {**_about(deployment, after, until), "behind": PIECE - 1})
+                end = ends[0][0] if ends else until
+                about = _about(deployment, after, end)
+                answers = rows(connection, queries.COUNTED, about)
+                outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
+            labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
+            yield from (counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+            after = end
 
     def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
         """Counts, for all of them together."""

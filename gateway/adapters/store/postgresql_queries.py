@@ -167,6 +167,10 @@ OUTCOMES_OF_PAIRS: LiteralString = f"""
 
 # What people and gauges ask.
 
+PIECE: LiteralString = """
+    SELECT at FROM predictions WHERE tag = %(tag)s AND at > %(after)s AND at <= %(until)s
+    ORDER BY at LIMIT 1 OFFSET %(behind)s
+"""
 COUNTED: LiteralString = """
     SELECT body, at, name, generation, digest, failed, degraded, answer
     FROM predictions AS p

@@ -1,7 +1,7 @@
 """The event log in SQLite: what a drain stored, as a look, a person and the books ask for it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import inf
 
 from gateway.adapters.store import sqlite_forget
@@ -10,9 +10,11 @@ from gateway.adapters.store.database import Database, rows
 from gateway.adapters.store.joins import (
     DAY_S,
     OUTCOME_BOOKS,
+    PIECE,
     PREDICTION_BOOKS,
     SHADOW_BOOKS,
     WORKER_DIED,
+    Answer,
     dropped_for,
     performance,
     visible,
@@ -105,12 +107,19 @@ class SqliteEventLog:
 
     def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
         """Counts by variant."""
-        about = (tag_of(deployment), after, until)
-        with self._database.reading() as connection:
-            answers = rows(connection, queries.COUNTED, about)
-            outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
-        labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
-        return performance(counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+        return performance(self._answers(tag_of(deployment), after, until))
+
+    def _answers(self, tag: str, after: float, until: float) -> Iterator[Answer]:
+        """Read a window piece by piece: it may hold a day of requests, and nobody is to wait for all of it."""
+        while after < until:
+            with self._database.reading() as connection:
+                ends = rows(connection, queries.PIECE, (tag, after, until, PIECE - 1))
+                piece = (tag, after, ends[0][0] if ends else until)
+                answers = rows(connection, queries.COUNTED, piece)
+                outcomes = rows(connection, queries.LABELS_OF_COUNTED, piece)
+            labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
+            yield from (counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+            after = piece[2]
 
     def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
         """Counts, for all of them together."""
