@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-rollouts security bench bench-quick bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-teeth chaos-rollouts security bench bench-quick bench-judge bench-drift bench-size bench-scale docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,10 @@ check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 chaos: setup  ## break everything on purpose, row by row, in full (hours)
-	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos; rows=$$?; $(BIN)/python -m tests.chaos.teeth && exit $$rows
+
+chaos-teeth: setup  ## row T1: twelve sabotaged builds, each of which a row has to notice (about half an hour)
+	@$(BIN)/python -m tests.chaos.teeth
 
 chaos-quick: setup  ## the same in its small form (at most eight minutes)
 	@$(BIN)/python -m tests.chaos --quick
@@ -89,6 +92,12 @@ sbom: setup  ## write the bill of materials of what the image holds to sbom.json
 
 bench-tell: setup  ## measure what traces and request lines cost (about two minutes)
 	@$(BIN)/python -m benchmarks.telling
+
+bench-size: setup  ## fill SQLite and PostgreSQL with ten million predictions and ask them (an hour, 30 GB)
+	@$(BIN)/python -m benchmarks.size $(ARGS)
+
+bench-scale: setup  ## measure what a host asks of the store, and simulate a thousand hosts (half a minute)
+	@$(BIN)/python -m benchmarks.scale
 
 bench-drift: setup  ## hold the drift alarm to its false-alarm rate and its delay, beside PSI, KS and Evidently (ten minutes)
 	@$(BIN)/python -m benchmarks.drift

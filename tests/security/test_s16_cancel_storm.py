@@ -29,6 +29,8 @@ async def test_a_storm_of_cancellations_hands_nobody_anothers_features(
 
     async def one(user: int) -> None:
         nonlocal cancelled, foreign
+        for _ in range(dice.randrange(4)):  # so that batches are under way beside each other
+            await asyncio.sleep(0)
         reading = asyncio.create_task(store.count(user))
         if dice.random() < 0.2:
             for _ in range(dice.randrange(8)):
