@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,15 @@ screenshots: browser  ## play the story and take pictures of the control room me
 
 test: browser  ## pass the whole test suite (under ten minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-airflow: setup .venv-airflow/.ready  ## run the Airflow DAG in a real Airflow against a real gateway (an environment of its own, 300 MB)
+	@$(BIN)/python -m pytest tests/airflow
+
+.venv-airflow/.ready: requirements/airflow.txt requirements/build.txt
+	@$(PYTHON) -m venv .venv-airflow
+	@.venv-airflow/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/build.txt
+	@.venv-airflow/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/airflow.txt
+	@touch $@
 
 chaos-rollouts: setup  ## swap 500 models under load, race operators, load artifacts that are traps (about 40 minutes)
 	@$(BIN)/python -m tests.chaos.rollouts $(ARGS)
@@ -80,8 +89,9 @@ format: setup  ## put every file into its one format
 
 lock:  ## pin the dependencies again (needs uv)
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra kafka --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group airflow -o requirements/airflow.txt
 	printf 'pip>=26\nsetuptools>=77\nwheel\n' | uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
 
 clean:  ## take away what the demo and the tests made (not the environment)

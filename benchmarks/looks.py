@@ -28,7 +28,7 @@ DEPLOYMENTS, LOOKS_S = 1_000, 1.0
 EVENTS, EVENTS_S = 100_000, 1.0
 REQUESTS = 20
 """New requests of a deployment between two looks."""
-ROUNDS = 3
+ROUNDS = 7
 HISTORY = 200
 """Requests that a deployment was judged on before."""
 AT_ONCE = 100
@@ -62,7 +62,7 @@ def hundred_thousand_events() -> float:
 
 
 def thousand_looks() -> float:
-    """Look at each of so many deployments, each with a few new requests; CPU seconds, the least of three rounds."""
+    """Look at each of so many deployments, each with a few new requests; CPU seconds, the least of seven rounds."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:{folder}/store.db")
         control, draw = _control(store), random.Random(2)

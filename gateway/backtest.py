@@ -104,7 +104,7 @@ def backtest(
 
     Raises NotReplayable for a generation whose looks were not kept, Unmeasurable for a guardrail that does not fit.
     """
-    openings = [one for one in state.openings(deployment) if not one.swapped]
+    openings = [one for one in state.openings(deployment) if not (one.swapped or one.rollout.terms.on_pairs)]
     if generation is not None:
         openings = [one for one in openings if one.generation == generation]
         if not openings:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from gateway.adapters.alerts import AppriseAnnouncer, LogAnnouncer, LogSink
 from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
-from gateway.adapters.drift import PackedDriftCodec
+from gateway.adapters.drift import PackedDriftCodec, Reporter
 from gateway.adapters.features import FeatureReader, open_compiler
+from gateway.adapters.lake import ParquetLake
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.policy import open_policy
@@ -47,9 +48,13 @@ from gateway.ports import (
     Announcer,
     ControlState,
     DriftSink,
+    EventSink,
     Flags,
+    Incoming,
+    Lake,
     ModelStore,
     Observer,
+    OutcomeSource,
     PlanCompiler,
     Registry,
     Routing,
@@ -159,12 +164,12 @@ def controlling(
 ) -> Controlling:
     """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
     host = host_name(settings)
-    store = open_store(settings.store_url, host)
+    store = open_store(settings.store_url, host, tells=told_kinds(settings))
     clock = open_clock(settings.clock)
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
     prepared = cache(settings)
-    models = open_model_store(settings.registry)
+    models = model_store(settings)
 
     def story(state: ControlState) -> Control:
         return Control(
@@ -225,6 +230,45 @@ def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announc
     )
 
 
+def told_kinds(settings: Settings) -> tuple[str, ...]:
+    """Kinds of events that a broker is told of."""
+    return () if settings.kafka is None else tuple(settings.kafka.send.topics())
+
+
+def open_sink(settings: Settings) -> EventSink | None:
+    """Open the way to a broker, where the settings name topics. Raises SettingsError."""
+    said = settings.kafka
+    if said is None or not said.send.topics():
+        return None
+    from gateway.adapters.stream.kafka import KafkaSink  # an extra
+
+    return KafkaSink(said.servers, said.send.topics(), said.options, structured=said.mode == "structured")
+
+
+def open_source(settings: Settings) -> "tuple[OutcomeSource, Callable[[Incoming], object]] | None":
+    """Open the topic that outcomes come from, where the settings name one, and what reads it. Raises SettingsError."""
+    said = settings.kafka
+    if said is None or said.take is None:
+        return None
+    from gateway.adapters.stream.cloud import read_body  # an extra
+    from gateway.adapters.stream.kafka import KafkaSource
+
+    take = said.take
+    return KafkaSource(said.servers, take.topic, take.group, take.dead_topic, said.options), read_body
+
+
+def outcome_lane(settings: Settings) -> SegmentSpool:
+    """A lane of outcomes for this process, as a worker has one."""
+    most = settings.max_spool
+    return SegmentSpool(spool_folder(settings), OUTCOMES, segment_bytes=_segment(most), cap_bytes=most)
+
+
+def open_lake(settings: Settings) -> Lake | None:
+    """The export that has to have a day before it is forgotten, where the settings name one."""
+    exported = settings.retention.exported
+    return None if exported is None else ParquetLake(exported)
+
+
 def open_export(settings: Settings, deployment: str, target: Target) -> CommandTarget:
     """What writes the joined log to ``target.export``: a process of its own, beside the store's writer."""
     frozen = (settings.state_dir / "run" / "settings.json").absolute()
@@ -248,9 +292,19 @@ class NoCompiler:
         return NO_FEATURES
 
 
+def model_store(settings: Settings) -> ModelStore:
+    """Where models come from. Raises SettingsError."""
+    return open_model_store(settings.registry, folders=settings.model_folders)
+
+
 def cache(settings: Settings) -> ModelCache:
     """Where this host keeps prepared models."""
     return ModelCache(models_folder(settings))
+
+
+def reporter(settings: Settings) -> Reporter:
+    """Whoever makes drift reports, from this host's store and prepared models."""
+    return Reporter(settings.store_url, models_folder(settings))
 
 
 def models_folder(settings: Settings) -> Path:

@@ -13,11 +13,13 @@ from typing import Any
 from gateway import looking
 from gateway.cases import Cases, JudgeCodec, evidence_of
 from gateway.core import judging
+from gateway.core.actors import AGENT, BANDIT, JUDGE
 from gateway.core.aliases import REFUSE, made_way
 from gateway.core.bandit import lean
 from gateway.core.deployments import DeploymentSpec, Guardrail, ModelCard, Plan
 from gateway.core.errors import (
     CandidateRunning,
+    EvidenceUnreadable,
     InvalidTransition,
     OutboundRefused,
     PolicyDenied,
@@ -31,10 +33,12 @@ from gateway.core.judging import JudgeState, Verdict
 from gateway.core.pace import Move, action_of, next_signal, observed, only_reported, said, seen_by_then, since_opened
 from gateway.core.quarantine import hold_back, hold_out
 from gateway.core.rollout import ENDED, JUDGED, LOOKED_AT, Phase, Rollout, Signal, begin, chosen_plan, terms_of
-from gateway.core.routing import CANDIDATE, STABLE, Part, Shadow
+from gateway.core.routing import CANDIDATE, STABLE, Part
 from gateway.core.state import (
     DeploymentState,
+    begun_again,
     fits,
+    judged_as,
     leaned,
     reported,
     rolled_back,
@@ -42,15 +46,14 @@ from gateway.core.state import (
     sent_away,
     signalled,
     started,
-    with_shadow,
     with_traffic,
-    without_shadow,
 )
 from gateway.core.tables import accept, candidate_meant, in_order, looked_at
 from gateway.courses import Courses
 from gateway.documents import Change, Documents, Note
 from gateway.governance import APPROVE, DENY, START, Governance, Wish, promotion
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
+from gateway.trials import Trials
 
 MOST_DEGRADED = 0.20
 """Share of requests without evidence, because features were degraded, above which a rollout does not move up."""
@@ -78,6 +81,8 @@ class Control:
         self._cases = Cases(state, log, codec)
         self._courses = Courses(state)
         self._governance = governance
+        self.trials = Trials(self._documents, self._cases, self._permitted, token)
+        """What becomes of shadows that operators add."""
 
     def read(self, deployment: str) -> DeploymentState:
         """The control document as it stands. Raises UnknownDeployment."""
@@ -98,18 +103,21 @@ class Control:
         """
         due: list[tuple[str, str]] = []
         leaning: list[str] = []
+        unreadable: list[tuple[str, str]] = []
         with self._state.together():
             for deployment in deployments:
                 state = self.read(deployment)
                 leaning += [deployment] if any(one.current.bandit for one in in_order(state)) else []
-                due += [
-                    (deployment, rollout.name)
-                    for rollout in looked_at(state)
-                    if self._asked(state, rollout, watermark, visible, bounds=False)[2] is not None
-                ]
+                for one in (*looked_at(state), *state.trials.values()):
+                    try:
+                        if self._asked(state, one, watermark, visible, bare=True)[2] is not None:
+                            due.append((deployment, one.name))
+                    except EvidenceUnreadable:  # the others are looked at all the same
+                        unreadable.append((deployment, one.name))
+        again = [self._begin_again(deployment, name, watermark) for deployment, name in unreadable]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         made += [self._lean(deployment, watermark) for deployment in leaning]
-        return [decision for decision in made if decision is not None]
+        return again + [decision for decision in made if decision is not None]
 
     def _lean(self, deployment: str, watermark: float) -> Decision | None:
         """Let bandits set the weights of their steps; whoever changes the document in between is left alone."""
@@ -118,11 +126,16 @@ class Control:
         found = lean(state, {name: self.case(one, deployment) for name, one in steps.items()}, watermark)
         if found is None:
             return None
-        note = Note("lean", "bandit", found.sentence(), evidence={"split": {"weights": dict(found.weights)}})
+        note = Note("lean", BANDIT, found.sentence(), evidence={"split": {"weights": dict(found.weights)}})
         try:
             return self._documents.write(state, leaned(state, found.weights, watermark), note)
         except RevisionConflict:  # by the next look the bandit knows more
             return None
+
+    def _begin_again(self, deployment: str, name: str, watermark: float) -> Decision:
+        """Close evidence that cannot be read: wealth is neither guessed nor lost in silence, and no traffic moves."""
+        note = Note(Signal.RENEW.value, "judge", "its evidence could not be read, so it begins again", name)
+        return self.change(deployment, lambda state: begun_again(state, name, watermark, self._token), note)
 
     def _decide(self, deployment: str, name: str, watermark: float, visible: Mapping[str, int]) -> Decision | None:
         """Do what is due. Whoever changes the document in between is heard: then it is asked for again.
@@ -142,8 +155,8 @@ class Control:
             after = self._after(state, rollout, move, watermark, seen_by_then(rollout, case))
             try:
                 if action == Signal.PROMOTE.value:
-                    evidence |= self._permitted(state, promotion(rollout, "judge", evidence))
-                return self._documents.write(state, after, Note(action, "judge", move.reason, name, evidence))
+                    evidence |= self._permitted(state, promotion(rollout, JUDGE, evidence))
+                return self._documents.write(state, after, Note(action, JUDGE, move.reason, name, evidence))
             except (PolicyDenied, PolicyPending, OutboundRefused):  # it stays where it is, and the next look asks again
                 return None
             except RevisionConflict:
@@ -165,13 +178,13 @@ class Control:
         watermark: float,
         visible: Mapping[str, int],
         *,
-        bounds: bool = True,
+        bare: bool = False,
     ) -> tuple[JudgeState, Verdict, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._cases.judged(opening, watermark, visible)
-        verdict, seen = judging.verdict(case, watermark, bounds=bounds), observed(rollout.current, case)
-        self._courses.note(opening, verdict, lambda: judging.verdict(case, watermark))
+        verdict, seen = judging.verdict(case, watermark, bare=bare), observed(rollout.current, case)
+        self._courses.note(opening, verdict, lambda: judging.drawn(case, verdict))
         return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
 
     def _may(self, state: DeploymentState, rollout: Rollout, move: Move, watermark: float) -> bool:
@@ -191,12 +204,12 @@ class Control:
         return self._cases.of(deployment, rollout, at)
 
     def verdict(self, deployment: str, candidate: str | None = None) -> tuple[Rollout, Verdict, Outlook | None]:
-        """A candidate (None: the one there is), what its evidence so far says, and what that still needs.
+        """A candidate (None: the one there is) or a shadow, what its evidence so far says, and what that still needs.
 
         The last is None where it cannot be said. Raises UnknownVariant.
         """
         state = self.read(deployment)
-        rollout = rollout_of(state, candidate_meant(state, candidate))
+        rollout = judged_as(state, candidate_meant(state, candidate))
         case = self.case(rollout, deployment)
         verdict = judging.verdict(case, case.looked_at)
         alive = rollout.phase in JUDGED
@@ -217,7 +230,7 @@ class Control:
         found = [one for one in self.read(deployment).rollouts.values() if one.generation == generation]
         if not found or found[0].phase is not Phase.PREPARING:
             return None
-        note = Note(Signal.READY.value, "agent", "every live worker has the model loaded and warm", found[0].name)
+        note = Note(Signal.READY.value, AGENT, "every live worker has the model loaded and warm", found[0].name)
         try:
             return self._signal(deployment, Signal.READY, note)
         except InvalidTransition:  # another host said so first, or the others leave no room for its share yet
@@ -384,30 +397,6 @@ class Control:
         split = {"weights": dict(weights), "shadows": dict(shadows)}
         note = Note("traffic", actor, reason, evidence={"split": split})
         return self.change(deployment, lambda s: with_traffic(s, weights, shadows, at, reason), note, expected)
-
-    def add_shadow(
-        self,
-        deployment: str,
-        model: ModelCard,
-        features: FeaturePlan,
-        *,
-        name: str,
-        rate: float,
-        actor: str,
-        reason: str,
-    ) -> Decision:
-        """Let a prepared model watch a share ``rate`` of requests. Raises ModelUnusable, InvalidBody (name in use)."""
-        shadow = Shadow(Part(name, self._token(), model), self._token(), rate)
-
-        def change(state: DeploymentState) -> DeploymentState:
-            accept(state.spec, state.stable.model, model, features)
-            return with_shadow(state, shadow)
-
-        return self.change(deployment, change, Note("shadow", actor, reason, name))
-
-    def remove_shadow(self, deployment: str, name: str, *, actor: str, reason: str) -> Decision:
-        """Let a shadow go. Raises UnknownVariant."""
-        return self.change(deployment, lambda s: without_shadow(s, name), Note("unshadow", actor, reason, name))
 
     def _signal(self, deployment: str, signal: Signal, note: Note, expected: int | None = None) -> Decision:
         at, name = self.now(deployment), note.candidate or CANDIDATE

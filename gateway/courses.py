@@ -15,15 +15,15 @@ class Courses:
         self._state = state
         self._last: dict[tuple[str, str], CoursePoint | None] = {}
 
-    def note(self, opening: Opening, verdict: Verdict, whole: Callable[[], Verdict]) -> None:
+    def note(self, opening: Opening, verdict: Verdict, drawn: Callable[[], Verdict]) -> None:
         """Keep a verdict's numbers, if they show something that the point before them does not.
 
-        ``verdict`` may lack its intervals, which cost work; ``whole`` gives it with them.
+        ``verdict`` may lack its intervals, which cost work; ``drawn`` gives it with them.
         """
         about = (opening.deployment, opening.generation)
         if about not in self._last:
             self._last[about] = next(reversed(self._state.course(*about)), None)
         if worth_keeping(self._last[about], point_of(verdict)):
-            point = point_of(whole())
+            point = point_of(drawn())
             self._state.save_point(*about, point)
             self._last[about] = point

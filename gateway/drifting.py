@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from gateway.control import Control
+from gateway.core.actors import DRIFT
 from gateway.core.deployments import ModelCard
 from gateway.core.drift.causes import STABLE, Cause, DriftAlarm, DriftEvent, cause_of
 from gateway.core.drift.detector import TICK_S, Budget
@@ -32,7 +33,6 @@ from gateway.core.tables import part_of
 from gateway.documents import Note
 from gateway.ports import DriftLog, DriftSink, Profiles
 
-ACTOR = "drift"
 TICKS_AT_ONCE = 3
 """Ticks that one look folds, so that nobody waits long for the store's thread; more where they hold few rows."""
 MOST_TICKS = 1_008
@@ -157,7 +157,7 @@ class Drifting:
         for line in skew.features:
             if line.share > spec.drift.skew_tolerated and line.feature not in known:
                 reason = f"{line.feature}: {line.share:.1%} of {skew.rows} served values are not what the offline store"
-                note = Note("skew", ACTOR, f"{reason} says they were", evidence=asdict(line))
+                note = Note("skew", DRIFT, f"{reason} says they were", evidence=asdict(line))
                 self._control.change(deployment, _as_it_is, note)
 
     def sample(self, deployment: str, after: float, until: float, most: int) -> list[LoggedRow]:
@@ -223,7 +223,7 @@ class Drifting:
                 reason = f"the data drifted: {alarms[0].sentence}"
                 with suppress(InvalidTransition, UnknownVariant):  # it moved meanwhile, and runs no more
                     self._control.send(
-                        state.deployment, Signal.PAUSE, actor=ACTOR, reason=reason, candidate=rollout.name
+                        state.deployment, Signal.PAUSE, actor=DRIFT, reason=reason, candidate=rollout.name
                     )
         self._save(state, state.stable, kept)
 
@@ -370,9 +370,9 @@ def _note(event: DriftEvent) -> Note:
     said = f"{alarm.sentence} ({_CAUSES[event.cause]})"
     evidence = {"alarm": asdict(alarm), "cause": event.cause.value}
     if event.ended:
-        return Note("drift_ended", ACTOR, f"{alarm.feature} is as it was in the reference again", evidence=evidence)
+        return Note("drift_ended", DRIFT, f"{alarm.feature} is as it was in the reference again", evidence=evidence)
     candidate = None if alarm.variant == STABLE else alarm.variant
-    return Note("drift", ACTOR, said, candidate, evidence)
+    return Note("drift", DRIFT, said, candidate, evidence)
 
 
 _CAUSES = {

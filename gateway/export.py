@@ -29,8 +29,17 @@ def export(log: EventLog, lake: Lake, deployment: str) -> Iterator[Exported]:
     """
     written = lake.days(deployment)
     for day, changes in sorted(log.days(deployment).items()):
-        if written.get(day) != changes:  # read before its rows: what is drained meanwhile makes it change again
-            yield Exported(day, lake.write(deployment, day, changes, lambda day=day: _batches(log, deployment, day)))  # type: ignore[misc]
+        if written.get(day) == changes:  # read before its rows: what is drained meanwhile makes it change again
+            continue
+        try:
+            rows = lake.write(deployment, day, changes, lambda day=day: _batches(log, deployment, day))  # type: ignore[misc]
+        except _Forgotten:  # by now part of it may be gone: what the lake holds stays as it is
+            continue
+        yield Exported(day, rows)
+
+
+class _Forgotten(Exception):
+    """The log has let the day go while it was read."""
 
 
 def _batches(log: EventLog, deployment: str, day: int) -> Iterator[list[JoinedRow]]:
@@ -38,3 +47,5 @@ def _batches(log: EventLog, deployment: str, day: int) -> Iterator[list[JoinedRo
     while batch:
         yield batch
         batch = log.joined(deployment, day, batch[-1].position, BATCH) if len(batch) == BATCH else []
+    if day not in log.days(deployment):
+        raise _Forgotten

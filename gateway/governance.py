@@ -5,11 +5,13 @@ may block as the store does, but never for another server: an answer that is not
 :class:`~gateway.core.errors.PolicyPending`.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.actors import JUDGE, REGISTRY
 from gateway.core.deployments import ModelCard
 from gateway.core.errors import PolicyDenied
 from gateway.core.events import Decision
@@ -19,12 +21,13 @@ from gateway.core.state import DeploymentState
 from gateway.ports import Clock, ControlState, EventLog, PolicyGate
 
 APPROVE, DENY, START = "approve", "deny", "start"
-JUDGE = "judge"
-_TIRELESS = frozenset({JUDGE, "registry"})
+_TIRELESS = frozenset({JUDGE, REGISTRY})
 """Who asks again and again until it is granted: one line says it."""
 _LINES = 1_000
 _ROWS = 2_000
 _PATIENCE_S = 10.0
+_RECENT_S = 3_600.0
+"""So much data time, up to the newest request, says how many requests there are and how many are degraded."""
 _FIGURE = re.compile(r"\d+(\.\d+)?")
 
 
@@ -99,17 +102,21 @@ class Governance:
             "model": _model(wish.model),
             "stable": _model(state.stable.model),
             "features": {"names": sorted({*(each.name for each in wish.model.inputs), *wish.features})},
-            "data": self._data(state.deployment),
+            "data": self._data(state),
             "drift": {"score": _drift([each.row.score for each in served if each.row.score is not None])},
             "approvals": _approvals(timeline, wish.model.digest),
             "evidence": dict(wish.evidence or {}),
         }
 
-    def _data(self, deployment: str) -> dict[str, Any]:
-        """Which data is known now, by digest; how old the newest is, in seconds of data time; how much was degraded."""
-        latest, now = self._log.latest(deployment), self._clock.data()
-        rows = self._log.performance(deployment, float("-inf"), now)
-        asked, degraded = sum(row.n for row in rows), sum(row.degraded for row in rows)
+    def _data(self, state: DeploymentState) -> dict[str, Any]:
+        """Which data is known now, by digest; how old the newest is, in seconds of data time; how much was degraded.
+
+        Nothing here reads the whole log: it may be years long, and somebody waits.
+        """
+        latest, now = self._log.latest(state.deployment), self._clock.data()
+        generations = {state.stable.generation, *(one.generation for one in state.rollouts.values())}
+        since = math.inf if latest is None else latest - _RECENT_S
+        asked, degraded = self._log.degraded(state.deployment, generations, since, now)
         known = {"cursors": dict(self._log.cursors()), "latest": latest, "requests": asked}
         age_s = None if latest is None else max(0.0, now - latest)
         return {

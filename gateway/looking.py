@@ -34,7 +34,7 @@ def opening_of(deployment: str, rollout: Rollout, stable: str, at: float) -> Ope
     """
     watch = rollout.watch
     if rollout.phase is Phase.WATCHED and watch is not None:
-        terms = replace(rollout.terms, guardrails=watchable(rollout.terms.guardrails))
+        terms = replace(rollout.terms, guardrails=watchable(rollout.terms.guardrails), on_pairs=True)
         judged = replace(rollout, opened_at=watch.since, terms=terms)
         return Opening(deployment, watch.generation, stable, watch.since, JUDGE_VERSION, judged, swapped=True)
     return Opening(deployment, rollout.generation, stable, rollout.opened_at or at, JUDGE_VERSION, rollout)
@@ -49,7 +49,7 @@ def generation_of(rollout: Rollout) -> str:
 def open_case(opening: Opening) -> JudgeState:
     """Open the case that an opening describes. Raises Unmeasurable."""
     rollout = opening.rollout
-    return _open(rollout.terms, [rollout.model], opening.opened_at, pairs=_on_pairs(opening))
+    return _open(rollout.terms, [rollout.model], opening.opened_at, pairs=_on_pairs(opening), version=opening.version)
 
 
 def check_terms(terms: Terms, models: Sequence[ModelCard], steps: Sequence[Step]) -> None:
@@ -77,15 +77,15 @@ def check_plan(plan: Plan, terms: Terms, models: Sequence[ModelCard]) -> None:
             because = f"labels count at the age of {span(terms.maturity_s)}, the plan gives up after"
             raise Unmeasurable(one.metric, f"{because} {span(plan.max_age_s)}.")
     if plan.watch_s > 0.0 and not watchable(terms.guardrails):
-        raise InvalidBody(Problem("/plan", "Its watch period needs a guardrail that is judged by labels."))
+        raise InvalidBody(Problem("/plan", "Its watch period needs a guardrail that is judged by labels, on pairs."))
     if not any(one.role is Role.GUARDRAIL and not one.dry_run for one in terms.guardrails):
         raise InvalidBody(Problem("/guardrails", "Must name one that acts, or nothing could send the candidate back."))
 
 
 def watchable(guardrails: Sequence[Guardrail]) -> tuple[Guardrail, ...]:
-    """The guardrails that can bring the former stable back: those that labels decide, on the same requests."""
+    """The guardrails that can bring the former stable back: those that the truth decides, on the same requests."""
     acting = [one for one in guardrails if one.role is Role.GUARDRAIL and not one.dry_run]
-    return tuple(one for one in acting if known(one.metric).labelled)
+    return tuple(one for one in acting if judging.on_pairs(known(one.metric)))
 
 
 def has_news(opening: Opening, case: JudgeState, watermark: float) -> bool:
@@ -114,7 +114,11 @@ def look(log: EventLog, opening: Opening, case: JudgeState, watermark: float, vi
 
 
 def _rows(log: EventLog, opening: Opening, window: Window) -> Sequence[EvidenceRow]:
-    return () if opening.swapped else log.evidence(opening.deployment, opening.generation, window)
+    return (
+        ()
+        if opening.swapped or opening.rollout.terms.on_pairs
+        else log.evidence(opening.deployment, opening.generation, window)
+    )
 
 
 def _pairs(log: EventLog, opening: Opening, window: Window) -> Sequence[PairRow]:
@@ -145,7 +149,9 @@ def _windows(rollout: Rollout, case: JudgeState, watermark: float, visible: Mapp
     return Window(judged, watermark, visible), Window(matured, watermark - rollout.terms.maturity_s, visible)
 
 
-def _open(terms: Terms, models: Sequence[ModelCard], at: float, *, pairs: bool) -> JudgeState:
+def _open(
+    terms: Terms, models: Sequence[ModelCard], at: float, *, pairs: bool, version: str = JUDGE_VERSION
+) -> JudgeState:
     last = models[-1]
     return judging.open_case(
         terms.guardrails,
@@ -156,4 +162,6 @@ def _open(terms: Terms, models: Sequence[ModelCard], at: float, *, pairs: bool) 
         pairs=pairs,
         classes=last.classes,
         scored=all(model.scored for model in models),
+        own=not terms.on_pairs,
+        version=version,
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.control import Control
+from gateway.core.actors import REGISTRY
 from gateway.core.aliases import CHALLENGER, CHAMPION, acknowledged, followed, hold_for_watch, withdrawn
 from gateway.core.deployments import DeploymentSpec, ModelCard
 from gateway.core.errors import InvalidTransition
@@ -18,8 +19,6 @@ from gateway.core.outbox import WriteBack
 from gateway.core.state import DeploymentState
 from gateway.documents import Note
 from gateway.ports import Registry
-
-ACTOR = "registry"
 
 
 class Following:
@@ -45,7 +44,7 @@ class Following:
             spec.name,
             model,
             features,
-            actor=ACTOR,
+            actor=REGISTRY,
             reason=f"{CHALLENGER} names version {model.version} of {model.name}",
             plan=plan_of(spec),
             name=CHALLENGER,
@@ -55,7 +54,7 @@ class Following:
 
     def refuse(self, deployment: str, model: str, version: str, reason: str, evidence: Mapping[str, Any]) -> Decision:
         """Write down that a version is not tried, and why."""
-        return self._control.refuse(deployment, model, version, reason, actor=ACTOR, evidence=evidence)
+        return self._control.refuse(deployment, model, version, reason, actor=REGISTRY, evidence=evidence)
 
     def withdraw(self, deployment: str) -> Decision:
         """End the candidate whose alias was taken away. Raises InvalidTransition when there is none."""
@@ -67,14 +66,14 @@ class Following:
                 raise InvalidTransition("not there", "withdraw")
             return withdrawn(state, at, reason)
 
-        return self._control.change(deployment, change, Note("withdraw", ACTOR, reason, CHALLENGER))
+        return self._control.change(deployment, change, Note("withdraw", REGISTRY, reason, CHALLENGER))
 
     def acknowledge(self, deployment: str, told: frozenset[str]) -> Decision | None:
         """Write down that the registry was told; None where another host has done so already."""
         if not told & {entry.id for entry in self.read(deployment).outbox}:
             return None
         said = f"the registry was told of {len(told)} decision{'s' if len(told) > 1 else ''}"
-        note = Note("tell", ACTOR, said, evidence={"told": sorted(told)})
+        note = Note("tell", REGISTRY, said, evidence={"told": sorted(told)})
         return self._control.change(deployment, lambda state: acknowledged(state, told), note)
 
 

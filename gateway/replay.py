@@ -11,16 +11,15 @@ from typing import Any
 
 from gateway import looking
 from gateway.core import judging
+from gateway.core.actors import JUDGE
 from gateway.core.errors import NotReplayable
 from gateway.core.events import Decision
-from gateway.core.judging import JUDGE_VERSION, JudgeState, Verdict
+from gateway.core.judge_state import JUDGE_VERSION, REPLAYABLE
+from gateway.core.judging import JudgeState, Verdict
 from gateway.core.looks import Opening, unfolded
 from gateway.core.pace import next_signal, observed, said
 from gateway.core.rollout import Phase, Rollout
 from gateway.ports import ControlState, EventLog
-
-JUDGE = "judge"
-"""Who decides from evidence, in the timeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,12 @@ class Replayed:
         return not self.differences
 
 
-def decided_by_judge(decision: Decision) -> bool:
-    """Whether a decision came from evidence, and so can be computed again."""
-    return decision.actor == JUDGE and "verdict" in decision.evidence
+def from_evidence(decision: Decision) -> bool:
+    """Whether a decision came from evidence, and so can be computed again.
+
+    The judge's own did; so did the rise of a shadow, which an operator asked for and pairs allowed.
+    """
+    return {"verdict", "judge_version"} <= decision.evidence.keys()
 
 
 def replay(state: ControlState, log: EventLog, decision: Decision) -> Replayed:
@@ -67,12 +69,10 @@ def replay(state: ControlState, log: EventLog, decision: Decision) -> Replayed:
         pass
     at = float(decision.evidence["verdict"]["at"])
     verdict = judging.verdict(case, at)
-    asked = _as_asked(opening.rollout, decision)
-    move = next_signal(asked, verdict, at, _observed(opening, decision, case))
-    action = None if move is None else said(asked, move)
+    action, reason = _asked_for(opening, decision, case, verdict)
     recomputed = {
         "action": action,
-        "reason": None if move is None else move.reason,
+        "reason": reason,
         "n_candidate": case.n_candidate,
         "n_pairs": case.n_pairs,
         "visible": case.cursor,
@@ -128,18 +128,29 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any document
 def _opening(state: ControlState, decision: Decision) -> Opening:
     """Find how the decision's evidence began. Raises NotReplayable."""
     named = f"Decision {decision.deployment}@{decision.revision}"
-    if not decided_by_judge(decision):
+    if not from_evidence(decision):
         raise NotReplayable(f"{named} was made by {decision.actor}, not from evidence: there is nothing to compute.")
     version = decision.evidence.get("judge_version")
-    if version != JUDGE_VERSION:
+    if version not in REPLAYABLE:
         raise NotReplayable(f"{named} was made by judge {version}; this is judge {JUDGE_VERSION}.")
     generation = decision.evidence.get("generation")
     opening = state.opening(decision.deployment, generation) if generation else None
     if opening is None:
         raise NotReplayable(f"{named} was made by a gateway that did not keep its looks.")
-    if opening.version != JUDGE_VERSION:
+    if opening.version not in REPLAYABLE:
         raise NotReplayable(f"{named}: its first looks were made by judge {opening.version}.")
     return opening
+
+
+def _asked_for(
+    opening: Opening, decision: Decision, case: JudgeState, verdict: Verdict
+) -> tuple[str | None, str | None]:
+    """What the rules ask for and why; where an operator asked, that is no rule's word and stands as recorded."""
+    if decision.actor != JUDGE:
+        return decision.action, decision.reason
+    asked = _as_asked(opening.rollout, decision)
+    move = next_signal(asked, verdict, verdict.at, _observed(opening, decision, case))
+    return (None, None) if move is None else (said(asked, move), move.reason)
 
 
 def _as_asked(rollout: Rollout, decision: Decision) -> Rollout:

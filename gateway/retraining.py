@@ -8,6 +8,7 @@ for none of its own. Nothing here knows HTTP, a process or an hour. Everything m
 from dataclasses import replace
 from typing import Any, Final
 
+from gateway.core.actors import RETRAINING
 from gateway.core.errors import InvalidTransition, NoTarget, RunUnderWay, UnknownRun
 from gateway.core.retraining.runs import Cause, Retraining, Run, RunPhase, RunSignal, asked, cut, sent
 from gateway.core.retraining.terms import RetrainingTerms, TargetKind, Trigger
@@ -15,7 +16,6 @@ from gateway.core.state import DeploymentState
 from gateway.documents import Documents, Note
 from gateway.ports import Clock, EventLog
 
-ACTOR: Final = "retraining"
 ASK: Final = "retrain"
 ACTIONS: Final = {
     RunSignal.CALL: "retraining_called",
@@ -100,18 +100,18 @@ class Runs:
         """Note that ``runner`` is about to call the target. Raises InvalidTransition where somebody was faster."""
         attempt = self.run(deployment, run_id).attempt + 1
         said = f"the target is called (attempt {attempt})"
-        return self._send(deployment, run_id, RunSignal.CALL, ACTOR, said, attempt=attempt, runner=runner)
+        return self._send(deployment, run_id, RunSignal.CALL, RETRAINING, said, attempt=attempt, runner=runner)
 
     def accepted(self, deployment: str, run_id: str, said: str, link: str) -> Run:
         """Note that a server took the run, and says later how it ended."""
-        return self._send(deployment, run_id, RunSignal.ACCEPT, ACTOR, said, link=link)
+        return self._send(deployment, run_id, RunSignal.ACCEPT, RETRAINING, said, link=link)
 
     def failed_once(self, deployment: str, run_id: str, said: str) -> Run:
         """Note that a call failed. The target is called again; once it has been often enough, the run has failed."""
         target, run = self.read(deployment)[0].target, self.run(deployment, run_id)
         if target is not None and run.attempt < target.attempts:
-            return self._send(deployment, run_id, RunSignal.AGAIN, ACTOR, said)
-        return self.ended(deployment, run_id, actor=ACTOR, succeeded=False, said=said)
+            return self._send(deployment, run_id, RunSignal.AGAIN, RETRAINING, said)
+        return self.ended(deployment, run_id, actor=RETRAINING, succeeded=False, said=said)
 
     def told(self, deployment: str, run_id: str, *, actor: str, succeeded: bool, said: str = "", link: str = "") -> Run:
         """Note what a server says of how a run ended. Raises UnknownRun, InvalidTransition; of a command's always."""

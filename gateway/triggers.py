@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from gateway.core.actors import RETRAINING
 from gateway.core.retraining.causes import Facts, due
 from gateway.core.retraining.kpis import Shortfall, shortfall, window_of
 from gateway.core.retraining.runs import Run
@@ -15,7 +16,7 @@ from gateway.core.state import DeploymentState
 from gateway.documents import Documents, Note
 from gateway.drifting import Drifting
 from gateway.ports import DriftLog
-from gateway.retraining import ACTOR, Runs
+from gateway.retraining import Runs
 
 WATCHED: Final = "retraining_watched"
 
@@ -42,7 +43,7 @@ class Triggers:
         cause = due(deployment, terms, kept, self._facts(state, watermark))
         if cause is None:
             return None
-        run, new = self._runs.write_down(deployment, cause, ACTOR, watermark)
+        run, new = self._runs.write_down(deployment, cause, RETRAINING, watermark)
         return run if new else None
 
     def _begin(self, state: DeploymentState, watermark: float) -> None:
@@ -53,7 +54,7 @@ class Triggers:
             return replace(now, retraining=replace(now.retraining, since=watermark, joined=joined))
 
         causes = ", ".join(_causes(state.spec.retraining))
-        note = Note(WATCHED, ACTOR, f"from now on the model is trained again by itself: {causes}")
+        note = Note(WATCHED, RETRAINING, f"from now on the model is trained again by itself: {causes}")
         self._documents.change(state.deployment, change, note)
 
     def _facts(self, state: DeploymentState, watermark: float) -> Facts:

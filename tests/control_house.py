@@ -103,6 +103,7 @@ class House:
         fails: Mapping[str, float] | None = None,
         *,
         degraded: bool = False,
+        labelled: bool = True,
     ) -> None:
         """Serve so many requests under the table in force; rates are by model version."""
         table = table_of(self.document, NO_FEATURES)
@@ -113,7 +114,8 @@ class House:
             self.served += 1
             drawn = assign(table, f"key-{self.served}", self.clock.data(), able)
             record, rest = self._traffic(table, drawn, wrong, fails or {})
-            events += [replace(record, degraded=degraded), *rest]
+            told = rest if labelled else [event for event in rest if not isinstance(event, OutcomeRecord)]
+            events += [replace(record, degraded=degraded), *told]
         placed = [(self.end + place, event) for place, event in enumerate(events)]
         self.end += len(events)
         self.log.append(SPOOL, placed, self.end)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.adapters.drift import PackedDriftCodec
+from gateway.adapters.store import Store
 from gateway.adapters.store.memory import MemoryEventLog
 from gateway.adapters.store.memory_drift import MemoryDriftLog
 from gateway.core.deployments import Scalar
@@ -18,6 +19,7 @@ from gateway.core.features import Status
 from gateway.core.ids import tag_of
 from gateway.core.state import DeploymentState
 from gateway.drifting import Drifting, Looked
+from gateway.ports import DriftLog
 from tests.control_house import NAME, SPEC, T0, House
 from tests.records import prediction
 
@@ -29,9 +31,13 @@ WATCHED = DriftTerms()
 
 def drift_of(house: House, profiles: Mapping[str, Profile] | None = None, sinks: Sequence[Any] = ()) -> Drifting:
     """The story over a house's own control and log."""
-    assert isinstance(house.log, MemoryEventLog)
     found = dict(profiles or {})
-    return Drifting(MemoryDriftLog(house.log), house.control, found.get, PackedDriftCodec(), sinks)
+    return Drifting(_drift_log(house), house.control, found.get, PackedDriftCodec(), sinks)
+
+
+def _drift_log(house: House) -> DriftLog:
+    assert isinstance(house.log, MemoryEventLog)
+    return MemoryDriftLog(house.log)
 
 
 def usual(rows: int = 20_000, seed: int = 1, **fields: Any) -> Profile:
@@ -56,12 +62,12 @@ class Heard:
 class DriftHouse:
     """A deployment under watch; ``tick`` serves one tick of traffic and looks."""
 
-    def __init__(self, terms: DriftTerms = WATCHED, second: Profile | None = None) -> None:
-        self.house = House().open(replace(SPEC, drift=terms))
+    def __init__(self, terms: DriftTerms = WATCHED, second: Profile | None = None, store: Store | None = None) -> None:
+        house = House() if store is None else House(state=store.control, log=store.events)
+        self.house = house.open(replace(SPEC, drift=terms))
         self.heard = Heard()
         self.profiles = {"digest-1": usual()} | ({} if second is None else {"digest-2": second})
-        assert isinstance(self.house.log, MemoryEventLog)
-        self.store = MemoryDriftLog(self.house.log)
+        self.store = _drift_log(self.house) if store is None else store.drift
         self.chance = random.Random(3)
         self.at = T0 - T0 % TICK_S
         self.begin()
@@ -96,6 +102,7 @@ class DriftHouse:
         candidate_score: float = 0.0,
         stale: float = 0.0,
         text: float = 0.0,
+        carriers: Sequence[str] = CARRIERS,
         names: Sequence[str] = NAMES,
     ) -> Any:
         running = {one.name: one for one in document.rollouts.values() if one.weight > 0.0}
@@ -109,7 +116,7 @@ class DriftHouse:
             value, status = 0.0, Status.STALE
         elif self.chance.random() < text:
             value = "12 minutes"
-        asked = {"delay": (value, status), "carrier": (self.chance.choice(CARRIERS), Status.REQUEST)}
+        asked = {"delay": (value, status), "carrier": (self.chance.choice(carriers), Status.REQUEST)}
         return prediction(
             f"{self.chance.getrandbits(64):016x}",
             self.at + TICK_S * (part + 1e-9) * 0.999 + 0.01,

@@ -1,6 +1,6 @@
 """What a pipeline does with a trained model: register it, and move an alias to it. Needs nothing but MLflow.
 
-    python release_model.py register --name flight-delay --model runs:/RUN/model --alias challenger
+    python release_model.py register --name flight-delay --model runs:/RUN/model --alias challenger  # or models:/m-ID
     python release_model.py alias    --name flight-delay --version 7 --alias champion --only-from 6
 
 ``register`` is safe to repeat: a model that is registered already is not registered again. ``alias`` moves only from
@@ -23,9 +23,9 @@ def register(client: MlflowClient, name: str, source: str, alias: str | None, co
     if known:
         version = str(known[0].version)
     else:
-        run_id = source.removeprefix("runs:/").partition("/")[0] if source.startswith("runs:/") else None
         tags = {"source": source} | ({"commit": commit} if commit else {})
-        version = str(client.create_model_version(name, source, run_id=run_id, tags=tags).version)
+        place, run_id, model_id = _found(client, source)
+        version = str(client.create_model_version(name, place, run_id=run_id, tags=tags, model_id=model_id).version)
     if alias is not None:
         client.set_registered_model_alias(name, alias, version)
     return version
@@ -38,6 +38,20 @@ def move(client: MlflowClient, name: str, version: str, alias: str, only_from: s
         raise ValueError(f"{alias} of {name} is at version {before}, not at {only_from}: somebody moved it.")
     client.set_registered_model_alias(name, alias, version)
     return before
+
+
+def _found(client: MlflowClient, source: str) -> tuple[str, str | None, str | None]:
+    """Where a model lies, its run, and its own id: what MLflow 3 logs is a model of the run, no artifact in it."""
+    kind, _, rest = source.partition(":/")
+    if kind == "models" and rest.startswith("m-"):
+        return source, client.get_logged_model(rest).source_run_id, rest
+    if kind != "runs":
+        return source, None, None
+    run_id, _, name = rest.partition("/")
+    outputs = client.get_run(run_id).outputs
+    logged = [client.get_logged_model(each.model_id) for each in (outputs.model_outputs if outputs else ())]
+    found = [each.model_id for each in logged if each.name == name]
+    return (f"models:/{found[-1]}", run_id, found[-1]) if found else (source, run_id, None)
 
 
 def _where(client: MlflowClient, name: str, alias: str) -> str | None:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core import actors
 from gateway.core.errors import SettingsError
 
 SCOPES = frozenset({"predict", "feedback", "debug", "operate", "read"})
@@ -70,6 +71,10 @@ def with_key(keys: Sequence[Key], new: Key, now: float) -> tuple[Key, ...]:
         raise SettingsError(f"A key needs a scope; there are: {', '.join(sorted(SCOPES))}.")
     if not new.name.replace("-", "").replace("_", "").isalnum() or not new.name.isascii() or len(new.name) > 64:
         raise SettingsError("A key's name has letters, digits, - and _, 64 at most; it stands in the timeline.")
+    if new.name in actors.NOBODY:
+        raise SettingsError(
+            f"{new.name} is who acts when no person does; the timeline must not take one for the other."
+        )
     live = [key.id for key in keys if key.name == new.name and key.lives(now)]
     if len(live) >= MOST_LIVE:
         raise SettingsError(f"{new.name} has {len(live)} live keys already ({', '.join(live)}); revoke one first.")

@@ -50,9 +50,12 @@ _KINDS: Final = {
     "promote": Kind.PROMOTED,
     "pause": Kind.PAUSED,
     "rollback": Kind.ROLLED_BACK,
+    "labels_stopped": Kind.LABELS_STOPPED,
+    "skew": Kind.DATA_QUALITY,
     "retrained": Kind.RETRAINED,
     "retraining_failed": Kind.RETRAINING_FAILED,
 }
+_OF_THE_DATA: Final = frozenset({Kind.LABELS_STOPPED, Kind.DATA_QUALITY})
 _OF_RUNS: Final = frozenset({Kind.RETRAINED, Kind.RETRAINING_FAILED})
 
 
@@ -90,6 +93,8 @@ def alert_of(decision: Decision) -> Alert | None:
     kind = _KINDS.get(decision.action)
     if kind is None:
         return None
+    if kind in _OF_THE_DATA:
+        return Alert(kind, decision.deployment, str(decision.evidence.get("feature", "labels")), decision.reason)
     if kind in _OF_RUNS:
         return Alert(kind, decision.deployment, str(decision.evidence.get("run", "")), decision.reason)
     about = decision.candidate or "stable"

@@ -1,8 +1,10 @@
 """How one look's rows become bets: for every guardrail by its kind, in the order of the rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from gateway.core.block_cases import (
     CoverageCase,
@@ -20,11 +22,13 @@ from gateway.core.evidence.restarts import tick_of
 from gateway.core.judge_state import PAIRED, JudgeState
 from gateway.core.losses import confidence, name_of
 from gateway.core.metrics import LABEL, Kind, Metric, compared, known, told_as
+from gateway.core.pair_cases import bet_on_pair_calibration, bet_on_pair_shares
 from gateway.core.tail_cases import bet_on_slower, bet_on_spread
 from gateway.core.tallies import (
     Layout,
     Sample,
     Tally,
+    by_tick,
     count,
     count_pairs,
     everyone,
@@ -49,8 +53,8 @@ class _Batch:
 
 def arrived(state: JudgeState, rows: Layout) -> JudgeState:
     """Bet on what needs no label, and on whether requests come from the arms as drawn."""
-    after = _bet(state, _Batch(rows, {}, _last(rows)), labelled=False)
-    return replace(after, arrivals=bet_on_ratio(state.arrivals, everyone(rows)))
+    cases = _bet(state, _Batch(rows, {}, _last(rows)), labelled=False)
+    return replace(state, **cases, arrivals=bet_on_ratio(state.arrivals, everyone(rows)))
 
 
 def matured(state: JudgeState, rows: Layout) -> JudgeState:
@@ -61,9 +65,10 @@ def matured(state: JudgeState, rows: Layout) -> JudgeState:
     n = sum(sum(tally.cells) for tally in due)
     lacking = [name for name in outcomes if sum(sum(tally.cells) for tally in posted[name]) < n]
     missing = {name: measured(rows, _lacking(name)) for name in lacking}
-    after = _bet(state, _Batch(rows, missing, _last(rows)), labelled=True)
+    cases = _bet(state, _Batch(rows, missing, _last(rows)), labelled=True)
     return replace(
-        after,
+        state,
+        **cases,
         labels=bet_on_ratio(state.labels, posted[LABEL]),
         values={name: bet_on_ratio(case, posted[name]) for name, case in state.values.items()},
         due=stratified(state.due, due),
@@ -73,25 +78,39 @@ def matured(state: JudgeState, rows: Layout) -> JudgeState:
 
 def watched(state: JudgeState, rows: Sequence[PairRow]) -> JudgeState:
     """Bet on requests that a shadow answered too."""
+    if not rows:
+        return state
+    last = tick_of(rows[-1].position.at)
     pairs, means, ranks = dict(state.pairs), dict(state.paired_means), dict(state.paired_ranks)
-    for guardrail in state.guardrails if rows else ():
-        metric = told_as(guardrail, state.yes)
+    shares, calibrations = dict(state.paired_shares), dict(state.paired_calibrations)
+    for guardrail in state.guardrails:
+        metric, terms = told_as(guardrail, state.yes), compared(guardrail)
         name = metric.name if metric.kind is Kind.AGREEMENT else PAIRED + metric.name
         if name in pairs:
             pairs[name] = bet_on_pairs(pairs[name], guardrail, count_pairs(rows, metric.pair))
         elif name in means:
-            terms = compared(guardrail)
             means[name] = bet_on_pair_mean(means[name], terms, measured_pairs(rows, metric.amounts), metric.high)
         elif name in ranks:
-            last = tick_of(rows[-1].position.at)
             ranks[name] = bet_on_pair_ranks(ranks[name], guardrail, last, _ranked_pairs(rows, metric))
-    return replace(state, pairs=pairs, paired_means=means, paired_ranks=ranks)
+        elif name in shares:
+            shares[name] = bet_on_pair_shares(shares[name], guardrail, by_tick(rows, metric.picked))
+        elif name in calibrations:
+            both = {tick: np.array(found) for tick, found in by_tick(rows, _confidences(metric)).items()}
+            calibrations[name] = bet_on_pair_calibration(calibrations[name], guardrail, both)
+    return replace(
+        state,
+        pairs=pairs,
+        paired_means=means,
+        paired_ranks=ranks,
+        paired_shares=shares,
+        paired_calibrations=calibrations,
+    )
 
 
-def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
-    """Let every guardrail of one clock bet on a batch."""
-    kinds = (state.rates, state.means, state.tails, state.blocks, state.ranks, state.calibrations)
-    rates, means, tails, blocks, ranks, calibrations = (dict[str, Any](cases) for cases in kinds)
+def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> dict[str, Any]:
+    """Let every guardrail of one clock bet on a batch; the state's fields of cases as they are then."""
+    rates, means, tails = dict(state.rates), dict(state.means), dict(state.tails)
+    blocks, ranks, calibrations = dict(state.blocks), dict(state.ranks), dict(state.calibrations)
     for guardrail in state.guardrails:
         metric = told_as(guardrail, state.yes)
         if metric.labelled is not labelled or not batch.rows.rows:
@@ -114,11 +133,18 @@ def _bet(state: JudgeState, batch: _Batch, *, labelled: bool) -> JudgeState:
         elif kind is Kind.BLOCKS:
             blocks[name] = bet_on_blocks(blocks[name], terms, batch.tick, _events(batch.rows, metric))
         elif kind is Kind.RANKING:
-            ranks[name] = bet_on_ranks(ranks[name], terms, batch.tick, _ranked(batch.rows, metric))
+            ranks[name] = bet_on_ranks(ranks[name], terms, batch.tick, scores_of(batch.rows.rows, metric))
         elif kind is Kind.CALIBRATION:
             said, came = measured(batch.rows, _said(metric)), measured(batch.rows, _came(metric))
             calibrations[name] = bet_on_calibration(calibrations[name], terms, said, came)
-    return replace(state, rates=rates, means=means, tails=tails, blocks=blocks, ranks=ranks, calibrations=calibrations)
+    return {
+        "rates": rates,
+        "means": means,
+        "tails": tails,
+        "blocks": blocks,
+        "ranks": ranks,
+        "calibrations": calibrations,
+    }
 
 
 def _last(rows: Layout) -> int:
@@ -143,10 +169,10 @@ def _events(rows: Layout, metric: Metric) -> list[tuple[bool, float]]:
     return [(ours, float(bad)) for ours, bad in found if bad is not None]
 
 
-def _ranked(rows: Layout, metric: Metric) -> list[tuple[bool, bool, float]]:
-    """Scores of labelled requests; a failed one ranks last among positives, first among negatives."""
+def scores_of(rows: Iterable[EvidenceRow], metric: Metric) -> list[tuple[bool, bool, float]]:
+    """(Candidate's, positive, score) of labelled requests; a failed one is last of positives, first of negatives."""
     found: list[tuple[bool, bool, float]] = []
-    for row in rows.rows:
+    for row in rows:
         truth = row.outcomes.get(LABEL)
         if truth is None or (row.score is None and not row.failed):
             continue
@@ -173,7 +199,8 @@ def _worst(hit: bool) -> float:
     return -1.0 if hit else 2.0
 
 
-def _confidence(row: EvidenceRow, metric: Metric) -> tuple[float, bool] | None:
+def said_and_came(row: EvidenceRow, metric: Metric) -> tuple[float, bool] | None:
+    """The probability of an answer and whether it came true, where it gave one and the truth is known."""
     truth = row.outcomes.get(LABEL)
     if truth is None or row.failed:
         return None
@@ -181,12 +208,27 @@ def _confidence(row: EvidenceRow, metric: Metric) -> tuple[float, bool] | None:
     return confidence(row.label, row.score, row.scores, known_as)
 
 
+def _confidences(metric: Metric) -> Callable[[PairRow], tuple[float, float, float, float] | None]:
+    """Both models' probabilities of their answers and whether those came true, where both gave one."""
+
+    def found(row: PairRow) -> tuple[float, float, float, float] | None:
+        truth = row.outcomes.get(LABEL)
+        if truth is None or row.shadow_failed:
+            return None
+        known_as = truth if row.stable_scores is not None else metric.positive(truth)
+        stable = confidence(row.stable_label, row.stable_score, row.stable_scores, known_as)
+        shadow = confidence(row.shadow_label, row.shadow_score, row.shadow_scores, known_as)
+        return None if stable is None or shadow is None else (stable[0], float(stable[1]), shadow[0], float(shadow[1]))
+
+    return found
+
+
 def _said(metric: Metric) -> Callable[[EvidenceRow], float | None]:
-    return lambda row: None if (found := _confidence(row, metric)) is None else found[0]
+    return lambda row: None if (found := said_and_came(row, metric)) is None else found[0]
 
 
 def _came(metric: Metric) -> Callable[[EvidenceRow], float | None]:
-    return lambda row: None if (found := _confidence(row, metric)) is None else float(found[1])
+    return lambda row: None if (found := said_and_came(row, metric)) is None else float(found[1])
 
 
 def _covered(state: JudgeState, rows: Layout) -> dict[str, CoverageCase]:
@@ -202,5 +244,5 @@ def _covered(state: JudgeState, rows: Layout) -> dict[str, CoverageCase]:
     coverage = dict(state.coverage)
     for name, those in events.items():
         if name in coverage or len(coverage) < MOST_CLASSES:
-            coverage[name] = bet_on_coverage(coverage.get(name, open_coverage()), those)
+            coverage[name] = bet_on_coverage(coverage.get(name) or open_coverage(), those)
     return coverage

@@ -14,7 +14,7 @@ from gateway.core.deployments import Guardrail
 from gateway.core.evidence.arrays import FloatArray, normalised
 from gateway.core.evidence.blocks import Block, Queue, Ranks, matched, ranked
 from gateway.core.evidence.intervals import Stratum
-from gateway.core.evidence.rates import DEMOTION_WEIGHTS, Line, kept_demotion_bets, settled_rate
+from gateway.core.evidence.rates import DEMOTION_WEIGHTS, Line, kept_demotion_bets, settled
 from gateway.core.evidence.restarts import Wealth, advanced, opened
 from gateway.core.tallies import Sample, Tally, stratified
 from gateway.core.value_cases import MeanCase, PairMeanCase, bet_on_mean, bet_on_pair_mean, open_mean, open_pair_mean
@@ -141,7 +141,7 @@ def bet_on_coverage(case: CoverageCase, events: list[tuple[bool, float]]) -> Cov
     queue, blocks = matched(case.queue, events)
     tallies = _tallies(0, blocks)
     lost = sum(one.bad_stable + one.bad_candidate for one in case.strata)
-    rate = float(settled_rate(lost, sum(one.n for one in case.strata)))
+    rate = settled(lost, sum(one.n for one in case.strata))
     growth = np.zeros(len(BOTH_WAYS))
     for tally in tallies:
         growth += _both_ways(rate, tally)

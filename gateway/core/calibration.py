@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.core.deployments import Guardrail
+from gateway.core.evidence.arrays import FloatArray
 from gateway.core.tallies import Sample
 from gateway.core.value_cases import MeanCase, bet_on_mean, open_mean
 
@@ -71,28 +72,36 @@ def bet_on_calibration(
     >>> case.mean.harm.peak > 20.0, case.candidate.error > 0.15 > 0.05 > case.stable.error
     (True, True)
     """
-    signs = np.sign(np.array(case.candidate.came) - np.array(case.candidate.said))
-    gaps = []
+    gaps = [
+        replace(said, values=off_by(case.candidate, said.values, true.values))
+        for said, true in zip(samples, came, strict=True)
+    ]
+    stable, candidate = case.stable, case.candidate
     for said, true in zip(samples, came, strict=True):
-        off = signs[_bins(said.values)] * (true.values - said.values)
-        gaps.append(replace(said, values=off + 1.0))
-    return CalibrationCase(
-        bet_on_mean(case.mean, guardrail, gaps, [], 2.0),
-        _noted(case.stable, samples, came, ours=False),
-        _noted(case.candidate, samples, came, ours=True),
-    )
+        ours = said.ours
+        stable = noted(stable, said.values[~ours], true.values[~ours])
+        candidate = noted(candidate, said.values[ours], true.values[ours])
+    return CalibrationCase(bet_on_mean(case.mean, guardrail, gaps, [], 2.0), stable, candidate)
 
 
-def _bins(said: "np.typing.NDArray[np.float64]") -> "np.typing.NDArray[np.int64]":
+def off_by(candidate: Bins, said: FloatArray, came: FloatArray) -> FloatArray:
+    """How far probabilities are off in the direction in which the candidate has been, bin by bin: 1 is right, 2 worst.
+
+    >>> off_by(Bins((10,) * 10, (1.0,) * 10, (5,) * 10), np.array([0.2]), np.array([1.0])).tolist()
+    [1.8]
+    """
+    signs = np.sign(np.array(candidate.came) - np.array(candidate.said))
+    return np.asarray(signs[_bins(said)] * (came - said) + 1.0, dtype=np.float64)
+
+
+def noted(bins: Bins, said: FloatArray, came: FloatArray) -> Bins:
+    """Count probabilities, and whether they came true (1 or 0)."""
+    places = _bins(said)
+    n = np.array(bins.n) + np.bincount(places, minlength=BINS)
+    told = np.array(bins.said) + np.bincount(places, weights=said, minlength=BINS)
+    true = np.array(bins.came) + np.bincount(places, weights=came, minlength=BINS).astype(np.int64)
+    return Bins(tuple(map(int, n)), tuple(map(float, told)), tuple(map(int, true)))
+
+
+def _bins(said: FloatArray) -> "np.typing.NDArray[np.int64]":
     return np.clip((said * BINS).astype(np.int64), 0, BINS - 1)
-
-
-def _noted(bins: Bins, samples: Sequence[Sample], came: Sequence[Sample], *, ours: bool) -> Bins:
-    n, said, true = np.array(bins.n), np.array(bins.said), np.array(bins.came)
-    for one, other in zip(samples, came, strict=True):
-        kept = one.ours == ours
-        places = _bins(one.values[kept])
-        n = n + np.bincount(places, minlength=BINS)
-        said = said + np.bincount(places, weights=one.values[kept], minlength=BINS)
-        true = true + np.bincount(places, weights=other.values[kept], minlength=BINS).astype(np.int64)
-    return Bins(tuple(map(int, n)), tuple(map(float, said)), tuple(map(int, true)))

@@ -19,9 +19,9 @@ from gateway.core.evidence.rates import (
     Line,
     kept_demotion_bets,
     kept_promotion_bets,
-    settled_rate,
+    settled,
 )
-from gateway.core.evidence.ratio import RATIO_WEIGHTS, ratio_bets
+from gateway.core.evidence.ratio import RATIO_WEIGHTS, kept_ratio_bets
 from gateway.core.evidence.restarts import Wealth, advanced, opened
 from gateway.core.tallies import Tally, stratified
 
@@ -107,7 +107,7 @@ def bet_on_rate(
     if not tallies and not missing:
         return case
     bad = sum(one.bad_stable + one.bad_candidate for one in case.strata)
-    rate = float(settled_rate(bad, sum(one.n for one in case.strata)))
+    rate = settled(bad, sum(one.n for one in case.strata))
     against, towards = tolerance_of(guardrail), margin_of(guardrail)
     harm = _growth(tallies, lambda propensity: kept_demotion_bets(rate, propensity, against))
     safety = _growth(tallies, lambda propensity: kept_promotion_bets(rate, propensity, towards))
@@ -151,7 +151,7 @@ def bet_on_ratio(case: RatioCase, tallies: Sequence[Tally]) -> RatioCase:
         return case
     growth = np.zeros(len(RATIO_WEIGHTS))
     for tally in tallies:
-        growth += ratio_bets(tally.propensity) @ np.array([tally.n_candidate, tally.n_stable], dtype=np.float64)
+        growth += kept_ratio_bets(tally.propensity) @ np.array([tally.n_candidate, tally.n_stable], dtype=np.float64)
     return RatioCase(advanced(case.mismatch, RATIO_WEIGHTS, {0: growth}), stratified(case.strata, tallies))
 
 

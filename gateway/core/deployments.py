@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from gateway.core.drift.terms import DriftTerms
 from gateway.core.retraining.terms import RetrainingTerms
-from gateway.core.rules import GateRules, StartRules
+from gateway.core.rules import GateRules, Pickles, StartRules
 
 Scalar: TypeAlias = bool | int | float | str | None
 
@@ -276,6 +276,17 @@ class ServingRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Admission:
+    """What an artifact may be, and ``inputs``: what one takes that says nothing about it, in the order of its row."""
+
+    pickles: Pickles = Pickles.ALLOW
+    inputs: tuple[Field, ...] = ()
+
+
+ANYTHING = Admission()
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentSpec:
     """What its owner declared. ``stable`` is only the bootstrap: afterwards control state says who is stable."""
 
@@ -312,3 +323,9 @@ class DeploymentSpec:
     starts: StartRules = StartRules()
     gate: GateRules = GateRules()
     retraining: RetrainingTerms = RetrainingTerms()
+    pickles: Pickles = Pickles.FOLDER
+
+    @property
+    def admission(self) -> Admission:
+        """What it asks of a model that is to start in it."""
+        return Admission(self.pickles, tuple(self.inputs.values()))

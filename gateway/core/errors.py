@@ -14,10 +14,13 @@ GatewayError
 │   ├── LogRefused           the spool did not take the record
 │   ├── Overloaded           more work than this worker takes on
 │   ├── StoreUnavailable     the store cannot be reached
+│   │   └── EvidenceUnreadable  what the judge remembered of a candidate cannot be read
 │   ├── NotLeading           another host leads now, so what this one decided does not hold
 │   ├── OutboundRefused      another server was not called, or its answer was not taken
 │   ├── TargetFailed         a retraining target could not be called, or failed
-│   └── PolicyPending        the policy was asked and has not answered yet
+│   ├── PolicyPending        the policy was asked and has not answered yet
+│   ├── LakeUnavailable      the place that predictions are exported to cannot be written
+│   └── ReportFailed         a drift report took too much time or memory, or could not be drawn
 ├── ModelFailed              a model raised, or answered something that is no answer
 ├── DeadlinePassed           the time given to the request or to a part of it is over
 ├── ControlError             an operator's change that cannot be made
@@ -37,6 +40,8 @@ GatewayError
 │   ├── GateRefused          the model did not pass the validation gate (the message says which, and by how much)
 │   └── RegistryUnavailable  the registry cannot be reached; trying again may help
 ├── PlanImpossible           the features a model asks for cannot be read from this repository
+├── NothingToCompare         a drift report has nothing on one of its sides
+├── ExtraMissing             what was asked for needs a package that is not installed
 └── SettingsError            the configuration does not make sense
 
 Nothing here knows HTTP; :mod:`gateway.edge.problems` turns each class into a status code.
@@ -137,6 +142,13 @@ class StoreUnavailable(Unserviceable):
     """The store (event log and control state) cannot be reached."""
 
 
+class EvidenceUnreadable(StoreUnavailable):
+    """What the judge remembered of a candidate cannot be read; the next look closes it and lets it begin again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"What the judge remembered cannot be read: {why}")
+
+
 class NotLeading(Unserviceable):
     """Another host leads now, so what this one decided does not hold."""
 
@@ -162,6 +174,10 @@ class PolicyPending(Unserviceable):
 
 class LakeUnavailable(Unserviceable):
     """The place that predictions are exported to cannot be written."""
+
+
+class ReportFailed(Unserviceable):
+    """A drift report took too much time or memory, or could not be drawn; the message says which."""
 
 
 class ModelFailed(GatewayError):
@@ -295,6 +311,17 @@ class RegistryUnavailable(ModelUnusable):
 
 class PlanImpossible(GatewayError):
     """The features a model asks for cannot be read from this Feast repository."""
+
+
+class NothingToCompare(GatewayError):
+    """A drift report has nothing on one of its sides; the message says what is missing."""
+
+
+class ExtraMissing(GatewayError):
+    """What was asked for needs a package that is not installed; the message says how to get it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"This needs {package}, which is not installed: pip install 'gateway[{extra}]'.")
 
 
 class SettingsError(GatewayError):

@@ -8,10 +8,13 @@ from gateway.core.cases import PairCase, RateCase, RatioCase
 from gateway.core.deployments import Guardrail, Role, Task
 from gateway.core.evidence.intervals import Stratum
 from gateway.core.metrics import Kind, known, told_as
+from gateway.core.pair_cases import PairCalibrationCase, PairShareCase
 from gateway.core.tail_cases import TailCase
 from gateway.core.value_cases import MeanCase, PairMeanCase
 
-JUDGE_VERSION = "3"
+JUDGE_VERSION = "4"
+REPLAYABLE = frozenset({"3", JUDGE_VERSION})
+"""Versions under which evidence may have been opened that this judge goes on with, and makes again bit for bit."""
 PAIRED = "paired_"
 SAMPLE_RATIO = "sample_ratio"
 LABEL_RATIO = "label_ratio"
@@ -22,8 +25,9 @@ class JudgeState:
     """Everything the judge remembers of a candidate. Plain data: JSON keeps it bit for bit.
 
     Cases are held by kind, by the guardrail's metric; ``coverage`` by predicted class, ``values`` by the outcome that a
-    business value is posted under. ``yes`` names the positive class where that is neither 1 nor true. ``n_candidate``
-    is the number of the candidate's bets in the counted metric that has fewest, ``n_pairs`` likewise for pairs.
+    business value is posted under. ``version`` is the judge's that opened it: by its rules it is judged to the end.
+    ``yes`` names the positive class where that is neither 1 nor true. ``n_candidate`` is the
+    number of the candidate's bets in the counted metric that has fewest, ``n_pairs`` likewise for pairs.
     ``judged_until``, ``matured_until``, ``paired_until`` (data time, seconds) and ``cursor`` (offset by spool) belong
     to the caller, who hands every row in exactly once; the judge carries them along.
     """
@@ -56,12 +60,16 @@ class JudgeState:
     values: dict[str, RatioCase] = field(default_factory=dict)
     yes: str | None = None
     paired_ranks: dict[str, PairRankCase] = field(default_factory=dict)
+    paired_shares: dict[str, PairShareCase] = field(default_factory=dict)
+    paired_calibrations: dict[str, PairCalibrationCase] = field(default_factory=dict)
+    own: bool = True
+    """Whether it is judged on traffic of its own, or on shadow pairs alone."""
 
 
 def threshold(state: JudgeState) -> float:
     """Return ``1 / alpha_m``: alpha split equally over everything that may demote."""
     acting = [one.metric for one in state.guardrails if one.role is Role.GUARDRAIL and not one.dry_run]
-    shares = sum((known(metric).kind is not Kind.AGREEMENT) + paired(state, metric) for metric in acting)
+    shares = sum((state.own and known(metric).kind is not Kind.AGREEMENT) + paired(state, metric) for metric in acting)
     return max(1, shares) / state.alpha
 
 

@@ -11,8 +11,9 @@ bound, whatever the metrics' dependence and delays). False promotion: every coun
 hands every row in exactly once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gateway.core.admission import check
 from gateway.core.betting import arrived, matured, watched
@@ -21,7 +22,7 @@ from gateway.core.calibration import open_calibration
 from gateway.core.cases import open_pairs, open_rate, open_ratio
 from gateway.core.deployments import Guardrail, Role, Task
 from gateway.core.events import EvidenceRow, PairRow
-from gateway.core.evidence.intervals import Stratum
+from gateway.core.evidence.intervals import Estimate, Stratum, estimate, paired_estimate
 from gateway.core.findings import Finding, MetricFinding, Verdict, all_safe, percent
 from gateway.core.judge_state import (
     JUDGE_VERSION,
@@ -32,28 +33,43 @@ from gateway.core.judge_state import (
     n_candidate,
     threshold,
 )
-from gateway.core.metrics import LABEL, Kind, spelled, told_as
+from gateway.core.metrics import LABEL, VALUE, Kind, Metric, spelled, told_as
+from gateway.core.pair_cases import open_pair_calibration, open_pair_shares
 from gateway.core.reports import (
     Bar,
     block_finding,
+    bounded,
     calibration_finding,
     counted,
     coverage_finding,
     doubtful,
     mean_finding,
+    pair_calibration_finding,
     pair_finding,
     pair_mean_finding,
     pair_rank_finding,
+    pair_share_finding,
     rank_finding,
     rate_finding,
     ratio_finding,
+    share_estimate,
     tail_finding,
 )
 from gateway.core.tail_cases import open_slower, open_spread
 from gateway.core.tallies import batches, layout
 from gateway.core.value_cases import open_mean, open_pair_mean
 
-__all__ = ["JUDGE_VERSION", "Finding", "JudgeState", "MetricFinding", "Verdict", "look", "open_case", "verdict"]
+__all__ = [
+    "JUDGE_VERSION",
+    "Finding",
+    "JudgeState",
+    "MetricFinding",
+    "Verdict",
+    "drawn",
+    "look",
+    "open_case",
+    "verdict",
+]
 
 ENOUGH_LABELS = 0.80
 """Share of mature requests that must have a label, in both arms, before a labelled metric can pass."""
@@ -71,12 +87,15 @@ def open_case(
     pairs: bool = True,
     classes: tuple[int | str, ...] = (),
     scored: bool = True,
+    own: bool = True,
+    version: str = JUDGE_VERSION,
 ) -> JudgeState:
     """Open the case of a new candidate at data time ``at``. Raises Unmeasurable for what cannot be judged here.
 
     Every guardrail about the label is also judged on shadow pairs, as ``paired_<metric>``, unless ``pairs`` says that
     no shadow will ever watch (its share of ``alpha`` then goes to the others). ``classes`` are the model's, the
-    positive one last; ``scored`` says whether answers carry probabilities.
+    positive one last; ``scored`` says whether answers carry probabilities. Without ``own`` there are pairs and nothing
+    else. ``version`` is the judge's by whose rules the case is opened.
 
     >>> from gateway.core.metrics import default_guardrail
     >>> state = open_case((default_guardrail("accuracy"),), alpha=0.05, alpha_promote=0.05, task=Task.BINARY, at=0.0)
@@ -84,10 +103,12 @@ def open_case(
     (['accuracy'], ['paired_accuracy'], 'inconclusive')
     """
     metrics = check(guardrails, task, pairs=pairs, classes=classes, scored=scored)
-    by_kind = {kind: [one for one in metrics if one.kind is kind] for kind in Kind}
-    paired = [one for one in metrics if pairs and one.outcome == LABEL and one.labelled]
+    alone = metrics if own else ()
+    by_kind = {kind: [one for one in alone if one.kind is kind] for kind in Kind}
+    agreements = [one for one in metrics if one.kind is Kind.AGREEMENT]
+    paired = [one for one in metrics if pairs and on_pairs(one, version)]
     return JudgeState(
-        version=JUDGE_VERSION,
+        version=version,
         task=task,
         alpha=alpha,
         alpha_promote=alpha_promote,
@@ -105,12 +126,33 @@ def open_case(
         ranks={one.name: open_ranks() for one in by_kind[Kind.RANKING]},
         calibrations={one.name: open_calibration() for one in by_kind[Kind.CALIBRATION]},
         pairs={PAIRED + one.name: open_pairs() for one in paired if one.kind is Kind.RATE}
-        | {one.name: open_pairs() for one in by_kind[Kind.AGREEMENT]},
+        | {one.name: open_pairs() for one in agreements},
         paired_means={PAIRED + one.name: open_pair_mean() for one in paired if one.kind is Kind.MEAN},
         paired_ranks={PAIRED + one.name: open_pair_ranks() for one in paired if one.kind is Kind.RANKING},
-        values={one.outcome: open_ratio() for one in metrics if one.outcome != LABEL},
+        paired_shares={PAIRED + one.name: open_pair_shares() for one in paired if one.kind is Kind.BLOCKS},
+        paired_calibrations={
+            PAIRED + one.name: open_pair_calibration() for one in paired if one.kind is Kind.CALIBRATION
+        },
+        values={one.outcome: open_ratio() for one in alone if one.outcome != LABEL},
         yes=spelled(classes, task),
+        own=own,
     )
+
+
+def on_pairs(metric: Metric, version: str = JUDGE_VERSION) -> bool:
+    """Whether a metric can be judged on what stable and a shadow answered to the same request.
+
+    Its outcome has to be the truth about an answer (a label, an output): a business value followed from stable's alone.
+
+    >>> from gateway.core.metrics import known
+    >>> [on_pairs(known(name)) for name in ("accuracy", "mae:delay", "latency", "value:revenue")]
+    [True, True, False, False]
+    """
+    if not metric.labelled or metric.name.startswith(VALUE):
+        return False
+    if version == "3":
+        return metric.outcome == LABEL and metric.kind in (Kind.RATE, Kind.MEAN, Kind.RANKING)
+    return True
 
 
 def look(
@@ -134,31 +176,35 @@ def look(
     60.0
     """
     after = state
-    for batch in batches(health, _seen(state.arrivals.strata)):
-        after = arrived(after, layout(batch))
-    for batch in batches(mature, _seen(state.due)):
-        after = matured(after, layout(batch))
+    laid = [layout(batch) for batch in batches(health, _seen(state.arrivals.strata))]
+    for rows in laid:
+        after = arrived(after, rows)
+    same = mature is health and _seen(state.due) == _seen(state.arrivals.strata)
+    for rows in laid if same else map(layout, batches(mature, _seen(state.due))):
+        after = matured(after, rows)
     after = watched(after, pairs)
     n_pairs = _least_paired(after, state.n_pairs + len(pairs))
-    return replace(after, looked_at=at, n_candidate=_least_judged(after), n_pairs=n_pairs)
+    return replace(after, looked_at=at, n_candidate=_least_judged(after) if after.own else 0, n_pairs=n_pairs)
 
 
-def verdict(state: JudgeState, at: float, *, bounds: bool = True) -> Verdict:
+def verdict(state: JudgeState, at: float, *, bare: bool = False) -> Verdict:
     """Return what the evidence so far says, in the order of the guardrails; ``at`` is data time, seconds.
 
-    The intervals of rates take a third of the work, and no finding and no sentence rests on them: without ``bounds``
-    they are left as wide as they can be.
+    Intervals and sentences are most of the work, and no finding rests on them: a ``bare`` verdict is without.
 
     Fails when a guardrail (not a dry run) has failed, on its own traffic or on pairs. Passes when every counted
-    metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn.
+    metric has, no doubt stands against any of them, and requests and labels come from both arms as drawn. A candidate
+    without traffic of its own is judged on pairs alone.
     """
-    own = [found for one in state.guardrails if (found := _own_finding(state, one, bounds=bounds)) is not None]
-    paired = [found for one in state.guardrails if (found := _pair_finding(state, one)) is not None]
-    findings = (*own, *paired, *_alarms(state))
+    alone = state.guardrails if state.own else ()
+    own = [found for one in alone if (found := _own_finding(state, one, bare=bare)) is not None]
+    paired = [found for one in state.guardrails if (found := _pair_finding(state, one, bare=bare)) is not None]
+    findings = (*own, *paired, *(_alarms(state, worded=not bare) if state.own else ()))
+    basis = own if state.own else paired
     fired = [one for one in findings if one.finding is Finding.FAIL and not one.dry_run]
     failed = [one for one in fired if one.role is Role.GUARDRAIL]
     paused_by = tuple(one.metric for one in fired if one.role is Role.SIGNAL)
-    open_ones = [one for one in own if counted(one) and one.finding is not Finding.PASS]
+    open_ones = [one for one in basis if counted(one) and one.finding is not Finding.PASS]
     doubts = [one for one in paired if one.role is Role.GUARDRAIL and not one.dry_run and doubtful(one)]
     if failed:
         return Verdict(Finding.FAIL, findings, at, failed[0].sentence, state.version, paused_by)
@@ -167,9 +213,28 @@ def verdict(state: JudgeState, at: float, *, bounds: bool = True) -> Verdict:
         return Verdict(Finding.INCONCLUSIVE, findings, at, f"On hold: {reason}", state.version, paused_by)
     if open_ones or doubts:
         return Verdict(Finding.INCONCLUSIVE, findings, at, (open_ones + doubts)[0].sentence, state.version)
-    if not any(counted(one) for one in own):
+    if not any(counted(one) for one in basis):
         return Verdict(Finding.INCONCLUSIVE, findings, at, "No guardrail counts towards a verdict.", state.version)
-    return Verdict(Finding.PASS, findings, at, all_safe([one for one in own if counted(one)]), state.version)
+    return Verdict(Finding.PASS, findings, at, all_safe([one for one in basis if counted(one)]), state.version)
+
+
+def drawn(state: JudgeState, bare: Verdict) -> Verdict:
+    """Return a bare verdict with its intervals, as a picture needs them."""
+    seen = ((found, _estimated(state, found.metric)) for found in bare.findings)
+    return replace(bare, findings=tuple(found if one is None else bounded(found, one) for found, one in seen))
+
+
+def _estimated(state: JudgeState, name: str) -> Estimate | None:
+    """Estimate what a bare finding lacks the intervals of; None for one that has them, or has none."""
+    if name in state.rates:
+        return estimate(state.rates[name].strata)
+    if name in state.tails:
+        return estimate(state.tails[name].strata)
+    if name in state.blocks:
+        return estimate(state.blocks[name].rate.strata)
+    if name in state.pairs:
+        return paired_estimate(*state.pairs[name].cells)
+    return share_estimate(state.paired_shares[name]) if name in state.paired_shares else None
 
 
 def _seen(strata: Sequence[Stratum]) -> int:
@@ -187,7 +252,7 @@ def _least_paired(state: JudgeState, handed_in: int) -> int:
     return min(cells + [case.difference.n for case in state.paired_means.values()], default=handed_in)
 
 
-def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "") -> Bar:
+def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "", *, bare: bool) -> Bar:
     return Bar(
         name,
         told_as(guardrail, state.yes),
@@ -196,16 +261,18 @@ def _bar(state: JudgeState, guardrail: Guardrail, name: str, waiting: str = "") 
         1.0 / state.alpha_promote,
         waiting,
         state.looked_at - state.opened_at,
+        bare,
     )
 
 
-def _own_finding(state: JudgeState, guardrail: Guardrail, *, bounds: bool) -> MetricFinding | None:
+def _own_finding(state: JudgeState, guardrail: Guardrail, *, bare: bool) -> MetricFinding | None:
     """Report a guardrail on the arms' own traffic; None for what only pairs can show."""
     metric = told_as(guardrail, state.yes)
     name, kind = metric.name, metric.kind
-    bar = _bar(state, guardrail, name, _outcomes_wanting(state, metric.outcome) if metric.labelled else "")
+    waiting = _outcomes_wanting(state, metric.outcome) if metric.labelled else ""
+    bar = _bar(state, guardrail, name, waiting, bare=bare)
     if kind is Kind.RATE:
-        return rate_finding(bar, state.rates[name], bounds=bounds)
+        return rate_finding(bar, state.rates[name])
     if kind in (Kind.MEAN, Kind.SHIFT):
         return mean_finding(bar, state.means[name])
     if kind in (Kind.SLOWER, Kind.SPREAD):
@@ -217,29 +284,34 @@ def _own_finding(state: JudgeState, guardrail: Guardrail, *, bounds: bool) -> Me
     return calibration_finding(bar, state.calibrations[name]) if kind is Kind.CALIBRATION else None
 
 
-def _pair_finding(state: JudgeState, guardrail: Guardrail) -> MetricFinding | None:
+def _pair_finding(state: JudgeState, guardrail: Guardrail, *, bare: bool) -> MetricFinding | None:
     """Report a guardrail on shadow pairs; None where there are none about it."""
-    metric = guardrail.metric
-    if metric in state.pairs:
-        return pair_finding(_bar(state, guardrail, metric), state.pairs[metric])
-    name = PAIRED + metric
-    if name in state.pairs:
-        return pair_finding(_bar(state, guardrail, name), state.pairs[name])
-    if name in state.paired_means:
-        return pair_mean_finding(_bar(state, guardrail, name), state.paired_means[name])
-    if name in state.paired_ranks:
-        return pair_rank_finding(_bar(state, guardrail, name), state.paired_ranks[name])
+    name = guardrail.metric if guardrail.metric in state.pairs else PAIRED + guardrail.metric
+    for cases, report in _ON_PAIRS:
+        if (case := getattr(state, cases).get(name)) is not None:
+            return report(_bar(state, guardrail, name, bare=bare), case)
     return None
 
 
-def _alarms(state: JudgeState) -> list[MetricFinding]:
+_ON_PAIRS: tuple[tuple[str, Callable[[Bar, Any], MetricFinding]], ...] = (
+    ("pairs", pair_finding),
+    ("paired_means", pair_mean_finding),
+    ("paired_ranks", pair_rank_finding),
+    ("paired_shares", pair_share_finding),
+    ("paired_calibrations", pair_calibration_finding),
+)
+"""How the cases of each kind are reported, by the field of the state that holds them."""
+
+
+def _alarms(state: JudgeState, *, worded: bool) -> list[MetricFinding]:
     """Report whether requests and outcomes come from the arms as drawn; by predicted class only where they do not."""
     found = [
-        ratio_finding(SAMPLE_RATIO, state.arrivals, "requests"),
-        ratio_finding(LABEL_RATIO, state.labels, "labelled requests"),
+        ratio_finding(SAMPLE_RATIO, state.arrivals, "requests", worded=worded),
+        ratio_finding(LABEL_RATIO, state.labels, "labelled requests", worded=worded),
     ]
     found += [
-        ratio_finding(f"{LABEL_RATIO}:{name}", case, f"requests with {name}") for name, case in state.values.items()
+        ratio_finding(f"{LABEL_RATIO}:{name}", case, f"requests with {name}", worded=worded)
+        for name, case in state.values.items()
     ]
     by_class = [
         coverage_finding(f"{LABEL_RATIO}:{name}", case, number)

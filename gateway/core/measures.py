@@ -134,6 +134,16 @@ class Metric:
         shadow = self.judge(row.shadow_failed, row.shadow_label, truth)
         return None if stable is None or shadow is None else (stable, shadow)
 
+    def picked(self, row: PairRow) -> tuple[bool | None, bool | None] | None:
+        """Whether (stable, shadow) did badly at a request that each picked itself, None for one that did not.
+
+        None altogether without a label.
+        """
+        truth = row.outcomes.get(self.outcome)
+        if truth is None:
+            return None
+        return self.judge(False, row.stable_label, truth), self.judge(row.shadow_failed, row.shadow_label, truth)
+
     def amounts(self, row: PairRow) -> tuple[float, float] | None:
         """How bad (stable's, the shadow's) answer to the same request was; None without the truth."""
         truth = row.outcomes.get(self.outcome)

@@ -10,6 +10,7 @@ and never demote. False positives and false negatives per request, and recall (g
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from gateway.core.deployments import Guardrail, Role, Scalar, Task
 from gateway.core.errors import Unmeasurable
@@ -315,6 +316,7 @@ def measurable(metric: str, task: Task) -> Metric:
     return found
 
 
+@lru_cache(maxsize=1_024)
 def told_as(guardrail: Guardrail, yes: str | None = None) -> Metric:
     """Return a guardrail's metric with the range and direction that the guardrail declares for it.
 

@@ -64,7 +64,7 @@ def next_signal(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Mov
 def _asked(rollout: Rollout, verdict: Verdict, at: float, seen: int) -> Move | None:
     if rollout.phase is Phase.WATCHED:
         return _under_watch(rollout, verdict, at)
-    if rollout.phase not in JUDGED:
+    if rollout.phase not in JUDGED or rollout.terms.on_pairs:  # of a shadow on trial, people make what they will
         return None
     if verdict.finding is Finding.FAIL:
         return Move(Signal.DEMOTE, verdict.sentence)

@@ -4,64 +4,38 @@ An expectation, not a promise. Log evidence grows per request at the rate that i
 at this share of traffic (the information of the draw about the outcome, beyond the line that is tolerated); the judge
 needs ``log(1 / alpha)`` of it times a ratio that was measured. Delays are means: half of all rollouts are faster.
 
-Traffic is taken to be even. Pairs are taken to be as alike as two models that share half of their mistakes.
+Traffic is taken to be even. What comes in is in :mod:`gateway.core.plan_traffic`, what a request brings about a metric
+in :mod:`gateway.core.plan_laws`.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from statistics import fmean, pstdev
 from typing import TypeAlias
 
+from gateway.core.cases import margin_of, tolerance_of
 from gateway.core.deployments import Guardrail, Plan, Role, Step
-from gateway.core.events import EvidenceRow, ServedRow
-from gateway.core.evidence.bounds import information, paired_information, paired_safety, shift_information
-from gateway.core.measures import Kind, Metric
-from gateway.core.metrics import compared, known, told_as
+from gateway.core.evidence.rates import Line
+from gateway.core.judging import on_pairs
+from gateway.core.measures import Kind
+from gateway.core.metrics import compared, known
+from gateway.core.plan_laws import HARM_RATIO, Law
+from gateway.core.plan_traffic import DAY_S, Traffic, traffic_of
 from gateway.core.rollout import Terms
 
-DAY_S = 86_400.0
-DEMOTION_RATIO = 1.6
-"""Mean delay of a demotion over its information bound: 1.3 to 1.6 in simulation, tolerances included."""
+__all__ = ["DAY_S", "Delay", "Detection", "PlanForecast", "Proof", "StepForecast", "Traffic", "forecast", "traffic_of"]
+
+DEMOTION_RATIO = HARM_RATIO
 PROMOTION_RATIO = 1.2
 """Mean number of samples of a proof of safety over its bound at shares up to :data:`SMALL_SHARE`."""
 PROMOTION_RATIO_WIDE = 1.4
 """The same at wider shares."""
 SMALL_SHARE = 0.1
-SHARED_MISTAKES = 0.5
-"""Share of their wrong answers that two models are taken to have in common."""
 ENOUGH_LABELS = 0.80
 """Share of requests that must have a label before a labelled metric can pass."""
-NEARLY_ALL = 0.99
-"""Quantile of the labels' delay that a maturity should cover."""
 
 _HALVINGS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What comes in, as it is expected. ``bets_per_day`` counts what evidence is made of: requests, or new sticky keys.
-
-    ``labelled`` is the share of requests that get a label, ``label_delay_s`` how long nearly all of these take (data
-    time). ``rates`` are stable's rates of badness by metric; a metric without one cannot be planned for. ``counted``
-    is the share of requests that a metric is about (of recall: those with a positive label), where it is known.
-    Of an amount (a loss, a business value within a range) ``rates`` has the mean, ``spreads`` the standard deviation;
-    without that it is reckoned with as if each were nothing or 1.
-    """
-
-    requests_per_day: float
-    bets_per_day: float
-    labelled: float
-    label_delay_s: float
-    rates: dict[str, float]
-    counted: dict[str, float] = field(default_factory=dict)
-    keys_per_epoch: float | None = None
-    spreads: dict[str, float] = field(default_factory=dict)
-
-    def about(self, metric: str) -> float:
-        """The share of requests that a metric is about."""
-        return self.counted.get(metric, self.labelled if known(metric).labelled else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +53,11 @@ class StepForecast:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One guardrail: the smallest rate of the candidate's that is found by the end of each step, None if none is.
+    """One guardrail: the smallest level of the candidate's that is found by the end of each step, None if none is.
 
-    ``rate`` is stable's. ``doubled`` and ``fivefold`` say how long such a regression, there from the start, goes on
-    before it is found, and after how many of the candidate's requests; None where it is not found before the proof.
+    ``rate`` is stable's level (:mod:`gateway.core.plan_laws`); a ``signal`` pauses where others demote. ``doubled`` and
+    ``fivefold`` say how long such a regression, there from the start, goes on before it is found, and after how many of
+    the candidate's requests; None where it is not found before the proof.
     """
 
     metric: str
@@ -91,6 +66,7 @@ class Detection:
     by_step: tuple[float | None, ...]
     doubled: "Delay | None"
     fivefold: "Delay | None"
+    signal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +82,7 @@ class Proof:
     """How long an equal candidate takes to be shown below a guardrail's margin; None: never."""
 
     metric: str
+    rate: float
     margin: float
     takes: Delay | None
 
@@ -134,64 +111,27 @@ class _Span:
     per_second: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What a forecast is made for."""
+
+    plan: Plan
+    terms: Terms
+    traffic: Traffic
+
+
 Speed: TypeAlias = Callable[[_Span], float]
 """Nats that one request (of either arm), or one pair, brings in a stretch."""
-
-
-def traffic_of(
-    rows: Sequence[ServedRow],
-    stable: str,
-    guardrails: Iterable[Guardrail],
-    epoch_s: float,
-    *,
-    sticky: bool,
-    yes: str | None = None,
-) -> Traffic:
-    """Work out what comes in from what came in; ``stable`` is the generation whose rates count.
-
-    ``yes`` names the positive class where that is neither 1 nor true.
-
-    Raises ValueError for fewer than two rows, or rows of one instant: there is no pace in that.
-    """
-    span = rows[-1].row.position.at - rows[0].row.position.at if len(rows) > 1 else 0.0
-    if span <= 0.0:
-        raise ValueError("no pace can be told from fewer than two requests")
-    per_day = DAY_S * len(rows) / span
-    epochs = {row.epoch for row in rows}
-    keys = len({(row.epoch, row.key_hash) for row in rows}) / max(1.0, span / epoch_s, len(epochs) - 1)
-    delays = sorted(row.label_delay_s for row in rows if row.label_delay_s is not None)
-    ours = [row.row for row in rows if row.generation == stable]
-    told = [told_as(guardrail, yes) for guardrail in guardrails]
-    rated = [metric for metric in told if metric.rule is not None]
-    seen = {metric.name: [bad for bad in map(metric.value, ours) if bad is not None] for metric in rated}
-    sized = {one.name: found for one in told if one.kind is Kind.MEAN and (found := _amounts(one, ours))}
-    return Traffic(
-        requests_per_day=per_day,
-        bets_per_day=min(per_day, keys * DAY_S / epoch_s) if sticky else per_day,
-        labelled=len(delays) / len(rows),
-        label_delay_s=delays[math.ceil(NEARLY_ALL * len(delays)) - 1] if delays else 0.0,
-        rates={metric: fmean(bad) for metric, bad in (seen | sized).items() if bad},
-        counted={metric: len(bad) / len(ours) for metric, bad in (seen | sized).items() if bad},
-        spreads={metric: pstdev(amounts) for metric, amounts in sized.items()},
-        keys_per_epoch=keys if sticky else None,
-    )
-
-
-def _amounts(metric: Metric, rows: Iterable[EvidenceRow]) -> list[float]:
-    """Stable's amounts; a failure is the worst there is. None (an empty list) where none is finite."""
-    found = [amount for row in rows if (amount := metric.amount(row)) is not None]
-    finite = [amount for amount in found if math.isfinite(amount)]
-    top = metric.high if metric.high is not None else max(finite, default=0.0)
-    return [min(amount, top) for amount in found] if finite else []
 
 
 def forecast(plan: Plan, terms: Terms, traffic: Traffic) -> PlanForecast:
     """Reckon a plan through, under the terms and traffic given. Amounts are told on the scale they are compared on."""
     terms = replace(terms, guardrails=tuple(compared(one) for one in terms.guardrails))
     steps = tuple(_steps(plan, terms, traffic))
-    judged = [one for one in terms.guardrails if one.metric in traffic.rates]
-    proofs = tuple(_proof(one, steps, plan, terms, traffic) for one in judged if one.role is not Role.SIGNAL)
-    detections = tuple(_detection(one, steps, plan, terms, traffic) for one in judged if one.role is Role.GUARDRAIL)
+    sight = _Sight(plan, terms, traffic)
+    judged = [(one, law) for one in terms.guardrails if (law := traffic.law(one)) is not None]
+    proofs = tuple(_proof(one, law, steps, sight) for one, law in judged if one.role is not Role.SIGNAL)
+    detections = tuple(_detection(one, law, steps, sight) for one, law in judged if one.role is not Role.OBJECTIVE)
     decides = _decides(plan, steps, proofs)
     found = PlanForecast(plan.name, traffic, steps, detections, proofs, decides, ())
     return replace(found, warnings=tuple(_warnings(plan, terms, found)))
@@ -211,7 +151,7 @@ def _per_day(step: Step, terms: Terms, traffic: Traffic) -> float:
     counted = [one.metric for one in terms.guardrails if one.role is not Role.SIGNAL and not one.dry_run]
     if step.weight > 0.0:
         return traffic.bets_per_day * step.weight * min((traffic.about(metric) for metric in counted), default=1.0)
-    paired = [metric for metric in counted if known(metric).labelled]
+    paired = [metric for metric in counted if on_pairs(known(metric))]
     return traffic.requests_per_day * step.shadow * min((traffic.about(metric) for metric in paired), default=1.0)
 
 
@@ -239,102 +179,63 @@ def _spans(metric: str, steps: Sequence[StepForecast], traffic: Traffic, until: 
             yield _Span(step.begins_s, ends, step.weight, step.weight <= 0.0, bets * about / DAY_S)
 
 
-def _proof(guardrail: Guardrail, steps: Sequence[StepForecast], plan: Plan, terms: Terms, traffic: Traffic) -> Proof:
-    rate, labelled = traffic.rates[guardrail.metric], known(guardrail.metric).labelled
-    margin = guardrail.margin_relative * rate + guardrail.margin_absolute
-    if margin <= rate or (labelled and traffic.labelled < ENOUGH_LABELS):
-        return Proof(guardrail.metric, margin, None)
-    waits = terms.maturity_s if labelled else 0.0
-    spans = list(_spans(guardrail.metric, steps, traffic, plan.max_age_s - waits))
-    on_pairs = plan.steps[-1].weight <= 0.0
-    if on_pairs and not (labelled and terms.labels_independent):
-        return Proof(guardrail.metric, margin, None)
-    speed = (_paired_proof_speed if on_pairs else _proof_speed)(guardrail, rate, traffic)
-    takes = _time_to(math.log(1.0 / terms.alpha_promote), [one for one in spans if one.on_pairs is on_pairs], speed)
-    return Proof(guardrail.metric, margin, None if takes is None else replace(takes, seconds=takes.seconds + waits))
-
-
-def _nats(traffic: Traffic, line: Guardrail, stable: float, candidate: float, share: float) -> float:
-    """Nats that one request brings about both arms' badness against a line of tolerance."""
-    spread = traffic.spreads.get(line.metric)
-    if spread is None:
-        return information(stable, candidate, share, line.relative, line.absolute)
-    gap = candidate - line.relative * stable - line.absolute
-    return shift_information(gap, spread, share, line.relative) if spread else math.inf
-
-
-def _paired_nats(traffic: Traffic, metric: str, gap: float) -> float | None:
-    """Nats that one pair brings about amounts whose difference lies ``gap`` beyond the line; None for a rate."""
-    spread = traffic.spreads.get(metric)
-    if spread is None:
-        return None
-    variance = 2.0 * spread * spread * (1.0 - SHARED_MISTAKES)
-    return gap * gap / (2.0 * variance) if variance else math.inf
-
-
-def _proof_speed(guardrail: Guardrail, rate: float, traffic: Traffic) -> Speed:
-    margin_line = replace(guardrail, relative=guardrail.margin_relative, absolute=guardrail.margin_absolute)
+def _proof(guardrail: Guardrail, law: Law, steps: Sequence[StepForecast], sight: _Sight) -> Proof:
+    plan, terms, traffic, metric = sight.plan, sight.terms, sight.traffic, known(guardrail.metric)
+    line, on_own = margin_of(guardrail), plan.steps[-1].weight > 0.0
+    margin = law.edge(line)
+    if margin <= law.level or (metric.labelled and traffic.labelled < ENOUGH_LABELS):
+        return Proof(guardrail.metric, law.level, margin, None)
+    if not on_own and not (on_pairs(metric) and terms.labels_independent):
+        return Proof(guardrail.metric, law.level, margin, None)
 
     def speed(span: _Span) -> float:
-        nats = _nats(traffic, margin_line, rate, rate, span.share)
-        return nats / (PROMOTION_RATIO if span.share <= SMALL_SHARE else PROMOTION_RATIO_WIDE)
+        if span.on_pairs:
+            return law.paired_safety(line) / PROMOTION_RATIO_WIDE
+        return law.safety(line, span.share) / (PROMOTION_RATIO if span.share <= SMALL_SHARE else PROMOTION_RATIO_WIDE)
 
-    return speed
-
-
-def _paired_proof_speed(guardrail: Guardrail, rate: float, traffic: Traffic) -> Speed:
-    room = guardrail.margin_relative * rate + guardrail.margin_absolute - rate
-    nats = _paired_nats(traffic, guardrail.metric, room)
-    if nats is None:
-        nats = paired_safety(rate * (1.0 - SHARED_MISTAKES), room)
-    return lambda _: nats / PROMOTION_RATIO_WIDE
+    waits = terms.maturity_s if metric.labelled else 0.0
+    spans = [one for one in _spans(guardrail.metric, steps, traffic, plan.max_age_s - waits) if one.on_pairs != on_own]
+    takes = _time_to(math.log(1.0 / terms.alpha_promote), spans, speed)
+    return Proof(
+        guardrail.metric, law.level, margin, None if takes is None else replace(takes, seconds=takes.seconds + waits)
+    )
 
 
-def _detection(
-    guardrail: Guardrail, steps: Sequence[StepForecast], plan: Plan, terms: Terms, traffic: Traffic
-) -> Detection:
-    rate, need = traffic.rates[guardrail.metric], math.log(_shares(terms, plan) / terms.alpha)
-    waits = terms.maturity_s if known(guardrail.metric).labelled else 0.0
-    worst = _worst(guardrail.metric, traffic)
-    tolerated = min(worst, guardrail.relative * rate + guardrail.absolute)
+def _detection(guardrail: Guardrail, law: Law, steps: Sequence[StepForecast], sight: _Sight) -> Detection:
+    plan, metric, line = sight.plan, known(guardrail.metric), tolerance_of(guardrail)
+    need = math.log(_shares(sight.terms, plan) / sight.terms.alpha)
+    waits = sight.terms.maturity_s if metric.labelled else 0.0
+    tolerated = min(law.worst, law.edge(line))
 
-    def found(candidate: float, until: float) -> Delay | None:
+    def found(level: float, until: float) -> Delay | None:
         """On its own traffic or on pairs, whichever is sooner: these are two bets, and do not add up."""
-        spans = list(_spans(guardrail.metric, steps, traffic, until - waits))
-        speed = _harm_speed(guardrail, rate, candidate, traffic)
+        spans = list(_spans(guardrail.metric, steps, sight.traffic, until - waits))
+        if not on_pairs(metric):
+            spans = [one for one in spans if not one.on_pairs]
+        speed = _harm_speed(law, line, level)
         ways = [_time_to(need, [one for one in spans if one.on_pairs is pairs], speed) for pairs in (False, True)]
         taken = [replace(way, seconds=way.seconds + waits) for way in ways if way is not None]
         return min(taken, key=lambda way: way.seconds, default=None)
 
     def delay(times: float) -> Delay | None:
-        worse = min(worst, rate * (times**2 if known(guardrail.metric).squared else times))
-        return found(worse, plan.max_age_s) if worse > tolerated else None
+        level = min(law.worst, law.worse(times))
+        return found(level, plan.max_age_s) if level > tolerated else None
 
     ends = [None if one.begins_s is None or one.lasts_s is None else one.begins_s + one.lasts_s for one in steps]
-    smallest = tuple(None if end is None else _smallest(partial(found, until=end), tolerated, worst) for end in ends)
-    return Detection(guardrail.metric, rate, tolerated, smallest, delay(2.0), delay(5.0))
+    smallest = tuple(
+        None if end is None else _smallest(partial(found, until=end), tolerated, law.worst) for end in ends
+    )
+    levels = (law.level, tolerated, smallest)
+    return Detection(guardrail.metric, *levels, delay(2.0), delay(5.0), signal=guardrail.role is Role.SIGNAL)
 
 
-def _worst(metric: str, traffic: Traffic) -> float:
-    """The greatest badness that is looked for: all of them bad, or an amount a hundred spreads off."""
-    spread = traffic.spreads.get(metric)
-    return 1.0 if spread is None else traffic.rates[metric] + 100.0 * spread
-
-
-def _harm_speed(guardrail: Guardrail, stable: float, candidate: float, traffic: Traffic) -> Speed:
-    """Nats per request, or per pair; pairs only about what labels decide."""
-    tolerated = guardrail.relative * stable + guardrail.absolute
+def _harm_speed(law: Law, line: Line, level: float) -> Speed:
+    """Nats per request, or per pair, that a candidate of that level brings."""
 
     def speed(span: _Span) -> float:
         if not span.on_pairs:
-            return _nats(traffic, guardrail, stable, candidate, span.share) / DEMOTION_RATIO
-        if candidate <= tolerated or not known(guardrail.metric).labelled:
-            return 0.0
-        nats = _paired_nats(traffic, guardrail.metric, candidate - tolerated)
-        if nats is not None:
-            return nats / DEMOTION_RATIO
-        common = SHARED_MISTAKES * min(stable, candidate)
-        return paired_information(candidate - common, tolerated - common) / DEMOTION_RATIO
+            return law.harm(line, level, span.share) / law.ratio
+        return law.paired_harm(line, level) / law.ratio if level > law.edge(line) else 0.0
 
     return speed
 
@@ -369,7 +270,7 @@ def _shares(terms: Terms, plan: Plan) -> int:
     """Into how many parts alpha is split: everything that may demote."""
     acting = [one.metric for one in terms.guardrails if one.role is Role.GUARDRAIL and not one.dry_run]
     watching = any(step.shadow > 0.0 for step in plan.steps)
-    return max(1, len(acting) + sum(watching and known(metric).labelled for metric in acting))
+    return max(1, len(acting) + sum(watching and on_pairs(known(metric)) for metric in acting))
 
 
 def _decides(plan: Plan, steps: Sequence[StepForecast], proofs: Sequence[Proof]) -> float | None:
@@ -377,7 +278,7 @@ def _decides(plan: Plan, steps: Sequence[StepForecast], proofs: Sequence[Proof])
     last = steps[-1]
     if last.begins_s is None or last.lasts_s is None or not plan.auto_promote or not proofs:
         return None
-    needed = [one for one in proofs if plan.steps[-1].weight > 0.0 or known(one.metric).labelled]
+    needed = [one for one in proofs if plan.steps[-1].weight > 0.0 or on_pairs(known(one.metric))]
     if not needed or any(one.takes is None for one in needed):
         return None
     ends = max(last.begins_s + last.lasts_s, *(one.takes.seconds for one in needed if one.takes))
@@ -387,8 +288,7 @@ def _decides(plan: Plan, steps: Sequence[StepForecast], proofs: Sequence[Proof])
 def _warnings(plan: Plan, terms: Terms, found: PlanForecast) -> Iterator[str]:
     traffic = found.traffic
     for guardrail in terms.guardrails:
-        if guardrail.metric not in traffic.rates:
-            yield f"{guardrail.metric}: stable's rate is not known, so nothing is said about it"
+        yield from _not_known(guardrail, traffic)
     for step in found.steps:
         if step.lasts_s is None:
             yield f"step {step.number} never ends: it needs {step.events:,} observations, and none come"
@@ -397,7 +297,7 @@ def _warnings(plan: Plan, terms: Terms, found: PlanForecast) -> Iterator[str]:
         yield "the steps alone take longer than the plan's greatest age (max_age)"
     yield from _label_warnings(terms, traffic)
     for proof in found.proofs:
-        if proof.margin <= traffic.rates[proof.metric]:
+        if proof.margin <= proof.rate:
             yield f"{proof.metric}: its margin leaves no room, so an equal candidate can never be shown to be safe"
         elif proof.takes is None and plan.steps[-1].weight > 0.0:
             yield f"{proof.metric}: an equal candidate is not shown to be safe before the plan's greatest age"
@@ -405,6 +305,16 @@ def _warnings(plan: Plan, terms: Terms, found: PlanForecast) -> Iterator[str]:
         yield "the last step is a shadow's, and labels_independent is not declared: nothing promotes it"
     if found.decides_s is None:
         yield f"it can never decide for an equal candidate: at max_age the plan says {plan.on_inconclusive}"
+
+
+def _not_known(guardrail: Guardrail, traffic: Traffic) -> Iterator[str]:
+    kind = known(guardrail.metric).kind
+    if kind in (Kind.AGREEMENT, Kind.SPREAD):
+        yield f"{guardrail.metric}: which way and how far a model would differ is nobody's to say, so no time is told"
+    elif kind is Kind.SLOWER and guardrail.metric not in traffic.tails:
+        yield f"{guardrail.metric}: stable's is not known, so its p99 is taken to be 3.2 times its p50"
+    elif traffic.law(guardrail) is None:
+        yield f"{guardrail.metric}: stable's level is not known, so nothing is said about it"
 
 
 def _label_warnings(terms: Terms, traffic: Traffic) -> Iterator[str]:

@@ -1,15 +1,24 @@
 """From a case to a finding: the numbers of one guardrail, what they decide, and the sentence that says so."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
-from gateway.core.calibration import CalibrationCase
+from gateway.core.calibration import Bins, CalibrationCase
 from gateway.core.cases import PairCase, RateCase, RatioCase, margin_of, tolerance_of
 from gateway.core.deployments import Guardrail, Role
 from gateway.core.evidence.asymptotic import MeanStratum, half_width, mean_estimate
-from gateway.core.evidence.intervals import CONFIDENCE, Estimate, Interval, Stratum, estimate, paired_estimate
+from gateway.core.evidence.intervals import (
+    CONFIDENCE,
+    Estimate,
+    Interval,
+    Stratum,
+    estimate,
+    paired_estimate,
+    picked_estimate,
+)
 from gateway.core.evidence.ratio import RATIO_ALPHA
 from gateway.core.evidence.restarts import Wealth
 from gateway.core.evidence.tails import edge_of, quantile
@@ -26,6 +35,7 @@ from gateway.core.findings import (
     sentence,
 )
 from gateway.core.metrics import Kind, Metric
+from gateway.core.pair_cases import PairCalibrationCase, PairShareCase
 from gateway.core.tail_cases import SHOWN, TailCase
 from gateway.core.value_cases import MeanCase, PairMeanCase
 
@@ -43,6 +53,8 @@ class Bar:
     promote_threshold: float
     waiting: str = ""
     elapsed_s: float = 0.0
+    bare: bool = False
+    """Numbers only: no sentence, and intervals as wide as they can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +66,11 @@ class _Weighed:
     worst: float | None = None
 
 
-def rate_finding(bar: Bar, case: RateCase, *, bounds: bool = True) -> MetricFinding:
-    """Report a binary metric of two arms, with or without the intervals."""
-    found = _put(bar, estimate(case.strata, bounds=bounds), case.harm, _counts(case.strata))
+def rate_finding(bar: Bar, case: RateCase) -> MetricFinding:
+    """Report a binary metric of two arms."""
+    found = _put(bar, _seen(bar, case.strata), case.harm, _counts(case.strata))
     weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
-    return _worded(bar, found, weighed, counts(found, bar.metric.of, bar.metric.says))
+    return _worded(bar, found, weighed, lambda: counts(found, bar.metric.of, bar.metric.says))
 
 
 def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
@@ -66,11 +78,14 @@ def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
     only_candidate, only_stable, both, _ = case.cells
     n = sum(case.cells)
     sizes = Stratum(1.0, n, only_stable + both, n, only_candidate + both)
-    found = _put(bar, paired_estimate(*case.cells), case.harm, sizes)
-    if bar.metric.kind is Kind.AGREEMENT:
-        said = f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
-    else:
-        said = counts(found, bar.metric.of, bar.metric.says)
+    seen = paired_estimate(*case.cells, bounds=not bar.bare)
+    found = _put(bar, seen, case.harm, sizes)
+
+    def said() -> str:
+        if bar.metric.kind is Kind.AGREEMENT:
+            return f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
+        return counts(found, bar.metric.of, bar.metric.says)
+
     return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), said)
 
 
@@ -84,63 +99,95 @@ def mean_finding(bar: Bar, case: MeanCase) -> MetricFinding:
     found = _in_unit(bar.metric, _put(bar, mean_estimate(case.strata), case.harm))
     found = _sized(found, case.strata)
     weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
-    return _worded(bar, found, weighed, amounts(found, bar.metric.of))
+    return _worded(bar, found, weighed, lambda: amounts(found, bar.metric.of))
 
 
 def pair_mean_finding(bar: Bar, case: PairMeanCase) -> MetricFinding:
     """Report an amount of both models on the same requests."""
     n = case.difference.n
     found = replace(_in_unit(bar.metric, _put(bar, _seen_on_pairs(case), case.harm)), n_stable=n, n_candidate=n)
-    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), amounts(found, bar.metric.of))
+    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), lambda: amounts(found, bar.metric.of))
 
 
 def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
     """Report a distribution: rates are exceedances of one threshold, quantiles are told beside them."""
-    found = _put(bar, estimate(case.strata), case.harm, _counts(case.strata))
+    found = _put(bar, _seen(bar, case.strata), case.harm, _counts(case.strata))
     edge = edge_of(case.bins[SHOWN]) if case.bins else None
     unit = " s" if bar.metric.kind is Kind.SLOWER else ""
-    seen = f"{counts(found, bar.metric.of, f'{bar.metric.says} {quantity(edge)}{unit}')}; {_quantiles(case, unit)}"
-    return _worded(bar, found, _Weighed(case.harm, case.shown_safe), seen)
+
+    def said() -> str:
+        beyond = counts(found, bar.metric.of, f"{bar.metric.says} {quantity(edge)}{unit}")
+        return f"{beyond}; {_quantiles(case, unit)}"
+
+    return _worded(bar, found, _Weighed(case.harm, case.shown_safe), said)
 
 
 def rank_finding(bar: Bar, case: RankCase) -> MetricFinding:
     """Report a ranking: the rates are 1 - AUC."""
     found = _sized(_put(bar, mean_estimate(case.mean.strata), case.mean.harm), case.mean.strata)
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), lambda: _aucs(bar, found))
 
 
 def pair_rank_finding(bar: Bar, case: PairRankCase) -> MetricFinding:
     """Report a ranking of both models on the same requests: the rates are 1 - AUC."""
     found = _put(bar, _seen_on_pairs(case.mean), case.mean.harm)
     found = replace(found, n_stable=case.mean.difference.n, n_candidate=case.mean.difference.n)
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), _aucs(bar, found))
+    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), lambda: _aucs(bar, found))
 
 
 def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
     """Report the expected calibration error of both arms."""
-    stable, candidate = case.stable.error, case.candidate.error
+    return _calibrated(bar, mean_estimate(case.mean.strata), case.mean, case.stable, case.candidate)
+
+
+def pair_share_finding(bar: Bar, case: PairShareCase) -> MetricFinding:
+    """Report a rate among requests that each model picks itself, of both models on the same requests."""
+    found = _put(bar, share_estimate(case, bounds=not bar.bare), case.harm, _picked(case))
+    weighed = _Weighed(case.harm, case.safety.log_total)
+    return _worded(bar, found, weighed, lambda: counts(found, bar.metric.of, bar.metric.says))
+
+
+def share_estimate(case: PairShareCase, *, bounds: bool = True) -> Estimate:
+    """Estimate both models' rates among what each picks."""
+    return picked_estimate(_picked(case), bounds=bounds)
+
+
+def _picked(case: PairShareCase) -> Stratum:
+    return Stratum(1.0, case.n_stable, case.bad_stable, case.n_candidate, case.bad_candidate)
+
+
+def pair_calibration_finding(bar: Bar, case: PairCalibrationCase) -> MetricFinding:
+    """Report the expected calibration error of both models on the same requests."""
+    return _calibrated(bar, _seen_on_pairs(case.mean), case.mean, case.stable, case.candidate)
+
+
+def _calibrated(
+    bar: Bar, seen: Estimate, mean: MeanCase | PairMeanCase, stable: Bins, candidate: Bins
+) -> MetricFinding:
     found = replace(
-        _put(bar, mean_estimate(case.mean.strata), case.mean.harm),
-        stable=stable,
-        candidate=candidate,
+        _put(bar, seen, mean.harm),
+        stable=stable.error,
+        candidate=candidate.error,
         stable_low=0.0,
         stable_high=1.0,
         candidate_low=0.0,
         candidate_high=1.0,
-        n_stable=sum(case.stable.n),
-        n_candidate=sum(case.candidate.n),
+        n_stable=sum(stable.n),
+        n_candidate=sum(candidate.n),
     )
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), amounts(found, bar.metric.of))
+    weighed = _Weighed(mean.harm, mean.safety.log_total)
+    return _worded(bar, found, weighed, lambda: amounts(found, bar.metric.of))
 
 
-def ratio_finding(name: str, case: RatioCase, of: str) -> MetricFinding:
+def ratio_finding(name: str, case: RatioCase, of: str, *, worded: bool = True) -> MetricFinding:
     """Report the draw's own check as a signal: it holds the rollout, it demotes nobody."""
     n_candidate = sum(one.n_candidate for one in case.strata)
     n = sum(one.n for one in case.strata)
     expected = sum(one.n * one.propensity for one in case.strata) / n if n else None
     observed = n_candidate / n if n else None
-    said = f"{n_candidate:,} of {n:,} {of} were the candidate's ({percent(observed)}, {percent(expected)} expected)"
     difference = None if observed is None or expected is None else observed - expected
+    said = f"{n_candidate:,} of {n:,} {of} were the candidate's ({percent(observed)}, {percent(expected)} expected)"
+    said = said if worded else ""
     return _alarm(name, case.mismatch, 1.0 / RATIO_ALPHA, said, difference, (n - n_candidate, n_candidate))
 
 
@@ -186,6 +233,35 @@ def _alarm(
     )
 
 
+def _seen(bar: Bar, strata: Sequence[Stratum]) -> Estimate:
+    return estimate(strata, bounds=not bar.bare)
+
+
+def bounded(found: MetricFinding, seen: Estimate) -> MetricFinding:
+    """Give a bare finding its intervals."""
+    return replace(found, **_ends(seen))
+
+
+class _Ends(TypedDict):
+    low: float
+    high: float
+    stable_low: float
+    stable_high: float
+    candidate_low: float
+    candidate_high: float
+
+
+def _ends(seen: Estimate) -> _Ends:
+    return {
+        "low": _finite(seen.difference_interval.low),
+        "high": _finite(seen.difference_interval.high),
+        "stable_low": _finite(seen.stable_interval.low),
+        "stable_high": _finite(seen.stable_interval.high),
+        "candidate_low": _finite(seen.candidate_interval.low),
+        "candidate_high": _finite(seen.candidate_interval.high),
+    }
+
+
 def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> MetricFinding:
     """Put numbers together; finding and sentence follow."""
     return MetricFinding(
@@ -196,12 +272,7 @@ def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> Metr
         stable=seen.stable,
         candidate=seen.candidate,
         difference=seen.difference,
-        low=_finite(seen.difference_interval.low),
-        high=_finite(seen.difference_interval.high),
-        stable_low=_finite(seen.stable_interval.low),
-        stable_high=_finite(seen.stable_interval.high),
-        candidate_low=_finite(seen.candidate_interval.low),
-        candidate_high=_finite(seen.candidate_interval.high),
+        **_ends(seen),
         evidence=_shown(harm.peak),
         evidence_now=_shown(harm.log_total),
         threshold=bar.threshold,
@@ -215,8 +286,8 @@ def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> Metr
     )
 
 
-def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: str) -> MetricFinding:
-    """Decide the finding and say it."""
+def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: Callable[[], str]) -> MetricFinding:
+    """Decide the finding and say it; ``seen`` says it in numbers."""
     enough = math.log(bar.promote_threshold)
     certain = weighed.worst is not None and weighed.worst >= enough
     finding, needed = Finding.INCONCLUSIVE, None
@@ -227,10 +298,12 @@ def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: str) -> Met
     else:
         needed = _needed(found, weighed, enough)
     decided = replace(found, finding=finding, promote_evidence=_shown(weighed.safe), needed=needed)
+    if bar.bare:
+        return decided
     points = not found.amount
     tolerance, margin = (limit(line, points=points) for line in (tolerance_of(bar.guardrail), margin_of(bar.guardrail)))
     waiting = [one for one in (bar.waiting, _forecast(decided, bar.elapsed_s)) if one]
-    return replace(decided, sentence=sentence(decided, seen, tolerance, margin, waiting))
+    return replace(decided, sentence=sentence(decided, seen(), tolerance, margin, waiting))
 
 
 def _needed(found: MetricFinding, weighed: _Weighed, enough: float) -> int | None:

@@ -94,6 +94,8 @@ class Terms:
     alpha_promote: float = 0.05
     maturity_s: float = 0.0
     labels_independent: bool = False
+    on_pairs: bool = False
+    """Judged on shadow pairs alone: it has no traffic of its own to be judged on."""
 
 
 @dataclass(frozen=True, slots=True)

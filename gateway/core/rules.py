@@ -5,8 +5,18 @@ Frozen values and the questions they can answer about a moment. All times are se
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 DAY_S = 86_400.0
+
+
+class Pickles(StrEnum):
+    """Where a model may come from that runs code of whoever wrote it when it is opened."""
+
+    REFUSE = "refuse"
+    FOLDER = "folder"
+    """From a folder of joblib files, which holds nothing else; not from MLflow."""
+    ALLOW = "allow"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Pure: a change takes the document and returns the next one, or raises the error 
 Who may ask, when, and where the document is kept are :mod:`gateway.control`'s business, and so are revisions.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.core.deployments import DeploymentSpec
@@ -33,7 +33,8 @@ class DeploymentState:
 
     ``rollouts`` holds the latest rollout of each candidate name, ended ones too: the latch lives there.
     ``previous`` are former stables, the latest first. ``outbox`` is what the registry has not been told yet, ``stays``
-    which digests have to stay out, and for how long, ``retraining`` the runs that train the model again.
+    which digests have to stay out, and for how long, ``retraining`` the runs that train the model again. ``trials``
+    hold what a shadow, by its name, is judged by.
     """
 
     deployment: str
@@ -46,7 +47,13 @@ class DeploymentState:
     schema: int = 1
     outbox: tuple[WriteBack, ...] = ()
     stays: dict[str, Stay] = field(default_factory=dict)
+    trials: dict[str, Rollout] = field(default_factory=dict)
     retraining: Retraining = Retraining()
+
+
+def judged_as(state: DeploymentState, name: str) -> Rollout:
+    """What a candidate or a shadow is judged by: its latest rollout, or its trial. Raises UnknownVariant."""
+    return state.trials.get(name) or rollout_of(state, name)
 
 
 def rollout_of(state: DeploymentState, name: str) -> Rollout:
@@ -146,7 +153,8 @@ def with_traffic(
     }
     watching = {name: state.shadows[name] for name, rate in shadows.items() if name in state.shadows and rate > 0.0}
     rated = {name: replace(shadow, rate=shadows[name]) for name, shadow in watching.items()}
-    return replace(state, rollouts=rollouts, shadows=rated)
+    trials = {name: replace(one, shadow=shadows[name]) for name, one in state.trials.items() if name in rated}
+    return replace(state, rollouts=rollouts, shadows=rated, trials=trials)
 
 
 def leaned(state: DeploymentState, weights: Mapping[str, float], at: float) -> DeploymentState:
@@ -155,17 +163,20 @@ def leaned(state: DeploymentState, weights: Mapping[str, float], at: float) -> D
     return replace(state, rollouts=state.rollouts | moved)
 
 
-def with_shadow(state: DeploymentState, shadow: Shadow) -> DeploymentState:
-    """Let another model watch. Raises InvalidBody when its name is in use."""
-    _refuse_taken(shadow.part.name, (*state.shadows, *state.rollouts))
-    return replace(state, shadows=state.shadows | {shadow.part.name: shadow})
+def with_shadow(state: DeploymentState, shadow: Shadow, trial: Rollout | None = None) -> DeploymentState:
+    """Let another model watch, judged by ``trial`` if there is one. Raises InvalidBody when its name is in use."""
+    name = shadow.part.name
+    _refuse_taken(name, (*state.shadows, *state.rollouts))
+    trials = state.trials if trial is None else state.trials | {name: trial}
+    return replace(state, shadows=state.shadows | {name: shadow}, trials=trials)
 
 
 def without_shadow(state: DeploymentState, name: str) -> DeploymentState:
     """Let a shadow go. Raises UnknownVariant."""
     if name not in state.shadows:
         raise UnknownVariant(tuple(state.shadows))
-    return replace(state, shadows={other: shadow for other, shadow in state.shadows.items() if other != name})
+    shadows = {other: shadow for other, shadow in state.shadows.items() if other != name}
+    return replace(state, shadows=shadows, trials={other: one for other, one in state.trials.items() if other != name})
 
 
 def _refuse_taken(name: str, taken: Container[str]) -> None:
@@ -191,7 +202,35 @@ def _crowned(state: DeploymentState, stable: Part, at: float, token: Callable[[]
         name: rollout if rollout.phase in ENDED else renew(rollout, token(), at)
         for name, rollout in state.rollouts.items()
     }
-    return replace(state, stable=stable, rollouts=rollouts)
+    return _tried_anew(replace(state, stable=stable, rollouts=rollouts), state.trials, at, token)
+
+
+def begun_again(state: DeploymentState, name: str, at: float, token: Callable[[], str]) -> DeploymentState:
+    """Close the evidence by which a name is judged, and begin it again as a new generation at data time ``at``.
+
+    A candidate keeps its step and its share, a trial its rate, a watch as much time as it had. Raises UnknownVariant.
+    """
+    if name in state.trials:
+        return _tried_anew(state, [name], at, token)
+    rollout = rollout_of(state, name)
+    watch = rollout.watch
+    if rollout.phase is not Phase.WATCHED or watch is None:
+        return _with(state, renew(rollout, token(), at))
+    again = replace(watch, generation=token(), since=at, over_at=at + watch.over_at - watch.since)
+    watching = {watch.name} & state.shadows.keys()
+    shadows = {one: _as_generation(state.shadows[one], again.generation) for one in watching}
+    return replace(_with(state, replace(rollout, watch=again)), shadows=state.shadows | shadows)
+
+
+def _tried_anew(state: DeploymentState, names: Iterable[str], at: float, token: Callable[[], str]) -> DeploymentState:
+    """Close the evidence of shadows on trial, and begin it again as new generations."""
+    trials = {name: renew(state.trials[name], token(), at) for name in names}
+    shadows = {name: _as_generation(state.shadows[name], one.generation) for name, one in trials.items()}
+    return replace(state, shadows=state.shadows | shadows, trials=state.trials | trials)
+
+
+def _as_generation(shadow: Shadow, generation: str) -> Shadow:
+    return replace(shadow, part=replace(shadow.part, generation=generation))
 
 
 def _watching(

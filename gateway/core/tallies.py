@@ -135,16 +135,21 @@ def sampled(rows: Layout, values: FloatArray) -> tuple[Sample, ...]:
     return tuple(found)
 
 
+def by_tick(rows: Iterable[PairRow], value: Callable[[PairRow], _T | None]) -> dict[int, list[_T]]:
+    """Take a value of each pair by restart tick, in order; pairs whose value is None are left out."""
+    found: dict[int, list[_T]] = {}
+    for row in rows:
+        both = value(row)
+        if both is not None:
+            found.setdefault(tick_of(row.position.at), []).append(both)
+    return dict(sorted(found.items()))
+
+
 def measured_pairs(
     rows: Iterable[PairRow], amounts: Callable[[PairRow], tuple[float, float] | None]
 ) -> dict[int, FloatArray]:
     """Take (stable's, the shadow's) amounts by restart tick, shape (pairs, 2)."""
-    found: dict[int, list[tuple[float, float]]] = {}
-    for row in rows:
-        both = amounts(row)
-        if both is not None:
-            found.setdefault(tick_of(row.position.at), []).append(both)
-    return {tick: np.array(pairs, dtype=np.float64) for tick, pairs in sorted(found.items())}
+    return {tick: np.array(pairs, dtype=np.float64) for tick, pairs in by_tick(rows, amounts).items()}
 
 
 def count_pairs(

@@ -10,7 +10,7 @@ import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
-from gateway.edge import cli_audit, cli_keys, cli_models, cli_retraining, cli_rollout, cli_setup
+from gateway.edge import cli_audit, cli_drift, cli_keys, cli_models, cli_retraining, cli_rollout, cli_setup
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_export import export
 from gateway.edge.cli_judge import backtest, replay
@@ -39,6 +39,7 @@ for _command in (
     app.command()(_command)
 app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_drift.app, name="drift")
 
 
 @app.command()

@@ -23,7 +23,7 @@ from gateway.core.forecast import about
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.policy_file import load_policy
 from gateway.edge.tables import table
-from gateway.replay import Replayed, decided_by_judge
+from gateway.replay import Replayed, from_evidence
 from gateway.replay import replay as computed_again
 
 _EVERY = 2**62
@@ -86,7 +86,7 @@ def _decisions(store: Store, named: str | None) -> list[Decision]:
         names = [match["deployment"]]
     lines = [line for name in names for line in reversed(store.control.timeline(name, _EVERY))]
     if match is None:
-        return [line for line in lines if decided_by_judge(line)]
+        return [line for line in lines if from_evidence(line)]
     found = [line for line in lines if line.revision == int(match["revision"])]
     if len(found) != 1:
         raise NotReplayable(

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.adapters.models import open_model_store
 from gateway.adapters.registry import registry_of
+from gateway.compose import model_store
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_rollout import AsJson, Deployment, Url, reach
 from gateway.edge.cli_tables import gates_table, rows_table, show
@@ -23,7 +23,7 @@ def models(
 ) -> None:
     """List versions with their aliases, what they serve as, and what was decided about them."""
     settings = settings_of(config)
-    registry = registry_of(open_model_store(settings.registry))
+    registry = registry_of(model_store(settings))
     names = [model] if model is not None else sorted({spec.model for spec in settings.specs().values()})
     if not names:
         raise CommandFailed("Name a model: no deployment is declared here.", Exit.MISUSED)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ NEWEST = 50_000
 """Requests of the log that defaults are worked out from."""
 
 _DAY_S = 86_400.0
+_WITHOUT_A_RATE = frozenset({Kind.SLOWER, Kind.SPREAD, Kind.SHIFT, Kind.AGREEMENT})
 
 
 def plan(
@@ -42,8 +43,13 @@ def plan(
     said = _Said(per_day, _share(labelled), _seconds(label_delay), _rates(rate or []), keys)
     traffic = _traffic(spec, seen, said)
     found = forecast(_chosen(spec, plan), terms_of(spec), traffic)
-    typer.echo(json.dumps(asdict(found), indent=2) if as_json else _as_text(spec, found, from_log=seen is not None))
+    typer.echo(json.dumps(_plain(found), indent=2) if as_json else _as_text(spec, found, from_log=seen is not None))
     raise typer.Exit(0 if found.decides_s is not None else 1)
+
+
+def _plain(found: PlanForecast) -> dict[str, Any]:
+    """The forecast as JSON has it: without the quantiles of a latency, which are thousands."""
+    return asdict(replace(found, traffic=replace(found.traffic, tails={})))
 
 
 class _Said:
@@ -136,6 +142,8 @@ def _rates(said: Sequence[str]) -> dict[str, float]:
     for text in said:
         name, _, value = text.partition("=")
         share = _share(value)
+        if known(name).kind in _WITHOUT_A_RATE:
+            raise SettingsError(f"--rate {text}: {name} has no share of badness; what it is like, the log knows.")
         if share is None:
             raise SettingsError(f"--rate {text}: write it as METRIC=SHARE, such as accuracy=12%.")
         found[known(name).name] = share
@@ -202,7 +210,7 @@ def _step(step: StepForecast) -> tuple[str, ...]:
 def _detection(found: Detection, told: Metric) -> tuple[str, ...]:
     by_step = ("-" if rate is None else _level(told, rate) for rate in found.by_step)
     return (
-        found.metric,
+        f"{found.metric} (signal)" if found.signal else found.metric,
         _level(told, found.rate),
         _level(told, found.tolerated),
         *by_step,
@@ -215,9 +223,11 @@ def _proof(found: Proof, told: Metric) -> tuple[str, ...]:
     return found.metric, _level(told, found.margin), _delay(found.takes)
 
 
-def _level(told: Metric, badness: float) -> str:
-    """Say a rate, or an amount in the unit people know it in."""
-    return quantity(told.told(badness)) if told.kind is Kind.MEAN else f"{badness:.3%}"
+def _level(told: Metric, level: float) -> str:
+    """Say a rate, an amount in the unit people know it in, or how many times as slow."""
+    if told.kind is Kind.SLOWER:
+        return f"x {level:.3g}"
+    return quantity(told.told(level)) if told.kind in (Kind.MEAN, Kind.SHIFT) else f"{level:.3%}"
 
 
 def _delay(delay: Delay | None) -> str:

@@ -10,7 +10,8 @@ from gateway.edge.cli_config import DEFAULT_FILE, Config, settings_of
 from gateway.edge.cli_rollout import AsJson, Url
 from gateway.edge.cli_tables import rows_table, show
 from gateway.edge.control_client import CommandFailed, Exit
-from gateway.edge.doctor import Level, examine
+from gateway.edge.doctor import examine
+from gateway.edge.doctor_checks import Level
 from gateway.edge.draft import draft, look
 from gateway.settings import load_settings
 

@@ -24,6 +24,7 @@ from gateway.edge.control_requests import (
     Name,
     Reason,
     RollbackRequest,
+    ShadowPromotion,
     ShadowRequest,
     SignalRequest,
     TrafficRequest,
@@ -36,6 +37,7 @@ _REVISION = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 _NO_WORDS = SignalRequest()
 _NO_VIEW = ApprovalRequest()
 _NO_WORDS_BACK = RollbackRequest()
+_TO_CANARY = ShadowPromotion()
 
 IfMatch = Annotated[str | None, Header(description="The revision it was made for, as in the ETag.")]
 
@@ -105,12 +107,12 @@ async def validate(plane: Plane, deployment: str, body: ValidationRequest) -> Va
 
 @router.post("/shadows", status_code=201)
 async def add_shadow(plane: Plane, who: Who, deployment: str, body: ShadowRequest) -> DecisionView:
-    """Let another model watch."""
+    """Let another model watch. What labels decide is judged on the requests that it and stable answered."""
     await plane.run(lambda: plane.control.read(deployment))
     prepared = await plane.prepare(deployment, body.model)
     return await _decided(
         plane,
-        lambda: plane.control.add_shadow(
+        lambda: plane.control.trials.add(
             deployment,
             prepared.model,
             prepared.features,
@@ -126,7 +128,30 @@ async def add_shadow(plane: Plane, who: Who, deployment: str, body: ShadowReques
 async def remove_shadow(plane: Plane, who: Who, deployment: str, name: Name, reason: Reason = "") -> DecisionView:
     """Let a shadow go."""
     return await _decided(
-        plane, lambda: plane.control.remove_shadow(deployment, name, actor=who, reason=_why(who, reason))
+        plane, lambda: plane.control.trials.remove(deployment, name, actor=who, reason=_why(who, reason))
+    )
+
+
+@router.post("/shadows/{name}/promote", status_code=201, responses=schemas.problems([409]))
+async def promote_shadow(
+    plane: Plane, who: Who, deployment: str, name: Name, body: ShadowPromotion = _TO_CANARY
+) -> DecisionView:
+    """Make a canary, or stable, of a shadow that pairs have shown to be safe. Its model is held to the gate first."""
+    trial = await plane.run(lambda: plane.control.trials.shown(deployment, name))
+    prepared = await plane.prepare(deployment, trial.model.uri)
+    evidence = await _vetted(plane, who, deployment, prepared)
+    return await _decided(
+        plane,
+        lambda: plane.control.trials.promote(
+            deployment,
+            name,
+            body.rise(),
+            prepared.model,
+            prepared.features,
+            actor=who,
+            reason=body.reason,
+            evidence=evidence,
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from gateway.core.drift.report import DriftReport
 from gateway.core.features import FeaturePlan
 from gateway.core.gates import GateResult
 from gateway.core.ids import SigningKeys
+from gateway.edge.control_report import MakeReport
 from gateway.edge.locks import Locks, principal_of
 from gateway.edge.run import Run
 from gateway.ports import Clock, ControlState, EventLog
@@ -54,6 +55,8 @@ class ControlPlane:
     """The compiled plan in force for a deployment."""
     drift: Callable[[str], DriftReport]
     """What is known of a deployment's drift; blocks. Raises UnknownDeployment."""
+    report: MakeReport
+    """A drift report as a page of HTML."""
     runs: Runs
     settle: Callable[[float], Awaitable[Sequence[Spooled]]]
     """Drain for at most so many seconds (0: not at all), then say what is left."""

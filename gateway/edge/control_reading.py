@@ -12,6 +12,7 @@ from gateway.core.state import DeploymentState
 from gateway.edge import schemas
 from gateway.edge.control_drift import DriftView, drift_view
 from gateway.edge.control_parts import ControlPlane, Plane
+from gateway.edge.control_report import Drift, page
 from gateway.edge.control_requests import Name
 from gateway.edge.control_schemas import (
     DeploymentsView,
@@ -95,9 +96,18 @@ async def performance(
     return await plane.run(work)
 
 
-@router.get("/deployments/{deployment}/drift", responses=schemas.problems([404]))
-async def drift(plane: Plane, deployment: str) -> DriftView:
-    """Per feature and prediction: distances from the reference, how near an alarm, and the alarm that stands."""
+@router.get(
+    "/deployments/{deployment}/drift",
+    response_model=DriftView,
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}, **schemas.problems([404, 501])},
+)
+async def drift(plane: Plane, deployment: str, query: Drift) -> DriftView | Response:
+    """Per feature and prediction: distances from the reference, how near an alarm, and the alarm that stands.
+
+    With ``report=html`` a page by Evidently instead: live traffic beside the reference, or beside a window of the log.
+    """
+    if query.report is not None:
+        return await page(plane.report, query.asked(deployment))
     return drift_view(await plane.run(lambda: plane.drift(deployment)))
 
 
@@ -133,7 +143,7 @@ async def ledger(
 def _describe(plane: ControlPlane, state: DeploymentState) -> DeploymentView:
     """Show a deployment with what the judge says of each candidate. Blocks: for the store's thread."""
     name, declared = state.deployment, plane.declared.get(state.deployment)
-    standings = {candidate: _standing(plane, name, candidate) for candidate in state.rollouts}
+    standings = {one: _standing(plane, name, one) for one in (*state.rollouts, *state.trials)}
     moved = declared is not None and declared != state.spec
     return deployment_view(state, plane.features(name), standings, drift=moved, preparing=plane.preparing(name))
 

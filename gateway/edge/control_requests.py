@@ -5,13 +5,15 @@ Shapes only. What a request means is :mod:`gateway.control`'s business.
 
 from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.deployments import Guardrail, Role
 from gateway.core.errors import Unmeasurable
 from gateway.core.metrics import FAMILIES, METRICS, default_guardrail, known
+from gateway.core.routing import CANDIDATE
+from gateway.trials import Rise
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["canary"])]
 Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
@@ -138,6 +140,27 @@ class ShadowRequest(_Request):
     name: Name
     rate: Share = 1.0
     reason: Reason = ""
+
+
+class ShadowPromotion(_Request):
+    """Let a shadow rise on what pairs have shown. May be left out altogether: it becomes the canary."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"to": "canary", "plan": "careful"}, {"to": "stable", "reason": "3,000 pairs"}]}
+    )
+
+    to: Literal["canary", "stable"] = "canary"
+    """``canary`` starts on the first step of the plan that takes traffic; ``stable`` is stable at once."""
+    plan: Annotated[str, Field(max_length=64)] | None = None
+    """Name of one of the deployment's plans; may be left out where there is only one. To stable, its watch counts."""
+    name: Name = CANDIDATE
+    """What the candidate is called. To stable, the shadow's own name stays."""
+    reason: Reason = ""
+    """Left out: what the judge says of the pairs."""
+
+    def rise(self) -> Rise:
+        """Translate into the story's value."""
+        return Rise(self.to == "stable", self.plan, self.name)
 
 
 class TrafficRequest(_Request):

@@ -10,7 +10,7 @@ from gateway.core.features import FeaturePlan, Status
 from gateway.core.forecast import Outlook
 from gateway.core.judging import Verdict
 from gateway.core.rollout import OVER, Rollout
-from gateway.core.routing import STABLE, Part
+from gateway.core.routing import STABLE, Part, Shadow
 from gateway.core.state import DeploymentState
 from gateway.core.tables import cards_of, example_body, inputs_of
 from gateway.edge.control_schemas import (
@@ -54,11 +54,11 @@ def deployment_view(
     drift: bool,
     preparing: Sequence[str] = (),
 ) -> DeploymentView:
-    """Show a deployment; ``standings`` by candidate name."""
+    """Show a deployment; ``standings`` by the name of a candidate, or of a shadow on trial."""
     taken = sum(rollout.weight for rollout in state.rollouts.values())
     stable = _variant(state.stable, "stable", weight=max(0.0, 1.0 - taken))
     candidates = [_candidate(rollout, standings.get(name)) for name, rollout in state.rollouts.items()]
-    shadows = [_variant(shadow.part, "shadow", shadow=shadow.rate) for shadow in state.shadows.values()]
+    shadows = [_shadow(shadow, standings.get(name)) for name, shadow in state.shadows.items()]
     return DeploymentView(
         deployment=state.deployment,
         revision=state.revision,
@@ -173,6 +173,11 @@ def _candidate(rollout: Rollout, standing: Standing | None) -> VariantView:
     return shown.model_copy(
         update={"phase": rollout.phase.value, "plan": plan, "step": step, "verdict": line, "reason": rollout.reason}
     )
+
+
+def _shadow(shadow: Shadow, standing: Standing | None) -> VariantView:
+    line = _line(standing.verdict, standing.still) if standing else None
+    return _variant(shadow.part, "shadow", shadow=shadow.rate).model_copy(update={"verdict": line})
 
 
 def _line(verdict: Verdict, still: Outlook | None) -> VerdictLine:

@@ -5,14 +5,13 @@ It only looks: it writes nothing anywhere, starts nothing, and asks a running ga
 
 import os
 import shutil
+import ssl
 import stat
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,35 +20,23 @@ import httpx
 
 from gateway.adapters.features import open_compiler
 from gateway.adapters.features.doctor import complaints
-from gateway.adapters.models import JoblibFolder, MlflowModelStore, open_model_store
+from gateway.adapters.models import JoblibFolder, MlflowModelStore
+from gateway.adapters.models.artifacts import read_files
+from gateway.adapters.models.pickles import admit
 from gateway.adapters.registry import registry_of
+from gateway.adapters.store import SHARED
+from gateway.compose import model_store
 from gateway.core.aliases import CHALLENGER, CHAMPION
 from gateway.core.deployments import DeploymentSpec
 from gateway.core.errors import GatewayError, ModelUnusable
+from gateway.edge import doctor_stores
 from gateway.edge.control_client import CommandFailed, ControlClient, Exit
+from gateway.edge.doctor_checks import Check, Level, clock
+from gateway.ports import ModelStore
 from gateway.settings import Settings
 
 _FIXED_SQLITE = (3, 51, 3)
 _LITTLE_SPACE = 2**30
-_MOST_SKEW_S = 2.0
-
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at, and what to do where it is not well."""
-
-    about: str
-    level: Level
-    says: str
-    fix: str = ""
 
 
 def examine(settings: Settings, url: str | None = None) -> list[Check]:
@@ -57,6 +44,7 @@ def examine(settings: Settings, url: str | None = None) -> list[Check]:
     parts: list[Callable[[], Iterator[Check]]] = [
         lambda: _versions(settings),
         lambda: _state(settings),
+        lambda: _tls(settings),
         lambda: _store(settings),
         lambda: _models(settings),
         lambda: _features(settings),
@@ -96,15 +84,27 @@ def _state(settings: Settings) -> Iterator[Check]:
         )
     else:
         yield Check("state_dir", Level.OK, f"{folder} can be written to; {free >> 30} GiB are free")
-    keys = folder / "keys.json"
-    if keys.exists() and stat.S_IMODE(keys.stat().st_mode) & 0o077:
-        yield Check("keys", Level.FAIL, f"others may read {keys}", f"chmod 600 {keys}")
+    for secret in (folder / "keys.json", settings.keys_path, *filter(None, [settings.tls_key])):
+        if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
+            yield Check("keys", Level.FAIL, f"others may read {secret}", f"chmod 600 {secret}")
+
+
+def _tls(settings: Settings) -> Iterator[Check]:
+    if settings.tls_certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        fix = "tls_certificate and tls_key must be PEM files of one pair that this user may read"
+        yield Check("tls", Level.FAIL, f"the certificate cannot be used ({type(error).__name__})", fix)
+    else:
+        yield Check("tls", Level.OK, "certificate and key belong together")
 
 
 def _store(settings: Settings) -> Iterator[Check]:
     scheme, _, rest = settings.store_url.partition(":")
-    if scheme != "sqlite":
-        yield Check("store", Level.OK, f"is {scheme}")
+    if scheme in SHARED:
+        yield from doctor_stores.postgresql(settings.store_url)
         return
     path = Path(rest)
     if not path.exists():
@@ -126,7 +126,7 @@ def _models(settings: Settings) -> Iterator[Check]:
     if not settings.deployments:
         yield Check("deployments", Level.WARN, "none is declared", "gateway init writes one for your model")
     try:
-        store = open_model_store(settings.registry)
+        store = model_store(settings)
     except GatewayError as error:
         yield Check("registry", Level.FAIL, str(error), "correct registry")
         return
@@ -136,12 +136,27 @@ def _models(settings: Settings) -> Iterator[Check]:
             pinned = store.resolve(spec.stable)
             yield Check(f"{name}: stable", Level.OK, f"{spec.stable} is {pinned}")
             yield from _aliases(name, spec, dict(registry.aliases(spec.model)))
+            yield from _admitted(name, spec, store, pinned)
         except ModelUnusable as error:
             fix = "is the registry up, and is stable (and model) named as it is there?"
             yield Check(f"{name}: stable", Level.FAIL, str(error), fix)
         if spec.follow_aliases and isinstance(store, JoblibFolder) and not os.access(store.root / spec.model, os.W_OK):
             fix = "give this user write access, or set follow_aliases: false"
             yield Check(f"{name}: write-back", Level.FAIL, f"{store.root / spec.model} cannot be written to", fix)
+
+
+def _admitted(name: str, spec: DeploymentSpec, store: ModelStore, pinned: str) -> Iterator[Check]:
+    """Fetch stable's artifact, which shows that it can be had, and see whether it may be opened; nothing opens it."""
+    with tempfile.TemporaryDirectory(prefix="gateway-doctor-") as into:
+        artifact = store.fetch(pinned, into)
+        files = read_files(Path(into) / artifact.path)
+    try:
+        admit(artifact.flavour, files, spec.pickles)
+    except ModelUnusable as error:
+        yield Check(f"{name}: artifact", Level.FAIL, str(error), "log it as skops or ONNX, or say pickles: allow")
+    else:
+        size = sum(map(len, files.values())) / 2**20
+        yield Check(f"{name}: artifact", Level.OK, f"{pinned} can be fetched ({size:.1f} MiB) and may be opened")
 
 
 def _aliases(name: str, spec: DeploymentSpec, found: dict[str, str]) -> Iterator[Check]:
@@ -160,7 +175,7 @@ def _features(settings: Settings) -> Iterator[Check]:
     """Compile what each stable reads, as the agent will; its artifact is fetched for that, and not loaded."""
     if settings.features is None:
         return
-    compiler, store = open_compiler(str(settings.features)), open_model_store(settings.registry)
+    compiler, store = open_compiler(str(settings.features)), model_store(settings)
     for name, spec in settings.specs().items():
         try:
             with tempfile.TemporaryDirectory(prefix="gateway-doctor-") as into:
@@ -170,6 +185,8 @@ def _features(settings: Settings) -> Iterator[Check]:
             yield Check(f"{name}: features", Level.FAIL, str(error), "correct features, or run feast apply")
             continue
         yield Check(f"{name}: features", Level.OK, f"{service or 'no feature service'} is read by {plan.tier}")
+        if plan.tier == "redis":
+            yield from doctor_stores.redis(f"{name}: features", plan.location)
         for complaint in complaints(plan):
             says, _, fix = complaint.partition("; ")
             yield Check(f"{name}: features", Level.WARN, says, fix)
@@ -207,15 +224,11 @@ def _clocks(settings: Settings) -> Iterator[Check]:
         return  # that the registry is away has been said
     if date is None:
         return
-    skew = parsedate_to_datetime(date).timestamp() - (before + time.time()) / 2.0
-    if abs(skew) > _MOST_SKEW_S:
-        yield Check("clock", Level.WARN, f"the registry's clock differs by {skew:+.0f} s", "synchronise both (NTP)")
-    else:
-        yield Check("clock", Level.OK, "agrees with the registry's")
+    yield clock("the registry", parsedate_to_datetime(date).timestamp(), before, time.time())
 
 
 def _is_mlflow(settings: Settings) -> bool:
     try:
-        return isinstance(open_model_store(settings.registry), MlflowModelStore)
+        return isinstance(model_store(settings), MlflowModelStore)
     except GatewayError:
         return False

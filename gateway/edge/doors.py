@@ -67,6 +67,7 @@ CONTROL_DOORS: Mapping[str, str] = {
     f"POST {_ONE}/validate": "operate",
     f"POST {_ONE}/shadows": "operate",
     f"DELETE {_ONE}/shadows/{{name}}": "operate",
+    f"POST {_ONE}/shadows/{{name}}/promote": "operate",
     f"POST {_ONE}/approve": "operate",
     f"POST {_ONE}/promote": "operate",
     f"POST {_ONE}/demote": "operate",

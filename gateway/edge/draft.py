@@ -11,13 +11,15 @@ from pathlib import Path
 
 from gateway.adapters.features import open_compiler
 from gateway.adapters.models import ModelCache, open_model_store
+from gateway.adapters.models.artifacts import read_files
+from gateway.adapters.models.pickles import what_runs
 from gateway.adapters.registry import registry_of
 from gateway.core.aliases import CHALLENGER, CHAMPION
 from gateway.core.deployments import DeploymentSpec, Field, Inputs, ModelCard, Task
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.tables import inputs_of
 
-_GUARDRAILS = {Task.REGRESSION: "[error_rate]"}
+_GUARDRAILS = {Task.REGRESSION: "[error_rate]", Task.MULTIOUTPUT: "[error_rate]"}
 _NO_NAME = re.compile(r"[^a-z0-9._-]+")
 _CLASSIFIERS = "[error_rate, accuracy]"
 
@@ -33,6 +35,8 @@ class Findings:
     model: ModelCard
     plan: FeaturePlan
     inputs: Inputs
+    runs: str
+    """What about the model is code (:func:`what_runs`); "" where it is data."""
 
 
 def look(registry: str, features: Path | None, model: str) -> Findings:
@@ -42,13 +46,14 @@ def look(registry: str, features: Path | None, model: str) -> Findings:
     stable = f"models:/{model}@{CHAMPION}" if CHAMPION in aliases else f"models:/{model}/latest"
     with tempfile.TemporaryDirectory(prefix="gateway-init-") as folder:
         card = ModelCache(Path(folder)).prepare(store, stable)
+        runs = what_runs(card.flavour, read_files(Path(folder) / card.path))
     plan = NO_FEATURES
     if features is not None and card.feature_service is not None:
         plan = open_compiler(str(features)).compile([card.feature_service])
     spec = DeploymentSpec(model, model, stable)
     where = None if features is None else str(features)
     pinned = stable if CHAMPION in aliases else card.uri
-    return Findings(registry, where, pinned, aliases, card, plan, inputs_of(spec, [card], plan))
+    return Findings(registry, where, pinned, aliases, card, plan, inputs_of(spec, [card], plan), runs)
 
 
 def draft(found: Findings) -> str:
@@ -78,6 +83,8 @@ def _deployment(found: Findings) -> Iterator[str]:
     yield f"    model: {card.name}"
     yield f"    # version {card.version}, {card.flavour}, {card.task.value}, {len(card.inputs)} inputs"
     yield f"    stable: {found.stable}"
+    if found.runs and card.flavour != "joblib":
+        yield f"    pickles: allow # the model {found.runs}: opening it runs code of whoever wrote it"
     yield "    # Point the alias challenger at a version: it is tried by the first plan. Promotion moves champion."
     yield "    follow_aliases: true"
     if CHALLENGER in found.aliases:
@@ -89,6 +96,9 @@ def _deployment(found: Findings) -> Iterator[str]:
     yield from _fields("features", found.inputs.features)
     yield "    # maturity: 1d # age at which a prediction's label counts"
     yield f"    guardrails: {_GUARDRAILS.get(card.task, _CLASSIFIERS)}"
+    if card.task is Task.MULTIOUTPUT:
+        yield f"    # mae:NAME judges one output; NAME is one of {', '.join(card.outputs)}"
+        return
     yield "    gate: # what a version has to show before it gets any traffic"
     if card.task is Task.REGRESSION:
         yield "      holdout: {metric: mae, margin: 0.0} # on labelled requests of the log, against stable"

@@ -139,7 +139,7 @@ class Locked:
             try:
                 scope["principal"] = self._admit(scope)
             except HTTPException as refusal:
-                await problems.respond(refusal)(scope, receive, send)
+                await problems.respond(refusal, scope["path"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

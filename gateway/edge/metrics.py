@@ -221,9 +221,20 @@ class AgentMetrics:
         says = "Alerts: sent or failed per target, repeated or dropped before."
         self._described: list[Description] = [("gateway_alerts_total", "counter", ("kind", "became"), says)]
         self._alerts = Counter("gateway_alerts", says, ("kind", "became"), registry=registry)
+        self._told = self._counter(registry, "events_told", "Events for the broker.", "kind", "became")
+        self._taken = self._counter(
+            registry, "outcomes_taken", "Messages from the broker that tell outcomes.", "became"
+        )
+        says = "Events that wait for the broker."
+        self._described.append(("gateway_events_waiting", "gauge", (), says))
+        self._waiting = Gauge("gateway_events_waiting", says, registry=registry, multiprocess_mode="livesum")
         labels, says = ("deployment", "trigger", "step"), "Steps of retraining runs, by what asked for the run."
         self._described.append(("gateway_retraining_steps_total", "counter", labels, says))
         self._steps = Counter("gateway_retraining_steps", says, labels, registry=registry)
+
+    def _counter(self, registry: CollectorRegistry, name: str, says: str, *labels: str) -> Counter:
+        self._described.append((f"gateway_{name}_total", "counter", labels, says))
+        return Counter(f"gateway_{name}", says, labels, registry=registry)
 
     def described(self) -> tuple[Description, ...]:
         """Every metric: its name, kind, labels, and what it says."""
@@ -232,6 +243,18 @@ class AgentMetrics:
     def alert(self, kind: str, became: str) -> None:
         """An alert was sent, or was not."""
         self._alerts.labels(kind, became).inc()
+
+    def told(self, kind: str, became: str, count: int) -> None:
+        """So many events were told, or were not."""
+        self._told.labels(kind, became).inc(count)
+
+    def waiting(self, count: int) -> None:
+        """So many events wait."""
+        self._waiting.set(count)
+
+    def taken(self, became: str, count: int) -> None:
+        """So many messages were accepted, refused, or are to come again."""
+        self._taken.labels(became).inc(count)
 
     def tell(self, decision: Decision) -> None:
         """Count the steps of retraining runs."""

@@ -1,7 +1,8 @@
 """Errors as they leave the house: RFC 9457 problem details, one table for both planes.
 
 ``TABLE`` gives every class of :mod:`gateway.core.errors` its status, type and title (a test fails until a new error
-has its row); ``install`` hands an app the handlers. Nothing here echoes what the caller sent.
+has its row); ``install`` hands an app the handlers. Below ``/v2`` each also carries ``error``, where clients of the
+Open Inference Protocol look for it. Nothing here echoes what the caller sent.
 """
 
 import math
@@ -23,6 +24,9 @@ from gateway.core.errors import GatewayError, Problem
 MEDIA_TYPE = "application/problem+json"
 MAX_LISTED = 32
 """At most this many places of a bad body are listed; a hostile body must not buy a large answer."""
+_INFERENCE = "/v2"
+_SPOKEN = 3
+"""So many of them are repeated in ``error``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,13 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.LogRefused: Row(503, "log-refused", "The answer could not be remembered"),
     errors.Overloaded: Row(503, "overloaded", "Too much is under way"),
     errors.StoreUnavailable: Row(503, "store-unavailable", "The store cannot be reached"),
+    errors.EvidenceUnreadable: Row(503, "evidence-unreadable", "The judge's memory of a candidate cannot be read"),
     errors.NotLeading: Row(503, "not-leading", "Another host leads now"),
     errors.OutboundRefused: Row(503, "outbound-refused", "Another server does not answer as it should"),
     errors.TargetFailed: Row(503, "target-failed", "The retraining target failed"),
     errors.PolicyPending: Row(503, "policy-pending", "The policy has not answered yet"),
     errors.LakeUnavailable: Row(503, "lake-unavailable", "The export cannot be written"),
+    errors.ReportFailed: Row(503, "report-failed", "The report could not be made"),
     errors.ModelFailed: Row(500, "model-failed", "The model failed"),
     errors.DeadlinePassed: Row(504, "deadline-passed", "The deadline passed"),
     errors.ControlError: Row(409, "control-conflict", "The change cannot be made"),
@@ -73,6 +79,8 @@ TABLE: dict[type[GatewayError], Row] = {
     errors.RegistryUnavailable: Row(503, "registry-unavailable", "The registry cannot be reached"),
     errors.ModelUnusable: Row(422, "model-unusable", "The model cannot be used"),
     errors.PlanImpossible: Row(422, "plan-impossible", "The features cannot be read"),
+    errors.NothingToCompare: Row(422, "nothing-to-compare", "There is nothing to compare"),
+    errors.ExtraMissing: Row(501, "extra-missing", "A part of the gateway is not installed"),
     errors.SettingsError: Row(422, "settings-error", "The configuration does not make sense"),
 }
 
@@ -115,9 +123,10 @@ def problem(
     return Response(msgspec.json.encode(body | dict(members or {})), row.status, headers, MEDIA_TYPE)
 
 
-def not_ready(reason: str) -> Response:
+def not_ready(reason: str, path: str = "") -> Response:
     """Say on a probe why traffic should stay away."""
-    return problem(Row(503, "not-ready", "Not ready for traffic"), reason, headers={"Retry-After": "1"})
+    row = Row(503, "not-ready", "Not ready for traffic")
+    return _spoken(problem(row, reason, headers={"Retry-After": "1"}), path)
 
 
 def explain(error: GatewayError) -> Response:
@@ -131,8 +140,12 @@ def explain(error: GatewayError) -> Response:
     return problem(row_of(error), str(error), places, headers, members)
 
 
-def respond(error: Exception) -> Response:
-    """Turn any error into a response: ours, what is wrong with the HTTP, and the unforeseen."""
+def respond(error: Exception, path: str = "") -> Response:
+    """Turn any error into the response to a path: ours, what is wrong with the HTTP, and the unforeseen."""
+    return _spoken(_told(error), path)
+
+
+def _told(error: Exception) -> Response:
     if isinstance(error, GatewayError):
         return explain(error)
     if isinstance(error, HTTPException):
@@ -140,6 +153,17 @@ def respond(error: Exception) -> Response:
         row = Row(error.status_code, PROTOCOL.get(error.status_code, "http-error"), title)
         return problem(row, str(error.detail), headers=error.headers)
     return problem(TABLE[GatewayError], "Something went wrong here; it is in the gateway's log.")
+
+
+def _spoken(response: Response, path: str) -> Response:
+    """The same problem in the words of the protocol that the path belongs to."""
+    if path != _INFERENCE and not path.startswith(f"{_INFERENCE}/"):
+        return response
+    told = msgspec.json.decode(response.body)
+    places = "".join(f" {place['pointer']}: {place['detail']}" for place in told.get("errors", ())[:_SPOKEN])
+    content = msgspec.json.encode(told | {"error": told["detail"] + places})
+    kept = {name: value for name, value in response.headers.items() if name not in ("content-length", "content-type")}
+    return Response(content, response.status_code, kept, MEDIA_TYPE)
 
 
 def pointer(location: Sequence[int | str]) -> str:
@@ -162,12 +186,12 @@ def install(app: FastAPI) -> None:
     """Let every error of ``app`` leave as problem details: ours, Starlette's, FastAPI's, and the unforeseen."""
 
     @app.exception_handler(GatewayError)
-    async def ours(_: Request, error: GatewayError) -> Response:
-        return explain(error)
+    async def ours(request: Request, error: GatewayError) -> Response:
+        return respond(error, request.scope["path"])
 
     @app.exception_handler(HTTPException)
-    async def protocol(_: Request, error: HTTPException) -> Response:
-        return respond(error)
+    async def protocol(request: Request, error: HTTPException) -> Response:
+        return respond(error, request.scope["path"])
 
     @app.exception_handler(RequestValidationError)
     async def shape(_: Request, error: RequestValidationError) -> Response:
@@ -177,8 +201,8 @@ def install(app: FastAPI) -> None:
         return problem(TABLE[errors.InvalidBody], "The request does not fit this route.", places)
 
     @app.exception_handler(Exception)
-    async def unforeseen(_: Request, error: Exception) -> Response:
-        return respond(error)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        return respond(error, request.scope["path"])
 
 
 def _place(location: Sequence[int | str], kind: str, message: str) -> Problem:

@@ -19,6 +19,7 @@ from gateway.ports.registry import RegisteredVersion, Registry
 from gateway.ports.retraining import Order, RetrainingTarget, Taken
 from gateway.ports.routing import Flags, Routing
 from gateway.ports.spool import Marks, Spool, Unmarked
+from gateway.ports.streams import Delivery, EventSink, Incoming, Outbox, OutcomeSource, Untold
 
 __all__ = [
     "AlertSink",
@@ -27,13 +28,16 @@ __all__ = [
     "Books",
     "Clock",
     "ControlState",
+    "Delivery",
     "DriftLog",
     "DriftSink",
     "EventLog",
+    "EventSink",
     "FeatureSource",
     "Flags",
     "HostWord",
     "Hosts",
+    "Incoming",
     "Lake",
     "Leadership",
     "Marks",
@@ -41,6 +45,8 @@ __all__ = [
     "ModelStore",
     "Observer",
     "Order",
+    "Outbox",
+    "OutcomeSource",
     "Output",
     "PlanCompiler",
     "PolicyGate",
@@ -56,6 +62,7 @@ __all__ = [
     "Taken",
     "Unmarked",
     "Unobserved",
+    "Untold",
     "VariantPerformance",
     "Window",
 ]

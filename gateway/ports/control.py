@@ -59,6 +59,9 @@ class ControlState(Protocol):
     def looks(self, deployment: str, generation: str) -> list[Look]:
         """Every look of a generation, in order."""
 
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """Delete a generation's opening and looks, and what its judge remembered. Its decisions stay."""
+
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep a point of how a generation's evidence has gone; one of the same look replaces it."""
 

@@ -141,11 +141,30 @@ class EventLog(Protocol):
     def days(self, deployment: str) -> Mapping[int, int]:
         """How often each day has changed: days since the Unix epoch (data time, UTC), to a count that only grows.
 
-        A prediction changes its day, and so does every outcome of it.
+        A prediction changes its day, and so does every outcome of it. Days that were closed are left out.
         """
 
     def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
         """At most ``limit`` predictions of a day, all attempts, in order of position, from behind ``after``."""
+
+    def close_day(self, deployment: str, day: int, changes: int) -> bool:
+        """Let a day go, unless it has changed more often than ``changes`` says; whether it was let go.
+
+        From then on it is no day of :meth:`days`; its predictions go by :meth:`forget`.
+        """
+
+    def closed_days(self, deployment: str) -> list[int]:
+        """Closed days that may hold predictions: those not emptied yet, and those into which something came late."""
+
+    def forget(self, deployment: str, day: int, most: int) -> int:
+        """Delete at most about ``most`` predictions of a closed day in one transaction; says how many, 0: none is left.
+
+        With each go its bets and, unless another attempt of its id lies in a day that stays, its shadow scores, crashes
+        and outcomes. The books count predictions and outcomes that are gone as ``expired``.
+        """
+
+    def forget_claims(self, deployment: str, generation: str, most: int) -> int:
+        """Delete at most ``most`` of the sticky keys that a generation has drawn; says how many."""
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with its shadows and outcomes."""

@@ -21,6 +21,8 @@ from gateway import compose
 from gateway.adapters.alerts import DecisionSink, LogSink
 from gateway.adapters.drift import Comparer, DriftAlerts
 from gateway.adapters.retraining import open_target
+from gateway.compose import Controlling
+from gateway.core.actors import AGENT
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
 from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
@@ -34,6 +36,7 @@ from gateway.edge.metrics import (
     instrument,
     multiprocess_folder,
 )
+from gateway.hearing import Hearing
 from gateway.ports import AlertSink
 from gateway.processes.channel import AgentEnd, socket_path
 from gateway.processes.child import beat, begin, serve
@@ -41,13 +44,16 @@ from gateway.processes.drainer import Drainer
 from gateway.processes.drift_duty import DriftDuty
 from gateway.processes.duties import Duties
 from gateway.processes.fleet import Fleet
+from gateway.processes.forgetting import Forgetting
 from gateway.processes.gatekeeper import Gatekeeper
 from gateway.processes.gauges import Gauges
 from gateway.processes.plans import Plans
 from gateway.processes.provider import Provider
 from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
+from gateway.processes.report_desk import ReportDesk
 from gateway.processes.retraining_duty import RetrainingDuty, Stirred
+from gateway.processes.streams import Streams
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -80,6 +86,7 @@ class Agent:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
         self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
         self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
+        self._counting = ThreadPoolExecutor(1, thread_name_prefix="count")
         metrics, stirred = AgentMetrics(), Stirred()
         self._announcer = compose.announcer(settings, metrics.alert)
         told: list[AlertSink] = [LogSink(), DecisionSink(self._announcer), metrics, self]
@@ -104,8 +111,13 @@ class Agent:
         )
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
+        self._forgetting = self._forgets(parts)
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
-        self._drift = DriftDuty(parts.drifting, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+        hearing = Hearing(parts.store.events, parts.judge)
+        self._drift = DriftDuty(
+            parts.drifting, hearing, self._publisher, lambda: self._marked, self._plans.in_force, comparer
+        )
         self._retraining = RetrainingDuty(
             parts.triggers,
             parts.leading_runs,
@@ -129,6 +141,10 @@ class Agent:
         self._counted_at = float("-inf")
         self.left_behind = False
 
+    def _forgets(self, parts: Controlling) -> Forgetting:
+        keeping, lake = self._settings.retention.keeping(), compose.open_lake(self._settings)
+        return Forgetting(keeping, parts.store.events, parts.store.control, parts.clock, self._run, lake)
+
     def app(self) -> FastAPI:
         """The control plane, which begins and ends the agent's duties."""
         parts = self._parts
@@ -142,6 +158,7 @@ class Agent:
             vet=self._gatekeeper.results,
             features=self._plans.in_force,
             drift=parts.drifting.report,
+            report=ReportDesk(compose.reporter(self._settings)).page,
             runs=parts.runs,
             settle=self._settle,
             keys=lambda: parts.keys,
@@ -183,11 +200,13 @@ class Agent:
             "drain": self._drain(),
             "provide": self._provider.run(),
             "registry": self._fleet.while_leading(self._registry.run),
-            "gauges": self._gauges.run(self._run),
+            "gauges": self._gauges.run(self._run, self._count),
             "reap": self._reap(),
             "sweep": self._sweep(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
+            **self._streams.duties(self._fleet),
+            "forget": self._fleet.while_leading(lambda: self._forgetting.run(self._publisher.states.values)),
             "retraining": self._fleet.while_leading(lambda: self._retraining.run(self._run)),
         }
         if self._settings.oidc is not None:
@@ -197,6 +216,7 @@ class Agent:
         yield
         await self._duties.stop()
         await self._line.close()
+        await asyncio.to_thread(self._streams.close)
         await self._leave()
 
     def _remember_the_time(self) -> None:
@@ -219,7 +239,7 @@ class Agent:
         await asyncio.to_thread(self._hush)
         with contextlib.suppress(StoreUnavailable):  # then the others find out by its silence
             await self._run(self._fleet.leave)
-        for thread in (self._reading, self._serving, self._meeting):
+        for thread in (self._reading, self._serving, self._meeting, self._counting):
             thread.shutdown(wait=True)
         await self._run(self._parts.store.close)
         self._thread.shutdown(wait=True)
@@ -233,6 +253,9 @@ class Agent:
 
     async def _serve(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._serving, work)
+
+    async def _count(self, work: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._counting, work)
 
     async def _among_hosts(self, work: Callable[[], _Result]) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._meeting, work)
@@ -283,9 +306,7 @@ class Agent:
             elif why := self._fleet.failed(digest):
                 reason = f"no worker can load its model: {why}"
                 await self._among_hosts(
-                    lambda: control.send(
-                        deployment, Signal.DEMOTE, actor="agent", reason=reason, candidate=rollout.name
-                    )
+                    lambda: control.send(deployment, Signal.DEMOTE, actor=AGENT, reason=reason, candidate=rollout.name)
                 )
         except GatewayError as error:  # an operator was faster, or the store is away: the next round sees it
             log.info("not_begun", deployment=deployment, candidate=rollout.name, reason=str(error))

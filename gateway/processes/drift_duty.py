@@ -1,4 +1,4 @@
-"""The agent's duty to look at drift: a tick at a time as it is drained, and skew now and then. Nothing is decided here.
+"""The agent's duty to look at drift: a tick at a time as it is drained, skew now and then, and whether labels come.
 
 A look reads the store on its one thread; a comparison with the offline store takes seconds and a process of its own.
 """
@@ -15,6 +15,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.features import FeaturePlan
 from gateway.drifting import Drifting
 from gateway.edge.run import Run
+from gateway.hearing import Hearing
 from gateway.processes.duties import aside
 from gateway.processes.publisher import Publisher
 
@@ -29,12 +30,14 @@ class DriftDuty:
     def __init__(
         self,
         drifting: Drifting,
+        hearing: Hearing,
         publisher: Publisher,
         watermark: Callable[[], float | None],
         plan: Callable[[str], FeaturePlan],
         comparer: Comparer | None,
     ) -> None:
-        self._drifting, self._publisher, self._watermark = drifting, publisher, watermark
+        self._drifting, self._hearing = drifting, hearing
+        self._publisher, self._watermark = publisher, watermark
         self._plan, self._comparer = plan, comparer
         self._compared: dict[str, float] = {}
         self._comparing: dict[str, asyncio.Task[None]] = {}
@@ -54,12 +57,15 @@ class DriftDuty:
                     log.info("drift_not_looked_at", deployment=name, reason=str(error))
 
     async def _look(self, name: str, mark: float, run: Run) -> None:
-        """Look, report where the look took something in, and begin a comparison where one is due."""
+        """Look, report where the look took something in, listen for labels, and begin a comparison where one is due."""
         looked = await run(partial(self._drifting.look, name, mark))
         if looked.folded or name not in self.reports:
             self.reports = {**self.reports, name: await run(partial(self._drifting.report, name))}
         state = self._publisher.states.get(name)
-        every = state.spec.drift.skew_every_s if state else 0.0
+        if state is None:
+            return
+        await run(partial(self._hearing.look, state, mark))
+        every = state.spec.drift.skew_every_s
         if self._comparer is None or every <= 0.0 or name in self._comparing:
             return
         if name not in self._compared:
@@ -79,6 +85,9 @@ class DriftDuty:
         try:
             rows = await run(partial(self._drifting.sample, name, mark - every, mark, most))
             skew = await aside(comparer.compare, self._plan(name), rows, mark)
+            if skew.trouble:
+                log.warning("skew_not_compared", deployment=name, reason=skew.trouble)
             await run(partial(self._drifting.save_skew, name, skew))
+            self.reports = {**self.reports, name: await run(partial(self._drifting.report, name))}
         except GatewayError as error:  # there is another time
             log.warning("skew_not_compared", deployment=name, reason=str(error))

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 _EVERY_S = 2.0
 _SHARE = 20.0
-"""The store's thread spends at most one part in so many on counting."""
+"""At most one part in so many of the time is spent on counting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,14 @@ class Gauges:
         self._window_s = window_s
         self._counted = Counted({}, {})
 
-    async def run(self, run: Run) -> None:
-        """Count until cancelled."""
+    async def run(self, run: Run, count: Run) -> None:
+        """Count until cancelled, on a thread where that keeps nobody waiting: a window may hold a day of requests."""
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
             try:
-                self._counted = await run(self._count)
+                await run(self._drainer.count)
+                self._counted = await count(self._count)
             except StoreUnavailable as error:
                 log.debug("not_counted", reason=str(error))
             await asyncio.sleep(max(_EVERY_S, _SHARE * (loop.time() - started)))
@@ -70,7 +71,6 @@ class Gauges:
         )
 
     def _count(self) -> Counted:
-        self._drainer.count()
         performance: dict[str, list[VariantPerformance]] = {}
         books: dict[tuple[str, str, str], int] = {}
         until = self._drainer.watermark

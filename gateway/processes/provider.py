@@ -11,8 +11,9 @@ from functools import partial
 import structlog
 
 from gateway.compose import Controlling
-from gateway.core.deployments import DeploymentSpec, ModelCard
+from gateway.core.deployments import Admission, DeploymentSpec, ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
+from gateway.core.rules import Pickles
 from gateway.core.state import DeploymentState
 from gateway.core.tables import cards_of, services_of
 from gateway.edge.control_parts import Prepared
@@ -73,7 +74,7 @@ class Provider:
         under_way = self.preparing.setdefault(deployment, [])
         under_way.append(uri)
         try:
-            card = await self._prepare(uri)
+            card = await self._prepare(uri, self._admission(deployment))
         finally:
             under_way.remove(uri)
         state = self._publisher.states.get(deployment)
@@ -94,7 +95,7 @@ class Provider:
     async def _provide(self, name: str) -> None:
         state = self._publisher.states.get(name) or await self._found(self._specs[name])
         for card in self._missing(state):
-            prepared = await self._prepare(card.uri)
+            prepared = await self._prepare(card.uri, Admission(inputs=card.inputs))  # let in by whoever named it
             if prepared.digest != card.digest:
                 raise ModelUnusable(f"{card.uri} is not what it was when it was prepared: its digest has changed.")
             self._provided()
@@ -104,15 +105,20 @@ class Provider:
 
     async def _found(self, spec: DeploymentSpec) -> DeploymentState:
         """Write the first document of a deployment; one that is there already wins."""
-        card = await self._prepare(spec.stable)
+        card = await self._prepare(spec.stable, spec.admission)
         await aside(self._plans.compile, _service_of(card))
         state = await self._run(partial(self._parts.control.found, spec, card, _ACTOR))
         self._provided()
         return state
 
-    async def _prepare(self, uri: str) -> ModelCard:
+    async def _prepare(self, uri: str, admission: Admission) -> ModelCard:
         async with self._preparing:  # one artifact at a time: each may take all the memory it is allowed
-            return await aside(self._parts.cache.prepare, self._parts.models, uri)
+            return await aside(self._parts.cache.prepare, self._parts.models, uri, admission)
+
+    def _admission(self, deployment: str) -> Admission:
+        state = self._publisher.states.get(deployment)
+        spec = self._specs.get(deployment) if state is None else state.spec
+        return Admission(Pickles.REFUSE) if spec is None else spec.admission
 
     def _missing(self, state: DeploymentState) -> Iterator[ModelCard]:
         for card in cards_of(state):

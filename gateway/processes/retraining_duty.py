@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from gateway.core.actors import RETRAINING
 from gateway.core.drift.causes import DriftEvent
 from gateway.core.errors import GatewayError, StoreUnavailable, TargetFailed
 from gateway.core.retraining.runs import Run, RunPhase
@@ -23,7 +24,7 @@ from gateway.core.state import DeploymentState
 from gateway.edge.run import Run as Aside
 from gateway.ports import Clock, Order, RetrainingTarget, Taken
 from gateway.processes.duties import aside
-from gateway.retraining import ACTOR, Runs
+from gateway.retraining import Runs
 from gateway.triggers import Triggers
 
 log = structlog.get_logger(__name__)
@@ -135,7 +136,7 @@ class RetrainingDuty:
         until = self._patient_until.setdefault(alive.id, self._clock.machine() + target.timeout_s)
         if self._clock.machine() >= until:
             said = f"its target has not said how it ended within {target.timeout_s:g} seconds"
-            await run(partial(self._runs.ended, name, alive.id, actor=ACTOR, succeeded=False, said=said))
+            await run(partial(self._runs.ended, name, alive.id, actor=RETRAINING, succeeded=False, said=said))
 
     async def _work(self, name: str, alive: Run, target: Target, run: Aside) -> None:
         """Call the target once and write down what came of it."""
@@ -156,7 +157,7 @@ class RetrainingDuty:
             await self._write(run, partial(self._runs.failed_once, name, alive.id, str(error)))
             return
         if taken.ended:
-            ended = partial(self._runs.ended, name, alive.id, actor=ACTOR, succeeded=True)
+            ended = partial(self._runs.ended, name, alive.id, actor=RETRAINING, succeeded=True)
             await self._write(run, partial(ended, said=taken.said, link=taken.link))
         else:
             await self._write(run, partial(self._runs.accepted, name, alive.id, taken.said, taken.link))

@@ -29,7 +29,9 @@ from gateway.settings.guardrails import GuardrailSettings, guardrail_of
 from gateway.settings.inputs import FeatureSettings, InputSettings
 from gateway.settings.mistakes import explain, nearest
 from gateway.settings.plans import CAREFUL, BanditSettings, PlanSettings, StepSettings, plan_of
+from gateway.settings.retention import RetentionSettings
 from gateway.settings.rules import GateSettings, StartSettings
+from gateway.settings.stream import KafkaSettings
 from gateway.settings.words import Bytes, Port, Seconds, Share
 
 __all__ = [
@@ -80,6 +82,8 @@ class Settings(BaseSettings):
     """Folder of the Feast repository; none serves models that read no feature service."""
     registry: str = "models"
     """Where models come from: an MLflow tracking URI, or a folder of joblib models."""
+    model_folders: tuple[Path, ...] = ()
+    """Folders below which ``file:`` may name an MLflow model, beside an MLflow registry; none takes no such URI."""
     data_host: str = "127.0.0.1"
     """Address of the data plane."""
     data_port: Port = 8000
@@ -100,6 +104,8 @@ class Settings(BaseSettings):
     """Time between two looks at the registry's aliases, a duration in machine time."""
     live_window: Seconds = 86_400.0
     """Span of the live accuracy in ``/metrics``, a duration in data time."""
+    retention: RetentionSettings = RetentionSettings()
+    """How long the store keeps what."""
     outcome_ttl: Seconds = 30 * 86_400.0
     """How long an outcome waits for its prediction before it is given up, a duration in data time."""
     max_body: Bytes = 2**20
@@ -128,6 +134,8 @@ class Settings(BaseSettings):
     """Private key (PEM) of that certificate."""
     alerts: AlertSettings = AlertSettings()
     """Who is told."""
+    kafka: KafkaSettings | None = None
+    """A Kafka cluster that is told of events, or that labels come from; none has neither."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least important line that is written to standard error."""
     log_requests: Literal["none", "failed", "all"] = "failed"

@@ -3,6 +3,7 @@
 from pydantic import Field, model_validator
 
 from gateway.core import deployments as core
+from gateway.core.rules import Pickles
 from gateway.settings.drift import DriftSettings
 from gateway.settings.guardrails import GuardrailSettings, guardrail_of
 from gateway.settings.inputs import FeatureSettings, InputSettings
@@ -46,7 +47,7 @@ class DeploymentSettings(Section):
     entities: dict[str, InputSettings] = {}
     """Entity keys applications send beside those the features are read by, by name."""
     inputs: dict[str, InputSettings] = {}
-    """Declared types, ranges and defaults of request features, by name."""
+    """Declared types, ranges and defaults of request features, by name; the row of a model that says nothing of it."""
     features: dict[str, FeatureSettings] = {}
     """Fallbacks of Feast-served features, by name."""
     guardrails: tuple[str | GuardrailSettings, ...] = ("error_rate",)
@@ -71,6 +72,8 @@ class DeploymentSettings(Section):
     """Let the registry's ``challenger`` alias start rollouts, and write decisions back: ``champion`` and tags."""
     default_plan: str | None = None
     """The plan an alias move follows; none takes the first one declared."""
+    pickles: Pickles = Pickles.FOLDER
+    """Whether a model may be code (pickle, Python function): ``refuse``, ``allow``, or ``folder`` of joblib files."""
     starts: StartSettings = StartSettings()
     """When a candidate may start: quarantine, cool-down, freezes."""
     gate: GateSettings = GateSettings()
@@ -96,6 +99,7 @@ class DeploymentSettings(Section):
             "labels_independent",
             "follow_aliases",
             "default_plan",
+            "pickles",
         )
         return core.DeploymentSpec(
             name=name,

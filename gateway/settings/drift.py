@@ -37,6 +37,8 @@ class DriftSettings(Section):
     """How many served vectors are compared each time, a count."""
     skew_tolerated: Share = 0.01
     """Share of a feature's values that may differ before it is told, as 1% or 0.01."""
+    label_silence: Seconds = 86_400.0
+    """People are told when predictions are made and no outcome comes for so long, a duration in data time; 0: never."""
 
     @model_validator(mode="after")
     def _window_is_whole(self) -> "DriftSettings":
@@ -56,5 +58,6 @@ class DriftSettings(Section):
             until=self.until.timestamp() if self.until else 0.0,
             period_s=self.period,
             skew_every_s=self.skew_every,
+            label_silence_s=self.label_silence,
             **{field: getattr(self, field) for field in same},
         )

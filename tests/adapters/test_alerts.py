@@ -1,58 +1,22 @@
 """Alerts through apprise, against a real HTTP target: grouped, retried, and harmless when nobody is there."""
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from gateway.adapters.alerts import AppriseAnnouncer, DecisionSink, MemoryAnnouncer
 from gateway.adapters.clock import open_clock
+from gateway.adapters.drift import DriftAlerts
 from gateway.core.alerts import Alert, Kind
+from gateway.core.drift.causes import INPUTS, Cause, DriftAlarm, DriftEvent
 from gateway.core.errors import SettingsError
 from gateway.core.events import Decision
+from tests.alert_target import Target
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # apprise looks for it
-
-
-class Target:
-    """Somebody's webhook. ``refusals`` is how many calls it answers with 503 first."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        self.refusals = refusals
-        self.heard: list[dict[str, Any]] = []
-        self.came = threading.Semaphore(0)
-        target = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                said = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                refused = target.refusals > 0
-                target.refusals -= 1
-                if not refused:
-                    target.heard.append(said)
-                self.send_response(503 if refused else 200)
-                self.end_headers()
-                target.came.release()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"json://127.0.0.1:{self.server.server_address[1]}/"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -163,3 +127,26 @@ def test_decisions_reach_people_as_alerts() -> None:
     for action in ("start", "demote"):
         sink.tell(Decision("flights", 2, action, "judge", "because", 0.0, 0.0, candidate="v3"))
     assert [one.kind for one in way.alerts] == [Kind.DEMOTED]
+
+
+def test_a_silent_label_source_and_skew_are_announced_as_what_they_are() -> None:
+    told = MemoryAnnouncer()
+    sink = DecisionSink(told)
+    silence = "no outcome came for 26 hours, in which 12,400 predictions were made"
+    sink.tell(Decision("flights", 4, "labels_stopped", "drift", silence, 0.0, 0.0))
+    skew = "dep_delay: 12.0% of 100 served values are not what the offline store says they were"
+    sink.tell(Decision("flights", 5, "skew", "drift", skew, 0.0, 0.0, evidence={"feature": "dep_delay"}))
+    assert [(one.kind, one.about, one.sentence) for one in told.alerts] == [
+        (Kind.LABELS_STOPPED, "labels", silence),
+        (Kind.DATA_QUALITY, "dep_delay", skew),
+    ]
+
+
+def test_values_that_are_lost_are_told_as_the_datas_quality_and_others_as_drift() -> None:
+    told = MemoryAnnouncer()
+    for what in ("stale", "location"):
+        alarm = DriftAlarm(
+            "flights", INPUTS, "stable", "dep_delay", what, 1, 0.2, 0.0, 1.0, 0.0, 9.0, 100, 9.0, 8.0, what
+        )
+        DriftAlerts(told).drifted(DriftEvent(alarm, Cause.DATA))
+    assert [one.kind for one in told.alerts] == [Kind.DATA_QUALITY, Kind.DRIFT]

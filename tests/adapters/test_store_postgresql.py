@@ -68,6 +68,28 @@ def test_a_store_of_a_later_gateway_is_refused(opened: Callable[[str], Store], u
         opened("b").events.cursors()
 
 
+def test_a_past_week_of_which_nothing_is_left_is_dropped(opened: Callable[[str], Store], url: str) -> None:
+    store, day = opened("a"), int(T0 // 86_400)
+    store.events.cursors()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT prepare_prediction_weeks(%s, 2)", (T0,))
+    store.events.append("w-p000000", [(0, prediction("b1", T0)), (100, prediction("b2", T0 + 7 * 86_400))], 200)
+
+    def weeks() -> set[str]:
+        with psycopg.connect(url) as connection:
+            listed = connection.execute(
+                "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'predictions'::regclass"
+            ).fetchall()
+        return {name for (name,) in listed}
+
+    mine = {f"predictions_week_{int(T0 // 604_800) + n}" for n in range(2)}
+    assert mine < weeks()
+    assert store.events.close_day(DEPLOYMENT, day, 1)
+    assert [store.events.forget(DEPLOYMENT, day, 9) for _ in range(2)] == [1, 0]
+    assert mine & weeks() == {f"predictions_week_{int(T0 // 604_800) + 1}"}
+    assert len(weeks()) > 5
+
+
 def test_predictions_lie_in_weeks_of_data_time_and_the_rest_apart(opened: Callable[[str], Store], url: str) -> None:
     store, now = opened("a"), time.time()
     store.events.expire_outcomes(0.0)

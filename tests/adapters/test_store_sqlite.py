@@ -117,6 +117,8 @@ def test_a_store_of_a_later_gateway_is_refused(tmp_path: Path) -> None:
             "0005_courses.sql",
             "0006_drift.sql",
             "0007_audit.sql",
+            "0008_outbox.sql",
+            "0009_forgotten.sql",
         ]
         connection.execute("INSERT INTO schema_files VALUES (9000, '9000_future.sql')")
     with pytest.raises(SettingsError, match="9000_future"):

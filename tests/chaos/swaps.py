@@ -117,10 +117,10 @@ def tell(gateway: Gateway, signal: str, body: dict[str, Any]) -> None:
     assert answer.status_code in (200, 201), answer.text
 
 
-def resident_mib(gateway: Gateway) -> float:
-    """Memory of all workers together, in MiB."""
+def resident_mib(gateway: Gateway, process: str = "worker") -> float:
+    """Memory of all workers together, or of the agent, in MiB."""
     found = 0
-    for pid in gateway.children("worker"):
+    for pid in gateway.children(process):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         found += int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
     return found / 1024.0

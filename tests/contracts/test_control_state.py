@@ -209,3 +209,19 @@ def test_points_of_a_course_come_back_in_order_bit_for_bit_and_belong_to_their_g
         control.save_point("flight-delay", "g2", point)
     assert control.course("flight-delay", "g2") == [first, second]
     assert control.course("flight-delay", "g3") == control.course("churn", "g2") == []
+
+
+def test_a_forgotten_generation_leaves_nothing_but_its_decisions(control: ControlState) -> None:
+    control.write(STATE, 0, [decision(1)])
+    for generation in ("g2", "g3"):
+        opening = Opening("flight-delay", generation, "g1", 5.5, "1", STATE.rollouts["canary"])
+        control.save_look("flight-delay", generation, b"one", Look(10.0, {"w-p000000": 12}), opening)
+        control.save_point("flight-delay", generation, CoursePoint(10.0, Finding.INCONCLUSIVE, ()))
+    control.forget_generation("flight-delay", "g2")
+    control.forget_generation("flight-delay", "g9")
+    assert [one.generation for one in control.openings("flight-delay")] == ["g3"]
+    assert (control.looks("flight-delay", "g2"), control.course("flight-delay", "g2")) == ([], [])
+    assert control.judge_state("flight-delay", "g2") is None
+    assert len(control.looks("flight-delay", "g3")) == len(control.course("flight-delay", "g3")) == 1
+    assert control.judge_state("flight-delay", "g3") == b"one"
+    assert control.timeline("flight-delay") == [decision(1)]

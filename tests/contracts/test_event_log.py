@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.store import open_store
+from gateway.adapters.store.joins import PIECE
 from gateway.core.events import Event, Position
 from gateway.core.ids import tag_of
 from gateway.ports import EventLog, Spread, VariantPerformance, Window
@@ -365,6 +366,18 @@ def test_performance_tells_how_long_each_arm_took_and_how_late_its_first_labels_
     assert stable.label_delay_s == Spread(50.0, 100.0, 100.0)
     [unlabelled] = log.performance(DEPLOYMENT, T0 + 50, T0 + 200)
     assert unlabelled.label_delay_s is None
+
+
+def test_a_window_of_many_requests_counts_each_once(log: EventLog) -> None:
+    many = 2 * PIECE + PIECE // 2
+    at = [T0 + 1 + n // 7 for n in range(many)]  # several at a time, also where one piece ends
+    append(log, *(prediction(f"b{n}", moment, latency={"model": 0.5}) for n, moment in enumerate(at)))
+    append(log, *(outcome(f"b{n}", observed_at=at[n] + 5.0) for n in range(0, many, 10)))
+    [stable] = log.performance(DEPLOYMENT, T0, T0 + many)
+    assert (stable.n, stable.labelled, stable.correct) == (many, many // 10, many // 10)
+    assert (stable.latency_s, stable.label_delay_s) == (Spread(0.5, 0.5, 0.5), Spread(5.0, 5.0, 5.0))
+    [some] = log.performance(DEPLOYMENT, T0 + 2, T0 + 4)
+    assert some.n == 14
 
 
 def test_the_log_knows_how_far_data_time_has_come(log: EventLog) -> None:

@@ -3,7 +3,9 @@
 They are MLflow models, written by MLflow into folders and named by ``file:``. A new kind adds one entry to ``KINDS``.
 """
 
+import importlib
 import inspect
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings(
         "ignore:.*Any type hint is inferred as AnyType",  # MLflow's, about its own classes, when it is imported
     ),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 ROWS = 120
@@ -77,11 +79,43 @@ def pyfunc(answer: Callable[[Any], Any]) -> Any:
     return Answering()
 
 
+def delays(frame: pd.DataFrame) -> Any:
+    return (2.0 * frame["hour"] + 10.0 * (frame["carrier"] == "EV")).to_numpy()
+
+
+def onnx(estimator: Any) -> Any:
+    from skl2onnx import to_onnx
+
+    return to_onnx(estimator, np.zeros((1, 2), np.float32))
+
+
+def travelling() -> Any:
+    """An estimator of the author's own module, which travels with it (``code_paths``)."""
+    MODULE.write_text(SOURCE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(MODULE.parent))
+        return importlib.import_module("their_delays").Delays().fit(FLIGHTS)
+
+
+MODULE = Path(tempfile.mkdtemp(), "their_delays.py")
+SOURCE = """
+from sklearn.base import BaseEstimator, RegressorMixin
+
+class Delays(RegressorMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        self.n_features_in_, self.feature_names_in_ = X.shape[1], list(X.columns)
+        return self
+    def predict(self, X):
+        return (2.0 * X["hour"] + 10.0 * (X["carrier"] == "EV")).to_numpy()
+"""
+
+
 @dataclass(frozen=True)
 class Kind:
     """A model, what it is fitted on, what is the truth about its answers, and what judges it.
 
-    ``truth`` is by outcome metric, ``output`` something that the signature's outputs are inferred from.
+    ``truth`` is by outcome metric, ``output`` something that the signature's outputs are inferred from. ``says`` is how
+    much its author says of what it takes: a signature, an example only, or nothing.
     """
 
     make: Callable[[], Any]
@@ -90,6 +124,7 @@ class Kind:
     inputs: pd.DataFrame = field(default_factory=lambda: FLIGHTS)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     output: Any = 0.0
+    says: str = "signature"
 
 
 def labels(values: "pd.Series[Any]") -> dict[str, list[Any]]:
@@ -140,6 +175,16 @@ KINDS: dict[str, Kind] = {
         {str(name): BOTH[name].head(ROWS).tolist() for name in BOTH},
         "mae:dep_delay",
     ),
+    "pyfunc-example": Kind(lambda: pyfunc(delays), labels(DELAY), "mae", says="example"),
+    "pyfunc-mute": Kind(lambda: pyfunc(delays), labels(DELAY), "mae", says="nothing"),
+    "onnx": Kind(
+        lambda: onnx(LogisticRegression(max_iter=2_000).fit(NUMBERS.to_numpy(np.float32), LATE)),
+        labels(LATE),
+        "accuracy",
+        inputs=NUMBERS.astype(np.float32),
+        metadata={"task": "binary", "classes": [0, 1]},
+    ),
+    "modules": Kind(lambda: travelling(), labels(DELAY), "mae"),
     "pyfunc-matrix": Kind(
         lambda: pyfunc(lambda matrix: matrix[:, 0] * 2.0), labels(DELAY), "mae", inputs=NUMBERS
     ),
@@ -147,6 +192,8 @@ KINDS: dict[str, Kind] = {
 
 
 URIS: dict[str, str] = {}
+MATRICES = ("pyfunc-matrix", "onnx")
+DECLARED = {"carrier": {"type": "string"}, "hour": {"type": "integer"}, "distance": {"type": "number"}}
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +205,19 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             "stable": URIS[name],
             "default": name == "binary",
             "plans": PLANS,
+            "pickles": "refuse" if name == "onnx" else "allow",
+            **({"inputs": DECLARED} if kind.says == "nothing" else {}),
             "guardrails": ["error_rate", kind.guardrail],
         }
         for name, kind in KINDS.items()
     }
-    gateway = Gateway(folder / "gw", {"registry": f"sqlite:///{folder}/mlflow.db", "deployments": deployments})
+    config = {"registry": f"sqlite:///{folder}/mlflow.db", "model_folders": [str(folder)], "deployments": deployments}
+    gateway = Gateway(folder / "gw", config)
     try:
         gateway.start(ready=False)
-        until(lambda: gateway.is_ready() and all(known(gateway, name) for name in KINDS), 240.0, 0.5)
+        until(
+            lambda: gateway.is_ready() and all(known(gateway, name) for name in KINDS), 480.0, 0.5
+        )  # models are opened one at a time
         yield gateway
     finally:
         gateway.close()
@@ -177,29 +229,34 @@ def known(gateway: Gateway, name: str) -> bool:
 
 def written(folder: Path, name: str) -> str:
     """Write a model of a kind, as its author would; returns its URI."""
+    import mlflow.onnx
     import mlflow.pyfunc
     import mlflow.sklearn
     from mlflow.models import infer_signature
 
     kind, model = KINDS[name], KINDS[name].make()
-    example = kind.inputs.head(1).to_numpy() if name == "pyfunc-matrix" else kind.inputs.head(1)
-    python = isinstance(model, mlflow.pyfunc.PythonModel)
+    example = kind.inputs.head(1).to_numpy() if name in MATRICES else kind.inputs.head(1)
+    about: dict[str, Any] = {"python_model": model}
+    flavour = mlflow.pyfunc
+    if name == "onnx":
+        flavour, about = mlflow.onnx, {"onnx_model": model}
+    elif not isinstance(model, mlflow.pyfunc.PythonModel):
+        flavour, about = mlflow.sklearn, {"sk_model": model, "serialization_format": "cloudpickle"}
+    about["signature"] = kind.says == "signature" and infer_signature(example, np.asarray(kind.output))
+    about["input_example"] = None if kind.says == "nothing" else example
+    if name == "modules":
+        about["code_paths"] = [str(MODULE)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, to the author of a model
-        (mlflow.pyfunc if python else mlflow.sklearn).save_model(
-            path=str(folder / name),
-            **({"python_model": model} if python else {"sk_model": model, "serialization_format": "cloudpickle"}),
-            pip_requirements=["scikit-learn"],
-            signature=infer_signature(example, np.asarray(kind.output)),
-            input_example=example,
-            metadata=dict(kind.metadata),
+        flavour.save_model(
+            path=str(folder / name), pip_requirements=["scikit-learn"], metadata=dict(kind.metadata), **about
         )
     return (folder / name).as_uri()
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
     first = KINDS[name].inputs.head(ROWS)
-    if name == "pyfunc-matrix":
+    if name in MATRICES:
         first = first.rename(columns={"hour": "x0", "distance": "x1"})
     return [{str(key): value for key, value in row.items()} for row in first.to_dict(orient="records")]
 
@@ -208,6 +265,8 @@ def expected(name: str) -> list[Any]:
     """What the model itself answers, asked by its author."""
     kind = KINDS[name]
     model, first = kind.make(), kind.inputs.head(ROWS)
+    if name == "onnx":
+        return list(LogisticRegression(max_iter=2_000).fit(NUMBERS.to_numpy(np.float32), LATE).predict(first))
     if not name.startswith("pyfunc"):
         array = np.asarray(model.predict(first))
         names = kind.metadata.get("outputs", ())

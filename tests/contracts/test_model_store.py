@@ -20,8 +20,9 @@ from sklearn.preprocessing import OneHotEncoder
 
 from gateway.adapters.models import JoblibFolder, MlflowModelStore, ModelCache, joblib_folder
 from gateway.adapters.models.memory import MemoryModelStore, Script
-from gateway.core.deployments import Field, Task, Type
+from gateway.core.deployments import Admission, Field, Task, Type
 from gateway.core.errors import ModelUnusable
+from gateway.core.rules import Pickles
 from gateway.ports import ModelStore
 
 pytestmark = pytest.mark.filterwarnings(
@@ -255,7 +256,7 @@ def test_a_pyfunc_that_says_its_task_by_halves_is_refused_with_the_words_to_writ
 ) -> None:
     folder = written(tmp_path / "mute", _pyfunc(), signature=_hour_signature(), metadata=metadata)
     with pytest.raises(ModelUnusable, match=r'metadata={"task": "binary"'):
-        ModelCache(tmp_path / "cache").prepare(MlflowModelStore(mlflow_uri), folder)
+        ModelCache(tmp_path / "cache").prepare(MlflowModelStore(mlflow_uri, [tmp_path]), folder)
 
 
 def test_an_artifact_of_a_run_is_served_without_being_registered(mlflow_uri: str, cache: ModelCache) -> None:
@@ -285,12 +286,67 @@ def test_a_run_uri_that_is_none_is_refused(uri: str, mlflow_uri: str) -> None:
 def test_a_folder_of_an_mlflow_model_is_served_as_it_lies(mlflow_uri: str, tmp_path: Path) -> None:
     table, late = flights()
     uri = written(tmp_path / "hours", LogisticRegression().fit(table[["hour"]], late), input_example=table[["hour"]])
-    store, cache = MlflowModelStore(mlflow_uri), ModelCache(tmp_path / "cache")
+    store, cache = MlflowModelStore(mlflow_uri, [tmp_path]), ModelCache(tmp_path / "cache")
     card = cache.prepare(store, f"file:{tmp_path / 'hours'}")
     assert (card.name, card.uri) == ("hours", uri)
     assert cache.load(card).predict([[23]])[0].label == 1
     with pytest.raises(ModelUnusable, match="holds an MLmodel file"):
         store.resolve(tmp_path.as_uri())
+
+
+def test_a_file_uri_reaches_no_further_than_the_folders_that_are_listed(mlflow_uri: str, tmp_path: Path) -> None:
+    table, late = flights()
+    model = LogisticRegression().fit(table[["hour"]], late)
+    elsewhere = written(tmp_path / "elsewhere" / "hours", model, input_example=table[["hour"]])
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed" / "link").symlink_to(tmp_path / "elsewhere" / "hours")
+    listed = MlflowModelStore(mlflow_uri, [tmp_path / "listed"])
+    for uri in (elsewhere, f"file:{tmp_path}/listed/../elsewhere/hours", f"file:{tmp_path}/listed/link", "file:/"):
+        for refuse in (listed.resolve, lambda pinned: listed.fetch(pinned, str(tmp_path / "into"))):
+            with pytest.raises(ModelUnusable, match="model_folders"):
+                refuse(uri)
+    with pytest.raises(ModelUnusable, match="model_folders"):
+        MlflowModelStore(mlflow_uri).resolve(elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"serialization_format": "pickle"}, "is a pickle"),
+        ({"serialization_format": "cloudpickle"}, "is a cloudpickle"),
+        ({"serialization_format": "skops", "skops_trusted_types": ["builtins.eval"]}, "trusts types of its own"),
+    ],
+)
+def test_a_model_that_is_code_is_not_opened_where_the_deployment_does_not_allow_it(
+    about: dict[str, Any], says: str, mlflow_uri: str, tmp_path: Path
+) -> None:
+    table, late = flights()
+    model = LogisticRegression().fit(table[["hour"]], late)
+    uri = written(tmp_path / "hours", model, input_example=table[["hour"]], **about)
+    store, cache = MlflowModelStore(mlflow_uri, [tmp_path]), ModelCache(tmp_path / "cache")
+    for pickles in (Pickles.REFUSE, Pickles.FOLDER):
+        with pytest.raises(ModelUnusable, match=f"{says}.* pickles: {pickles}. Log it as skops or ONNX"):
+            cache.prepare(store, uri, Admission(pickles))
+    assert cache.prepare(store, uri, Admission(Pickles.ALLOW)).task is Task.BINARY
+
+
+def test_skops_needs_no_word_and_a_python_function_does(mlflow_uri: str, tmp_path: Path) -> None:
+    table, late = flights()
+    store, cache = MlflowModelStore(mlflow_uri, [tmp_path]), ModelCache(tmp_path / "cache")
+    safe = LogisticRegression().fit(table[["hour"]], late)
+    cache.prepare(store, written(tmp_path / "safe", safe, input_example=table[["hour"]]), Admission(Pickles.REFUSE))
+    code = written(tmp_path / "code", _pyfunc(), signature=_hour_signature())
+    with pytest.raises(ModelUnusable, match=r"is a Python function \(mlflow.pyfunc.model\)"):
+        cache.prepare(store, code, Admission(Pickles.FOLDER))
+
+
+def test_a_joblib_file_is_opened_from_its_folder_unless_the_deployment_refuses(
+    joblib: Registry, tmp_path: Path
+) -> None:
+    cache = ModelCache(tmp_path)
+    cache.prepare(joblib.store, "models:/delay/1", Admission(Pickles.FOLDER))
+    with pytest.raises(ModelUnusable, match="is a joblib file"):
+        cache.prepare(joblib.store, "models:/delay/1", Admission(Pickles.REFUSE))
 
 
 def written(folder: Path, model: Any, **about: Any) -> str:

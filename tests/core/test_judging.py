@@ -11,7 +11,17 @@ import pytest
 from gateway.core.deployments import Guardrail, Role, Task
 from gateway.core.errors import Unmeasurable
 from gateway.core.events import EvidenceRow, PairRow, Position
-from gateway.core.judging import JUDGE_VERSION, Finding, JudgeState, MetricFinding, Verdict, look, open_case, verdict
+from gateway.core.judging import (
+    JUDGE_VERSION,
+    Finding,
+    JudgeState,
+    MetricFinding,
+    Verdict,
+    drawn,
+    look,
+    open_case,
+    verdict,
+)
 from gateway.core.metrics import default_guardrail
 
 START = 1_363_000_000.0
@@ -340,10 +350,14 @@ def test_a_look_at_ten_thousand_rows_takes_a_fraction_of_a_second() -> None:
     assert len(msgspec.json.encode(state)) < 3 * 4_096
 
 
-def test_no_finding_and_no_sentence_rests_on_the_intervals() -> None:
+def test_no_finding_rests_on_intervals_or_sentences() -> None:
     for wrong in ((0.1, 0.1), (0.1, 0.4)):
         state = seen(case(ERRORS, ACCURACY), traffic(6_000, wrong=wrong, pi=0.5))
-        full, plain = verdict(state, START), verdict(state, START, bounds=False)
-        assert (plain.finding, plain.sentence, plain.paused_by) == (full.finding, full.sentence, full.paused_by)
-        assert [one.sentence for one in plain.findings] == [one.sentence for one in full.findings]
-        assert (plain.findings[0].low, plain.findings[0].high) == (-1.0, 1.0)
+        full, bare = verdict(state, START), verdict(state, START, bare=True)
+        picture = drawn(state, bare)
+        for less in (picture, bare):
+            assert (less.finding, less.paused_by) == (full.finding, full.paused_by)
+            assert [one.finding for one in less.findings] == [one.finding for one in full.findings]
+            assert [one.evidence for one in less.findings] == [one.evidence for one in full.findings]
+        assert [(one.low, one.high) for one in picture.findings] == [(one.low, one.high) for one in full.findings]
+        assert (bare.findings[0].low, bare.findings[0].high) == (-1.0, 1.0)

@@ -1,13 +1,19 @@
 """A rollout reckoned through before it begins, held against JUDGE's bounds and against what the judge then does."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from gateway.core.deployments import Guardrail, Plan, Role, Step
+from gateway.core.deployments import Guardrail, Plan, Role, Step, Task
 from gateway.core.events import EvidenceRow, Position, ServedRow
 from gateway.core.evidence.bounds import information
+from gateway.core.evidence.rates import Line
+from gateway.core.findings import Finding
+from gateway.core.judging import look, open_case, verdict
+from gateway.core.metrics import default_guardrail
 from gateway.core.planning import DAY_S, DEMOTION_RATIO, PROMOTION_RATIO, Traffic, forecast, traffic_of
 from gateway.core.rollout import Terms
 
@@ -117,7 +123,7 @@ def test_a_shadow_straight_to_stable_is_proved_on_pairs_where_labels_are_indepen
         (FLAT, Terms((replace(ERRORS, margin_absolute=0.0),)), TRAFFIC, "its margin leaves no room"),
         (FLAT, Terms((ACCURACY,)), replace(TRAFFIC, labelled=0.5), "only 50% of requests get a label"),
         (FLAT, Terms((ACCURACY,)), TRAFFIC, "labels take up to 3,600 s"),
-        (FLAT, Terms((Guardrail("recall"),)), TRAFFIC, "recall: stable's rate is not known"),
+        (FLAT, Terms((Guardrail("recall"),)), TRAFFIC, "recall: stable's level is not known"),
         (replace(FLAT, auto_promote=False), TERMS, TRAFFIC, "it can never decide for an equal candidate"),
     ],
 )
@@ -134,9 +140,15 @@ def test_a_sound_plan_decides_and_is_not_warned_about() -> None:
     assert found.decides_s == max(proof.takes.seconds for proof in found.proofs if proof.takes)
 
 
-def test_signals_are_neither_proved_nor_do_they_demote() -> None:
+def test_signals_are_found_like_guardrails_and_need_no_proof() -> None:
     found = forecast(FLAT, Terms((ERRORS, replace(ACCURACY, role=Role.SIGNAL))), TRAFFIC)
     assert [proof.metric for proof in found.proofs] == ["error_rate"]
+    assert [(one.metric, one.signal) for one in found.detections] == [("error_rate", False), ("accuracy", True)]
+
+
+def test_an_objective_is_proved_and_demotes_nobody() -> None:
+    found = forecast(FLAT, Terms((ERRORS, replace(ACCURACY, role=Role.OBJECTIVE))), TRAFFIC)
+    assert [proof.metric for proof in found.proofs] == ["error_rate", "accuracy"]
     assert [one.metric for one in found.detections] == ["error_rate"]
 
 
@@ -210,3 +222,135 @@ def test_a_root_mean_squared_error_is_planned_on_its_squares() -> None:
     [detection] = forecast(FLAT, Terms((rmse,)), replace(seen, bets_per_day=100_000.0)).detections
     assert detection.tolerated == pytest.approx(4.0 * 1.02**2)
     assert detection.doubled is not None
+
+
+Draw = Callable[[np.random.Generator, bool], dict[str, object]]
+SLOW = Guardrail("latency", relative=1.1, margin_relative=1.25)
+COST = Guardrail("value:cost", relative=1.1, margin_relative=1.5)
+
+
+def slow(by: float) -> Draw:
+    """Lognormal latencies, the candidate's so many times as long."""
+    return lambda rng, ours: {"latency_s": float(rng.lognormal(-3.0, 0.5) * (by if ours else 1.0))}
+
+
+def dear(by: float) -> Draw:
+    """Costs with a heavy tail, the candidate's so many times as high."""
+    return lambda rng, ours: {"outcomes": {"cost": float((rng.pareto(1.5) + 1.0) * 20.0 * (by if ours else 1.0))}}
+
+
+def vague(by: float) -> Draw:
+    """Scores that part positives from negatives; the candidate's are so many times as noisy."""
+
+    def draw(rng: np.random.Generator, ours: bool) -> dict[str, object]:
+        truth = int(rng.random() < 0.4)
+        score = 1.0 / (1.0 + math.exp(-rng.normal(1.2 if truth else -1.2, 1.5 * (by if ours else 1.0))))
+        return {"label": int(score > 0.5), "score": score, "outcomes": {"label": truth}}
+
+    return draw
+
+
+def sure(by: float) -> Draw:
+    """Probabilities that come true; the candidate's are raised to a power."""
+
+    def draw(rng: np.random.Generator, ours: bool) -> dict[str, object]:
+        chance = float(rng.random())
+        score = chance ** (by if ours else 1.0)
+        return {"label": int(score > 0.5), "score": score, "outcomes": {"label": int(rng.random() < chance)}}
+
+    return draw
+
+
+def drawn(draw: Draw, rng: np.random.Generator, number: int, *, ours: bool, share: float) -> EvidenceRow:
+    blank: dict[str, object] = {"label": None, "score": None, "latency_s": None, "outcomes": {}}
+    fields = blank | draw(rng, ours)
+    return EvidenceRow(Position(float(number), "s", number), ours, share, False, scores=None, **fields)  # type: ignore[arg-type]
+
+
+def found_after(guardrail: Guardrail, draw: Draw, share: float, seed: int) -> int:
+    """After how many of the candidate's requests the judge itself finds it worse than tolerated."""
+    rng, seen, number = np.random.default_rng(seed), 0, 0
+    state = open_case((guardrail,), alpha=0.05, alpha_promote=0.05, task=Task.BINARY, at=0.0, pairs=False)
+    while verdict(state, state.looked_at).findings[0].finding is not Finding.FAIL:
+        arms = rng.random(50) < share
+        rows = [drawn(draw, rng, number + n, ours=bool(ours), share=share) for n, ours in enumerate(arms)]
+        number, seen = number + 50, seen + int(arms.sum())
+        state = look(state, health=rows, mature=rows, pairs=(), at=float(number))
+        assert number < 50_000
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("guardrail", "law", "by"),
+    [
+        (SLOW, slow, 1.3),
+        (COST, dear, 1.5),
+        (default_guardrail("auc"), vague, 2.0),
+        (default_guardrail("calibration_error"), sure, 2.0),
+    ],
+)
+def test_what_the_judge_then_takes_is_about_what_was_said(
+    guardrail: Guardrail, law: Callable[[float], Draw], by: float
+) -> None:
+    """Latency, values without a range, rankings and calibration, from a log of 3,000 requests of stable's."""
+    share, metric = 0.1, guardrail.metric
+
+    def traffic(ours: bool) -> Traffic:
+        rng = np.random.default_rng(1)
+        rows = [drawn(law(by), rng, n, ours=ours, share=share) for n in range(3_000)]
+        served_rows = [ServedRow(row, "g", 0, str(row.position.offset), 1.0) for row in rows]
+        return traffic_of(served_rows, "g", (guardrail,), DAY_S, sticky=False)
+
+    stable, worse = traffic(ours=False), traffic(ours=True).law(guardrail)
+    law_of = stable.law(guardrail)
+    assert law_of is not None
+    assert worse is not None
+    level = by if metric == "latency" else worse.level
+    line = Line(guardrail.relative, guardrail.absolute)
+    said = math.log(20.0) * law_of.ratio / law_of.harm(line, level, share) * share / stable.about(metric)
+    took = np.mean([found_after(guardrail, law(by), share, seed) for seed in range(6)])
+    assert 0.5 < took / said < 2.0
+
+
+def test_everything_that_the_log_knows_is_planned_for() -> None:
+    rng, rows = np.random.default_rng(7), []
+
+    def everything(rng: np.random.Generator, ours: bool) -> dict[str, object]:
+        outcomes = {"label": int(rng.random() < 0.4), "cost": float(rng.pareto(1.5) * 20.0)}
+        return vague(1.0)(rng, ours) | slow(1.0)(rng, ours) | {"outcomes": outcomes}
+
+    for n in range(2_000):
+        rows.append(ServedRow(drawn(everything, rng, n, ours=False, share=0.05), "g", 0, str(n), 1.0))
+    names = ("precision", "f1", "auc", "calibration_error", "log_loss")
+    guardrails = (SLOW, COST, *map(default_guardrail, names))
+    traffic = replace(traffic_of(rows, "g", guardrails, DAY_S, sticky=False), bets_per_day=200_000.0)
+    found = forecast(FLAT, Terms(guardrails, maturity_s=60.0), traffic)
+    assert [one.metric for one in found.detections] == ["latency", "value:cost", *names]
+    assert all(one.doubled is not None and one.by_step[0] is not None for one in found.detections)
+    assert {proof.metric for proof in found.proofs} == {"latency", "value:cost", "log_loss"}
+    assert all(proof.takes is not None for proof in found.proofs)
+    assert found.warnings == ()
+
+
+def test_a_latency_that_nobody_has_measured_is_reckoned_with_a_common_one_and_says_so() -> None:
+    found = forecast(FLAT, Terms((SLOW,)), TRAFFIC)
+    assert "p99 is taken to be 3.2 times its p50" in found.warnings[0]
+    [detection], [proof] = found.detections, found.proofs
+    assert (detection.rate, detection.tolerated) == (1.0, 1.1)
+    assert detection.doubled is not None
+    assert proof.takes is not None
+
+
+@pytest.mark.parametrize("metric", ["disagreement", "score_distribution"])
+def test_what_nobody_can_foresee_is_said_to_be_that(metric: str) -> None:
+    found = forecast(FLAT, Terms((ERRORS, default_guardrail(metric))), TRAFFIC)
+    assert f"{metric}: which way and how far" in found.warnings[0]
+    assert [one.metric for one in found.detections] == ["error_rate"]
+
+
+def test_pairs_show_no_latency_and_no_business_value() -> None:
+    unseen = Plan("unseen", (Step(shadow=1.0, events=1_000),))
+    traffic = replace(TRAFFIC, rates={"value:cost": 3.0}, spreads={"value:cost": 1.0})
+    found = forecast(unseen, Terms((SLOW, COST), labels_independent=True), traffic)
+    assert [one.doubled for one in found.detections] == [None, None]
+    assert [one.takes for one in found.proofs] == [None, None]

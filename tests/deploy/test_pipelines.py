@@ -16,6 +16,7 @@ import yaml
 
 from tests.deploy.promql import DEPLOY
 from tests.deploy.test_compose import schema
+from tests.mlflow_server import MlflowServer
 
 SCRIPT = DEPLOY / "ci" / "release_model.py"
 GITHUB = DEPLOY / "ci" / "github" / "release-model.yml"
@@ -82,6 +83,28 @@ def test_a_model_is_registered_once_however_often_it_is_said(release: Any, clien
     other = release.register(client, "once", str(tmp_path / "b"), "challenger", "c2")
     assert (first, again, other) == ("1", "1", "2")
     assert str(client.get_model_version_by_alias("once", "challenger").version) == "2"
+
+
+def test_what_mlflow_logs_is_registered_by_its_own_id_and_by_its_run(release: Any, mlflow_server: MlflowServer) -> None:
+    import mlflow
+    from sklearn.linear_model import LogisticRegression
+
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    mlflow.set_registry_uri(mlflow_server.uri)
+    try:
+        mlflow.set_experiment("pipelines")
+        with warnings.catch_warnings(), mlflow.start_run() as run:
+            warnings.simplefilter("ignore")  # MLflow's, to the author of a model
+            model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+            logged = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"])
+        client = mlflow.MlflowClient()
+        for source in (logged.model_uri, f"runs:/{run.info.run_id}/model"):
+            version = release.register(client, "logged", source, None, source)
+            assert client.get_model_version("logged", version).run_id == run.info.run_id
+            assert logged.model_id in client.get_model_version_download_uri("logged", version)
+    finally:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
 
 
 def test_an_alias_moves_only_from_where_it_is_believed_to_be(release: Any, client: Any, tmp_path: Path) -> None:

@@ -36,8 +36,10 @@ RARE = {
     "gateway_feature_read_errors_total",
     "gateway_alerts_total",
     "gateway_retraining_steps_total",
+    "gateway_events_told_total",
+    "gateway_outcomes_taken_total",
 }
-"""They appear when a disk is full, a store is gone, somebody is told or trains again, which is not played here."""
+"""They appear when a disk is full, a store gone, a broker there, somebody told or trained anew, which is not played."""
 DRIFT = "gateway_drift_"
 """They appear a day after a reference is there."""
 RARE_PANELS = {
@@ -45,6 +47,8 @@ RARE_PANELS = {
     "Refused by the log; revisions A",
     "Alerts A",
     "Retraining A",
+    "Told to the broker A",
+    "Taken from the broker A",
     "Decisions",
 }
 """Panels that are empty while nothing of that kind happens."""

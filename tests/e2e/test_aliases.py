@@ -20,8 +20,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def register(server: MlflowServer, seed: int, *, right: bool = True) -> None:
-    """Log and register the next version, as its author would."""
+def register(seed: int, *, right: bool = True, form: str = "skops") -> None:
+    """Log and register the next version, as its author would, in the registry that MLflow was told of."""
     rows, truth = people(seed)
     model = LogisticRegression(max_iter=1_000).fit(rows, truth if right else 1 - truth)
     with warnings.catch_warnings():
@@ -39,12 +39,13 @@ def register(server: MlflowServer, seed: int, *, right: bool = True) -> None:
             input_example=table.head(3),
             pip_requirements=["scikit-learn"],
             metadata={"task": "binary"},
+            serialization_format=form,
         )
 
 
 @pytest.fixture(scope="module")
 def client(mlflow_server: MlflowServer) -> Iterator[Any]:
-    """The registry with a right model, another right one, and a wrong one; the first is champion."""
+    """The registry with a right model, another right one, a wrong one, and a pickle; the first is champion."""
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -53,7 +54,8 @@ def client(mlflow_server: MlflowServer) -> Iterator[Any]:
     mlflow.set_experiment("tests")
     with mlflow.start_run():
         for seed, right in ((1, True), (2, True), (3, False)):
-            register(mlflow_server, seed, right=right)
+            register(seed, right=right)
+        register(4, form="pickle")
     client = mlflow.MlflowClient(mlflow_server.uri, mlflow_server.uri)
     client.set_registered_model_alias(DEPLOYMENT, "champion", "1")
     yield client
@@ -116,6 +118,7 @@ def test_only_aliases_are_moved_and_the_whole_life_happens(
     until(lambda: aliases(client) == {"champion": "2"}, 15.0)
     said = tags(client, "2")
     assert (said["decision"], said["rule"]) == ("promoted", "judge, plan by alias")
+    assert {"decided_at", "data_time", "reason", "revision", "evidence"} <= said.keys()
     until(lambda: gateway.predict()["model_version"] == "2", 5.0)
     start = next(line for line in timeline(gateway) if line["action"] == "start")
     passed = {gate["gate"]: gate["passed"] for gate in start["evidence"]["gates"]}
@@ -131,6 +134,14 @@ def test_only_aliases_are_moved_and_the_whole_life_happens(
     until(lambda: aliases(client) == {"champion": "2"}, 15.0)
     assert tags(client, "3")["decision"] == "refused"
     assert "stays out until" in tags(client, "3")["reason"]
+
+    stages = {version.current_stage for version in client.search_model_versions(f"name='{DEPLOYMENT}'")}
+    assert stages == {"None"}  # nobody uses them
+
+    client.set_registered_model_alias(DEPLOYMENT, "challenger", "4")
+    until(lambda: tags(client, "4").get("decision") == "refused", 30.0)
+    assert "is a pickle" in tags(client, "4")["reason"]
+    until(lambda: aliases(client) == {"champion": "2"}, 15.0)
 
     mlflow_server.close()
     assert {gateway.predict()["model_version"] for _ in range(20)} == {"2"}

@@ -36,6 +36,7 @@ CONTROL_ROUTES = {
     f"POST {ADMIN}/validate",
     f"POST {ADMIN}/shadows",
     f"DELETE {ADMIN}/shadows/{{name}}",
+    f"POST {ADMIN}/shadows/{{name}}/promote",
     *(f"POST {ADMIN}/{verb}" for verb in ("approve", "promote", "demote", "pause", "resume", "rollback")),
     *(f"GET {ADMIN}/{what}" for what in ("course", "drift", "kpis", "pulse", "retraining")),
     f"POST {ADMIN}/retraining",

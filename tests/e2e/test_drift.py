@@ -53,6 +53,9 @@ def test_people_who_are_older_than_in_training_are_told_as_the_datas_drift(tmp_p
         assert any(line["action"] == "drift" and "age moved up" in line["reason"] for line in timeline)
         label = f'{{deployment="{DEPLOYMENT}",feature="age",variant="stable"}}'
         assert until(lambda: gateway.sample("gateway_drift_alarm").get(label) == 1.0)
+        page = gateway.control.get(f"/admin/deployments/{DEPLOYMENT}/drift", params={"report": "html"}, timeout=60.0)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "stable version 1: what was served" in page.text and "profile (people of 2012)" in page.text
         gateway.stop()
         gateway.start()
         assert drift(gateway)["cause"] == "data"

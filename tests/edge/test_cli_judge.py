@@ -142,6 +142,23 @@ def test_plan_exits_with_1_when_the_rollout_can_never_decide(tmp_path: Path) -> 
     assert "warning: it can never decide for an equal candidate: at max_age the plan says hold" in said.output
 
 
+def test_plan_tells_latency_in_times_as_slow_and_a_signal_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        f"state_dir: {tmp_path}\ndeployments:\n  churn:\n    stable: models:/churn/1\n"
+        "    guardrails: [error_rate, latency, auc]\n    maturity: 1h\n    plans: {p: [{weight: 5%}]}\n"
+    )
+    words = ["plan", "churn", "-c", str(path), "--per-day", "90000", "--labelled", "95%"]
+    said = RUN.invoke(cli.app, [*words, "--rate", "error_rate=1%", "--rate", "auc=15%", "--label-delay", "30m"])
+    assert said.exit_code == 0, said.output
+    lines = {line.split()[0]: line for line in reversed(said.output.splitlines()) if line.strip()}
+    assert "x 1.1" in lines["latency"]
+    assert lines["auc"].startswith("auc (signal)")
+    assert "p99 is taken to be 3.2 times its p50" in said.output
+    found = json.loads(RUN.invoke(cli.app, [*words, "--rate", "error_rate=1%", "--json"]).output)
+    assert found["traffic"]["tails"] == {}
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -151,6 +168,7 @@ def test_plan_exits_with_1_when_the_rollout_can_never_decide(tmp_path: Path) -> 
         (["--labelled", "lots"], "is not a share"),
         (["--label-delay", "soon"], "is not a duration"),
         (["--plan", "bold"], "must name a plan"),
+        (["--rate", "latency=5%"], "what it is like, the log knows"),
     ],
 )
 def test_plan_says_what_is_wrong_with_what_was_typed(config: Path, words: list[str], reason: str) -> None:

@@ -10,8 +10,10 @@ import httpx
 import pytest
 from fastapi import FastAPI, Response
 
+from gateway.contrast import Asked
 from gateway.core.deployments import Role
-from gateway.core.errors import ModelUnusable
+from gateway.core.drift.sides import Span
+from gateway.core.errors import ModelUnusable, UnknownDeployment
 from gateway.core.features import NO_FEATURES, FeaturePlan
 from gateway.core.gates import GateResult
 from gateway.core.ids import SigningKeys, mint
@@ -42,6 +44,7 @@ class Desk:
     house: House
     settled: list[float] = field(default_factory=list)
     unready: str | None = None
+    asked: list[Asked] = field(default_factory=list)
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Work at once: there is one thread here."""
@@ -62,6 +65,13 @@ class Desk:
     def features(self, deployment: str) -> FeaturePlan:  # noqa: ARG002 - the same for every deployment
         """No variant reads the feature store here."""
         return NO_FEATURES
+
+    async def report(self, asked: Asked) -> bytes:
+        """A page that says what it is about."""
+        if asked.deployment != NAME:
+            raise UnknownDeployment
+        self.asked.append(asked)
+        return b"<!DOCTYPE html><body>what was asked for</body>"
 
     async def settle(self, seconds: float) -> Sequence[Spooled]:
         """Nothing is left."""
@@ -84,6 +94,7 @@ class Desk:
             vet=self.vet,
             features=self.features,
             drift=drift_of(self.house).report,
+            report=self.report,
             runs=Runs(self.house.documents, self.house.log, self.house.clock),
             settle=self.settle,
             keys=lambda: KEYS,
@@ -291,6 +302,45 @@ async def test_shadows_come_and_go(house: House, client: httpx.AsyncClient) -> N
     problem(await client.delete(f"{HERE}/shadows/v9"), 422, "unknown-variant")
 
 
+async def test_a_shadows_verdict_is_seen_like_a_candidates(house: House, client: httpx.AsyncClient) -> None:
+    await client.post(f"{HERE}/shadows", json={"model": "models:/flights/9", "name": "v9"})
+    house.serve(400, {"1": 0.3, "9": 0.1})
+    house.look()
+    line = (await client.get(HERE)).json()["variants"][-1]
+    assert (line["name"], line["role"], line["verdict"]["finding"]) == ("v9", "shadow", "pass")
+    body = (await client.get(f"{HERE}/verdict?candidate=v9")).json()
+    [found] = body["guardrails"]
+    assert (body["candidate"], body["model_version"], found["metric"]) == ("v9", "9", "paired_accuracy")
+    assert found["low"] <= found["difference"] <= found["high"] < 0.0
+    assert "shown to be below" in found["sentence"]
+
+
+async def test_a_shadow_rises_where_pairs_may_stand_for_it(house: House, client: httpx.AsyncClient) -> None:
+    await client.post(f"{HERE}/shadows", json={"model": "models:/flights/9", "name": "v9"})
+    house.serve(400, {"1": 0.3, "9": 0.1})
+    house.look()
+    refused = problem(
+        await client.post(f"{HERE}/shadows/v9/promote", json={"plan": "quick"}), 409, "invalid-transition"
+    )
+    assert "labels_independent is not declared" in refused["detail"]
+    problem(await client.post(f"{HERE}/shadows/v8/promote"), 422, "unknown-variant")
+    problem(await client.post(f"{HERE}/shadows/v9/promote", json={"to": "canry"}), 422, "invalid-body")
+
+
+async def test_a_shadow_becomes_the_canary_or_stable(client: httpx.AsyncClient, house: House) -> None:
+    house.control.apply(replace(SPEC, labels_independent=True), actor="ann", reason="labels come by themselves")
+    for name in ("v8", "v9"):
+        await client.post(f"{HERE}/shadows", json={"model": f"models:/flights/{name[1:]}", "name": name})
+    house.serve(400, {"1": 0.3, "8": 0.1, "9": 0.1})
+    house.look()
+    begun = await client.post(f"{HERE}/shadows/v8/promote", json={"plan": "quick"})
+    assert (begun.status_code, begun.json()["action"], begun.json()["candidate"]) == (201, "start", "canary")
+    done = await client.post(f"{HERE}/shadows/v9/promote", json={"to": "stable", "plan": "quick", "reason": "better"})
+    assert (done.status_code, done.json()["action"], done.json()["reason"]) == (201, "promote", "better")
+    variants = {one["name"]: one for one in (await client.get(HERE)).json()["variants"]}
+    assert (variants["stable"]["model_version"], variants["canary"]["model_version"]) == ("9", "8")
+
+
 async def test_the_verdict_shows_each_guardrail_with_numbers_and_a_sentence(
     house: House, client: httpx.AsyncClient
 ) -> None:
@@ -489,3 +539,39 @@ async def test_a_guardrail_that_cannot_be_measured_is_refused_with_the_reason_be
     body = {"model": "models:/flights/broken", "plan": "quick", "guardrails": [guardrail]}
     refusal = problem(await client.post(f"{HERE}/canary", json=body), 422, "unmeasurable")
     assert reason in refusal["detail"]
+
+
+async def test_a_drift_report_is_a_page_that_can_reach_nothing(desk: Desk, client: httpx.AsyncClient) -> None:
+    query = {"report": "html", "since": "2013-07-01T00:00:00Z", "until": "2013-07-02T00:00:00+00:00"}
+    response = await client.get(f"{HERE}/drift", params=query)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'") and "allow-same-origin" not in policy
+    assert desk.asked == [Asked(NAME, Span(1_372_636_800.0, 1_372_723_200.0), None)]
+    query = {"report": "html", "reference_since": "1362096000", "reference_until": "1362700800"}
+    assert (await client.get(f"{HERE}/drift", params=query)).status_code == 200
+    assert desk.asked[1:] == [Asked(NAME, None, Span(1_362_096_000.0, 1_362_700_800.0))]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ({"report": "pdf"}, "/query/report"),
+        ({"report": "html", "since": "2013-07-01T00:00:00Z"}, "/query/until"),
+        ({"report": "html", "since": "2013-07-02T00:00:00Z", "until": "2013-07-01T00:00:00Z"}, "/query/until"),
+        ({"report": "html", "reference_until": "2013-07-01T00:00:00Z"}, "/query/reference_since"),
+        ({"report": "html", "since": "2013-07-01T00:00:00", "until": "2013-07-02T00:00:00Z"}, "/query/since"),
+        ({"report": "html", "refrence_since": "2013-07-01T00:00:00Z"}, "/query"),
+    ],
+)
+async def test_a_report_that_cannot_be_meant_is_refused_at_its_place(
+    client: httpx.AsyncClient, query: dict[str, str], pointer: str
+) -> None:
+    body = problem(await client.get(f"{HERE}/drift", params=query), 422, "invalid-body")
+    assert [place["pointer"] for place in body["errors"]] == [pointer]
+
+
+async def test_a_report_on_a_deployment_that_is_not_there_is_404(client: httpx.AsyncClient) -> None:
+    response = await client.get("/admin/deployments/nobody/drift", params={"report": "html"})
+    problem(response, 404, "unknown-deployment")

@@ -386,16 +386,16 @@ def test_a_step_that_would_leave_stable_less_than_nothing_is_not_entered(house: 
 
 
 def test_shadows_come_change_their_rate_and_go(house: House) -> None:
-    house.control.add_shadow(NAME, card("9"), NO_FEATURES, name="v9", rate=1.0, actor="ann", reason="watch")
+    house.control.trials.add(NAME, card("9"), NO_FEATURES, name="v9", rate=1.0, actor="ann", reason="watch")
     with pytest.raises(InvalidBody):
-        house.control.add_shadow(NAME, card("8"), NO_FEATURES, name="v9", rate=1.0, actor="ann", reason="watch")
+        house.control.trials.add(NAME, card("8"), NO_FEATURES, name="v9", rate=1.0, actor="ann", reason="watch")
     revision = house.document.revision
     house.control.set_traffic(NAME, {}, {"v9": 0.25}, expected=revision, actor="ann", reason="less")
     assert house.document.shadows["v9"].rate == 0.25
     house.control.set_traffic(NAME, {}, {}, expected=revision + 1, actor="ann", reason="stop")
     assert house.document.shadows == {}
     with pytest.raises(UnknownVariant):
-        house.control.remove_shadow(NAME, "v9", actor="ann", reason="gone")
+        house.control.trials.remove(NAME, "v9", actor="ann", reason="gone")
 
 
 def test_rollback_returns_to_the_previous_stable_and_says_so_when_there_is_none(house: House) -> None:

@@ -73,6 +73,16 @@ def test_what_was_granted_says_model_data_approver_and_time() -> None:
     assert gate.asked[0]["features"]["names"] == ["distance", "sched_dep_hour"]
 
 
+def test_only_the_last_hour_of_the_log_is_counted_however_long_the_log_is() -> None:
+    gate = MemoryGate(lambda _: [])
+    house = governed(gate)
+    house.serve(50, GOOD)
+    house.clock.advance(7_200.0)
+    house.serve(30, GOOD)
+    house.start()
+    assert (gate.asked[0]["data"]["requests"], gate.asked[0]["data"]["degraded"]) == (30, 0.0)
+
+
 def test_without_a_policy_the_facts_are_in_the_trail_all_the_same() -> None:
     house = governed(None)
     house.start()

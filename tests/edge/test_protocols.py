@@ -11,6 +11,7 @@ from gateway.core.deployments import ServingRules
 from gateway.core.errors import ModelFailed
 from gateway.edge.data_plane import DataPlane, create_app
 from tests.data_house import BODY, House, canary, reads_seats, table
+from tests.security.house import bearer, key, locks, secret_of
 
 ROW = {"flight": 7, "distance": 1400.0}
 TENSORS: list[dict[str, Any]] = [
@@ -240,6 +241,21 @@ async def test_problems_of_v2_say_error_too_and_others_do_not(house: House, http
     assert (said["type"], said["error"]) == ("model-failed", said["detail"])
     assert "error" not in (await http.post("/invocations", json={"inputs": [ROW]})).json()
     assert (await http.get("/v2/models/nobody")).json()["error"]
+    for method, path, status in (("GET", "/v2/nothing", 404), ("GET", INFER, 405), ("POST", INFER, 413)):
+        refused = await http.request(method, path, content=b"x" * 4_001)
+        assert (refused.status_code, refused.json()["error"]) == (status, refused.json()["detail"])
+
+
+async def test_what_the_locks_refuse_is_read_by_clients_of_v2_too(house: House) -> None:
+    locked = locks((key("reader", ["read"]), key("caller", ["predict"], rate="1/minute")), house.clock)
+    app = create_app(DataPlane(house.predict, house.feedback, house.clock, locks=locked))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
+        answers = [
+            await http.post(INFER, json=infer(), headers=headers)
+            for headers in ({}, bearer(secret_of("reader")), *[bearer(secret_of("caller"))] * 2)
+        ]
+    assert [answer.status_code for answer in answers] == [401, 403, 200, 429]
+    assert all(answer.json()["error"] == answer.json()["detail"] for answer in answers if answer.status_code != 200)
 
 
 async def test_headers_mean_the_same(http: httpx.AsyncClient) -> None:

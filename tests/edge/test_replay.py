@@ -14,7 +14,7 @@ from gateway.core.events import Decision, OutcomeRecord
 from gateway.core.ids import tag_of
 from gateway.core.looks import unfolded
 from gateway.core.rollout import Phase, Signal
-from gateway.replay import cases, decided_by_judge, replay
+from gateway.replay import cases, from_evidence, replay
 from tests.control_house import NAME, SPEC, House
 from tests.postgres_house import fresh
 
@@ -24,7 +24,7 @@ RAMP = Plan("ramp", (Step(shadow=1.0, events=100), Step(weight=0.1, events=30), 
 
 
 def judged(house: House) -> list[Decision]:
-    return [decision for decision in house.state.timeline(NAME) if decided_by_judge(decision)]
+    return [decision for decision in house.state.timeline(NAME) if from_evidence(decision)]
 
 
 def tampered(decision: Decision, **changes: Any) -> Decision:

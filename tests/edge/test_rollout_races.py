@@ -99,6 +99,10 @@ class Interrupted:
         """As they are."""
         return self.inner.looks(deployment, generation)
 
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """As it is."""
+        self.inner.forget_generation(deployment, generation)
+
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """As it is."""
         self.inner.save_point(deployment, generation, point)

@@ -8,7 +8,7 @@ from gateway.core.deployments import Guardrail, Plan, Step
 from gateway.core.errors import CandidateRunning, InvalidBody
 from gateway.core.rollout import Phase, Signal
 from gateway.core.state import FORMER
-from gateway.replay import decided_by_judge, replay
+from gateway.replay import from_evidence, replay
 from tests.control_house import NAME, SPEC, House
 
 BETTER = {"1": 0.3, "2": 0.1}
@@ -79,7 +79,7 @@ def test_the_watch_waits_for_the_labels_of_its_last_requests() -> None:
 def test_rollbacks_and_settlements_replay_to_the_bit(house: House) -> None:
     house.serve(300, TURNED)
     house.look()
-    found = [decision for decision in house.state.timeline(NAME) if decided_by_judge(decision)]
+    found = [decision for decision in house.state.timeline(NAME) if from_evidence(decision)]
     assert {decision.action for decision in found} == {"promote", "rollback"}
     assert all(replay(house.state, house.log, decision).equal for decision in found)
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from gateway import compose
 from gateway.adapters.store import open_store
+from gateway.core import actors
 from gateway.core.audit import BEGINNING, Head, faults, seal
 from gateway.edge.cli import app
 from gateway.settings import load_settings
@@ -136,3 +137,10 @@ def broken(path: Path, content: bytes | None, heads: Mapping[str, Head]) -> bool
         return True
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("name", sorted(actors.NOBODY))
+def test_no_key_bears_the_name_of_who_acts_when_no_person_does(folder: Path, name: str) -> None:
+    words = ["keys", "new", name, "--scope", "operate", "--config", str(folder / "gateway.yaml")]
+    said = CliRunner().invoke(app, words)
+    assert "who acts when no person does" in str(said.exception)

@@ -5,13 +5,13 @@ process of their own (:mod:`skew_child`), which ends with the question.
 """
 
 import os
-import subprocess
-import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from gateway.adapters.children import ANSWER, how_it_ended, run_child
 from gateway.core.deployments import Scalar
 from gateway.core.drift.report import Skew, SkewLine
 from gateway.core.drift.rows import LoggedRow
@@ -24,12 +24,18 @@ _SERVED = frozenset({int(Status.PRESENT), int(Status.NULL), int(Status.MISSING)}
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What the child is asked: rows of entity keys at times (data time, seconds), by feature service."""
+    """What the child is asked: rows of entity keys at times (data time, seconds), by feature service.
+
+    ``folder`` is where paths begin; ``wall_s`` and ``memory_bytes`` are what it may cost.
+    """
 
     repository: str
     services: dict[str, tuple[str, ...]]
     keys: list[dict[str, Scalar]]
     times: list[float]
+    folder: str
+    wall_s: float
+    memory_bytes: int
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -40,11 +46,14 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Comparer:
-    """Compares with the offline store of the repository at ``repository``, within ``longest_s`` machine seconds."""
+    """Compares with the offline store of the repository at ``repository``, within ``longest_s`` machine seconds.
 
-    def __init__(self, repository: Path, longest_s: float = 120.0) -> None:
+    ``memory_bytes`` of address space are its process's own.
+    """
+
+    def __init__(self, repository: Path, longest_s: float = 120.0, memory_bytes: int = 8 << 30) -> None:
         self._repository = repository.absolute()
-        self._longest_s = longest_s
+        self._longest_s, self._memory_bytes = longest_s, memory_bytes
 
     def compare(self, plan: FeaturePlan, rows: Sequence[LoggedRow], at: float) -> Skew:
         """Compare rows with what was at their times. Never raises for the offline store: it says what was wrong."""
@@ -54,30 +63,21 @@ class Comparer:
             return Skew(at, 0, (), "No served row carries the entity keys of a feature service.")
         seen = [dict(zip(row.names, zip(row.values, row.statuses, strict=True), strict=True)) for row in known]
         asked = [{key: one[key][0] for key in keys} for one in seen]
-        found = self._ask(Job(str(self._repository), plan.services, asked, [row.at for row in known]))
+        found = self._ask(plan, asked, [row.at for row in known])
         if found.trouble:
             return Skew(at, len(known), (), found.trouble)
         lines = [_line(name, seen, found.rows) for name in plan.names()]
         return Skew(at, len(known), tuple(lines))
 
-    def _ask(self, job: Job) -> Found:
-        command = [sys.executable, "-W", "ignore", "-m", _CHILD]
-        importable = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-        try:
-            child = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
-                command,
-                input=msgspec.json.encode(job),
-                capture_output=True,
-                timeout=self._longest_s,
-                env=os.environ | {"PYTHONPATH": importable},
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return Found(trouble=f"The offline store did not answer within {self._longest_s:g} seconds.")
-        try:
-            return msgspec.json.decode(child.stdout.rpartition(b"\n")[2], type=Found)
-        except msgspec.DecodeError:
-            return Found(trouble=f"The comparing process ended with code {child.returncode} and no answer.")
+    def _ask(self, plan: FeaturePlan, keys: list[dict[str, Scalar]], times: list[float]) -> Found:
+        repository, folder = str(self._repository), str(Path.cwd())
+        job = Job(repository, plan.services, keys, times, folder, self._longest_s, self._memory_bytes)
+        with tempfile.TemporaryDirectory(prefix="gateway-skew-", ignore_cleanup_errors=True) as scratch:
+            code = run_child(_CHILD, msgspec.json.encode(job), Path(scratch), self._longest_s, os.environ)
+            try:
+                return msgspec.json.decode(Path(scratch, ANSWER).read_bytes(), type=Found)
+            except msgspec.DecodeError:
+                return Found(trouble=how_it_ended(code, self._longest_s, "Asking the offline store"))
 
 
 def _line(

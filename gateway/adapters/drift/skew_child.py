@@ -1,15 +1,16 @@
 """The process that asks the offline store: ``python -m gateway.adapters.drift.skew_child``.
 
-It reads one job (JSON) from standard input and prints one answer (JSON) as its last line. Feast prints what it likes
-before that.
+It reads one job (JSON) from standard input, limits itself, and prints one answer (JSON). Whatever Feast prints is lost.
 """
 
 import math
+import os
 import sys
 from typing import Any
 
 import msgspec
 
+from gateway.adapters.children import keep_stdout_for_the_answer, limit
 from gateway.adapters.drift.skew import Found, Job
 from gateway.core.deployments import Scalar
 
@@ -17,12 +18,16 @@ from gateway.core.deployments import Scalar
 def main() -> None:
     """Answer the job on standard input."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    answers = keep_stdout_for_the_answer()
+    limit(job.wall_s, job.memory_bytes)
+    os.chdir(job.folder)
     try:
         found = Found(asked(job))
     except Exception as error:  # noqa: BLE001 - offline stores raise whatever their libraries do; it is told, not hidden
         found = Found(trouble=f"The offline store failed: {type(error).__name__}: {str(error)[:500]}")
-    sys.stdout.buffer.write(b"\n" + msgspec.json.encode(found))
-    sys.stdout.flush()
+    answers.write(msgspec.json.encode(found))
+    answers.flush()
+    os._exit(0)
 
 
 def asked(job: Job) -> list[dict[str, Scalar]]:

@@ -1,5 +1,6 @@
 """Where models come from and how they run: registries, the prepared-model cache, flavours, and the pools."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,8 +22,10 @@ _KNOWN = (
 )
 
 
-def open_model_store(url: str, base: Path = Path()) -> ModelStore:
+def open_model_store(url: str, base: Path = Path(), folders: Sequence[Path] = ()) -> ModelStore:
     """Open the registry that ``url`` names; relative folders start at ``base``. Raises SettingsError.
+
+    Beside an MLflow registry, ``file:`` URIs may name models below ``folders``.
 
     A database or http address is an MLflow tracking URI, as MLflow writes it. A bare path (or ``file:``) is a folder
     of joblib models, unless MLflow's own marks lie in it; ``joblib:`` and ``mlflow:`` settle it by name. Opening
@@ -34,15 +37,15 @@ def open_model_store(url: str, base: Path = Path()) -> ModelStore:
     if scheme == "joblib" and rest:
         return JoblibFolder(base / rest)
     if scheme == "mlflow" and rest:
-        return MlflowModelStore(rest if ":" in rest else str((base / rest).resolve()))
+        return MlflowModelStore(rest if ":" in rest else str((base / rest).resolve()), folders)
     if scheme.partition("+")[0] in _MLFLOW_SCHEMES and rest.startswith("//"):
-        return MlflowModelStore(url)
+        return MlflowModelStore(url, folders)
     if not url or (":" in url and scheme != "file"):
         raise SettingsError(f"registry: {scheme or 'nothing'!r} is no registry known here. It is {_KNOWN}.")
-    return _open_folder(base / (urlsplit(url).path if scheme == "file" else url))
+    return _open_folder(base / (urlsplit(url).path if scheme == "file" else url), folders)
 
 
-def _open_folder(folder: Path) -> ModelStore:
+def _open_folder(folder: Path, folders: Sequence[Path]) -> ModelStore:
     if any((folder / mark).is_file() for mark in _MLRUNS_MARKS):
-        return MlflowModelStore(str(folder.resolve()))
+        return MlflowModelStore(str(folder.resolve()), folders)
     return JoblibFolder(folder)

@@ -6,6 +6,7 @@ when it is fetched again. Whose store takes which of them is the stores' to say.
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -39,9 +40,14 @@ def run_of(uri: str) -> tuple[str, str]:
     return match["run"], match["path"]
 
 
-def pinned_folder(uri: str) -> str:
-    """Pin ``file:`` to the absolute folder of an MLflow model. Raises ModelUnusable."""
+def pinned_folder(uri: str, below: Sequence[Path]) -> str:
+    """Pin ``file:`` to the absolute folder of an MLflow model that lies ``below`` one of these. Raises ModelUnusable.
+
+    Links are followed first. What lies elsewhere is not looked at, so nobody learns what there is.
+    """
     folder = Path(unquote(urlsplit(uri).path)).resolve()
+    if not any(folder.is_relative_to(each.resolve()) for each in below):
+        raise ModelUnusable("A file: URI names a folder below one of those that the setting model_folders lists.")
     if not (folder / mlmodel.FILE_NAME).is_file():
         raise ModelUnusable(
             f"A file: URI names the folder of an MLflow model, which holds an {mlmodel.FILE_NAME} file."
@@ -49,9 +55,9 @@ def pinned_folder(uri: str) -> str:
     return folder.as_uri()
 
 
-def fetch_folder(pinned: str, into: str) -> Artifact:
-    """Copy the folder that :func:`pinned_folder` named into ``into``. Raises ModelUnusable."""
-    source = Path(unquote(urlsplit(pinned).path))
+def fetch_folder(pinned: str, below: Sequence[Path], into: str) -> Artifact:
+    """Copy the folder that :func:`pinned_folder` named into ``into``, if it still does. Raises ModelUnusable."""
+    source = Path(unquote(urlsplit(pinned_folder(pinned, below)).path))
     try:
         shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True)
     except (OSError, shutil.Error) as error:

@@ -7,11 +7,14 @@ whoever wrote it: only bytes of a pinned digest are opened, and first of all in 
 import io
 import os
 import pickle
+import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from gateway.adapters.models import joblib_folder, mlmodel, sklearn_model
-from gateway.adapters.models.artifacts import Files
+from gateway.adapters.models import joblib_folder, mlinputs, mlmodel, sklearn_model
+from gateway.adapters.models.artifacts import Files, write_files
 from gateway.adapters.models.foreign import Foreign, imported
 from gateway.adapters.models.memory import MemoryModel, Script, read_script
 from gateway.core.deployments import Field, ModelCard, Task
@@ -68,7 +71,9 @@ class _Sklearn:
     def open(self, files: Files) -> Foreign:
         if os.environ.get(_MLFLOW_GUARD, "true").lower() in {"false", "0"}:
             raise ModelUnusable(f"{_MLFLOW_GUARD} forbids loading this model here.")
-        settings = mlmodel.parse(files[mlmodel.FILE_NAME]).settings("sklearn")
+        described = mlmodel.parse(files[mlmodel.FILE_NAME])
+        settings = described.settings("sklearn")
+        _import_from(files, described.modules("sklearn"))
         content = files[settings["pickled_model"]]
         form = settings.get("serialization_format", "pickle")
         if form == "skops":
@@ -79,7 +84,7 @@ class _Sklearn:
 
     def describe(self, files: Files, opened: Foreign) -> Description:
         model = mlmodel.parse(files[mlmodel.FILE_NAME])
-        return _description(opened, mlmodel.inputs(model, files), model.task(), model.classes(), model.outputs())
+        return _description(opened, mlinputs.inputs(model, files), model.task(), model.classes(), model.outputs())
 
     def model(self, card: ModelCard, opened: Foreign) -> Model:
         return sklearn_model.SklearnModel(card, opened)
@@ -94,9 +99,12 @@ class _Pyfunc:
     def describe(self, files: Files, opened: Foreign) -> Description:
         from gateway.adapters.models.pyfunc_model import describe
 
-        inputs = mlmodel.inputs(opened.described, files)
+        inputs = mlinputs.inputs(opened.described, files)
         if not inputs:
-            raise ModelUnusable("A pyfunc needs a signature: without one it does not say what inputs it takes.")
+            raise ModelUnusable(
+                "The model does not say what inputs it takes: log it with a signature or an input example, "
+                "or declare them in the deployment (inputs)."
+            )
         task, classes, outputs = describe(opened, inputs)
         return Description(inputs, task, classes, outputs=outputs)
 
@@ -123,6 +131,19 @@ FLAVOURS: dict[str, Flavour] = {
     "pyfunc": _Pyfunc(),
     "memory": _Memory(),
 }
+
+
+def modules_of(name: str, files: Files) -> str:
+    """The folder of modules that an artifact brings; "" where it brings none."""
+    return mlmodel.parse(files[mlmodel.FILE_NAME]).modules(name) if name in ("sklearn", "pyfunc") else ""
+
+
+def _import_from(files: Files, folder: str) -> None:
+    """Let this process import the modules below ``folder`` of the artifact, from a copy of the verified bytes."""
+    if folder:
+        copy = Path(tempfile.mkdtemp(prefix="gateway-modules-"))  # goes with the folder that a child may write to
+        write_files({name: content for name, content in files.items() if name.startswith(f"{folder}/")}, copy)
+        sys.path.insert(0, str(copy / folder))
 
 
 def flavour(name: str) -> Flavour:

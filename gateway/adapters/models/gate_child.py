@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.adapters.children import keep_stdout_for_the_answer, limit
 from gateway.adapters.models.artifacts import verified
 from gateway.adapters.models.golden import golden_rows
-from gateway.adapters.models.inspect_child import keep_stdout_for_the_answer, limit
 from gateway.adapters.models.prepare import Limits, ModelCache
 from gateway.adapters.models.rows import example_row
 from gateway.core.deployments import Field, ModelCard, Scalar, Type
@@ -78,7 +78,7 @@ def figures(job: Job) -> Figures:
 def measure(job: Job) -> Measured:
     """Load the model in the form that will serve, and run it on its examples and the rows. Raises what they raise."""
     before, card, cache = _peak_bytes(), job.card, Path(job.cache)
-    model = ModelCache(cache, Limits(artifact_bytes=job.artifact_bytes)).load(card)
+    model = ModelCache(cache, Limits(artifact_bytes=job.artifact_bytes)).open(card)
     golden = golden_rows(card.inputs, verified(cache / card.path, card.digest, job.artifact_bytes))
     mistakes = _mistakes(model, golden)
     latency_s = _latency(model, golden or job.rows[:_TIMED_CALLS] or [list(example_row(card.inputs)[0])])

@@ -1,9 +1,8 @@
 """The requests a model brings along: every row of its input example, in the order of its inputs."""
 
-import json
 from collections.abc import Mapping, Sequence
 
-from gateway.adapters.models import mlmodel
+from gateway.adapters.models import mlinputs, mlmodel
 from gateway.adapters.models.artifacts import Files
 from gateway.adapters.models.foreign import Foreign
 from gateway.adapters.models.rows import example_row
@@ -23,24 +22,10 @@ def golden_rows(inputs: Sequence[Field], files: Files) -> list[list[Scalar]]:
 
 
 def _mlflow_rows(inputs: Sequence[Field], files: Files) -> list[list[Scalar]]:
-    example = mlmodel.parse(files[mlmodel.FILE_NAME]).example
-    try:
-        found = json.loads(files[example or ""])
-    except (KeyError, ValueError):
-        return []
-    names: Sequence[str] = [field.name for field in inputs]
-    if isinstance(found, dict) and isinstance(found.get("data"), list):
-        names, found = found.get("columns") or names, found["data"]
-    if not isinstance(found, list):
-        return []
-    rows = [row if isinstance(row, dict) else _named(names, row) for row in found]
+    rows = mlinputs.example_rows(mlmodel.parse(files[mlmodel.FILE_NAME]), files, [field.name for field in inputs])
     return [[_value(field, row) for field in inputs] for row in rows]
 
 
-def _named(names: Sequence[str], row: Foreign) -> Mapping[str, Foreign]:
-    return dict(zip(names, row, strict=False)) if isinstance(row, list) else {}
-
-
 def _value(field: Field, row: Mapping[str, Foreign]) -> Scalar:
-    value = mlmodel.as_type(field.type, row.get(field.name))
+    value = mlinputs.as_type(field.type, row.get(field.name))
     return field.default if value is None else value

@@ -5,17 +5,14 @@ process limits its own memory, processor and wall time first, and only then touc
 it keeps a broken model from hurting the agent, not a hostile one from reading what this user may read.
 """
 
-import math
 import os
-import resource
-import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
+from gateway.adapters.children import keep_stdout_for_the_answer, limit
 from gateway.adapters.models.artifacts import verified
 from gateway.adapters.models.choosing import choose
 from gateway.adapters.models.compiled import COMPILED_FILE
@@ -134,22 +131,6 @@ def _try_out(model: Model) -> Output | None:
 def _gives_probabilities(answer: Output | None) -> bool:
     """Whether an answer carries probabilities; without one to look at it is taken to."""
     return answer is None or answer.score is not None or answer.scores is not None
-
-
-def keep_stdout_for_the_answer() -> BinaryIO:
-    """Send whatever the model prints to standard error, and keep the real standard output for the answer."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
-
-
-def limit(wall_s: float, memory_bytes: int) -> None:
-    """Limit this process's memory, processor and wall time, before it touches the artifact."""
-    seconds = math.ceil(wall_s)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.setitimer(signal.ITIMER_REAL, wall_s + 1.0)  # ends this process even where the agent has died
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.adapters.models.children import ANSWER, how_it_ended, run_child
+from gateway.adapters.children import ANSWER, how_it_ended, run_child
 from gateway.adapters.models.gate_child import Figures, Job
 from gateway.adapters.models.prepare import Limits
 from gateway.core.deployments import ModelCard, Scalar

@@ -4,7 +4,8 @@ Only the agent uses it; no request and no worker ever does. MLflow is an optiona
 so it is imported when first needed. Nothing here loads a model.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from gateway.ports import Artifact
 class MlflowModelStore:
     """The registry behind ``tracking_uri``: ``sqlite:///...``, ``http://...``, or a folder as MLflow makes it."""
 
-    def __init__(self, tracking_uri: str) -> None:
+    def __init__(self, tracking_uri: str, folders: Sequence[Path] = ()) -> None:
+        """``file:`` names models below these ``folders`` of this host, and no others."""
         self._uri = tracking_uri
+        self._folders = folders
         self._connected: Foreign = None
 
     @property
@@ -33,7 +36,7 @@ class MlflowModelStore:
         ``runs:/RUN/PATH`` and ``file:FOLDER`` are exact as they are.
         """
         if exact.is_file(uri):
-            return exact.pinned_folder(uri)
+            return exact.pinned_folder(uri, self._folders)
         if exact.is_run(uri):
             run, path = exact.run_of(uri)
             with translated("the model"):
@@ -52,7 +55,7 @@ class MlflowModelStore:
     def fetch(self, pinned: str, into: str) -> Artifact:
         """Download the artifact into the folder ``into``. Raises ModelUnusable."""
         if exact.is_file(pinned):
-            return exact.fetch_folder(pinned, into)
+            return exact.fetch_folder(pinned, self._folders, into)
         Path(into).mkdir(parents=True, exist_ok=True)
         with translated("the model"):
             name, version, location = self._named(pinned)
@@ -92,6 +95,7 @@ def connect(uri: str) -> Foreign:
     """Make a client of the registry behind ``uri``. Imports MLflow; connects to nothing."""
     mlflow = imported("mlflow")
     if "://" not in uri:  # MLflow's file store asks the process-wide one, too, and would make a database for it here
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # who names a folder means it
         mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 

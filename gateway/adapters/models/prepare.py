@@ -13,13 +13,16 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.adapters.children import ANSWER, how_it_ended, run_child
+from gateway.adapters.models.apart import ApartModel
 from gateway.adapters.models.artifacts import digest_of, read_files, verified, write_files
-from gateway.adapters.models.children import ANSWER, how_it_ended, run_child
 from gateway.adapters.models.compiled import COMPILED_FILE, form_digest, open_compiled
-from gateway.adapters.models.flavours import flavour
+from gateway.adapters.models.flavours import flavour, modules_of
 from gateway.adapters.models.inspect_child import Job, Verdict, card_of
+from gateway.adapters.models.mlinputs import with_declared
+from gateway.adapters.models.pickles import admit
 from gateway.adapters.models.profile import PROFILE_FILE
-from gateway.core.deployments import ORIGINAL, ModelCard
+from gateway.core.deployments import ANYTHING, ORIGINAL, Admission, ModelCard
 from gateway.core.errors import GatewayError, ModelUnusable
 from gateway.ports import Artifact, Model, ModelStore
 
@@ -45,10 +48,11 @@ class ModelCache:
         self._path = path
         self._limits = limits
 
-    def prepare(self, store: ModelStore, uri: str) -> ModelCard:
+    def prepare(self, store: ModelStore, uri: str, admission: Admission = ANYTHING) -> ModelCard:
         """Pin, fetch, verify and try the model at ``uri``, and return its card. Raises ModelUnusable.
 
-        A model whose bytes are in the cache already is not opened again. A failure leaves nothing behind.
+        A model whose bytes are in the cache already is not opened again; one that ``admission`` does not let in is not
+        opened at all. A failure leaves nothing behind.
         """
         pinned = store.resolve(uri)
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,6 +60,9 @@ class ModelCache:
             fetched = Path(incoming, "fetched")
             artifact = store.fetch(pinned, str(fetched))
             files = read_files(fetched / artifact.path, self._limits.artifact_bytes)
+            admit(artifact.flavour, files, admission.pickles)
+            if artifact.flavour == "pyfunc":
+                files = with_declared(files, admission.inputs)
             digest = digest_of(files)
             if not self._holds(digest):
                 whole = Path(incoming, "whole")
@@ -87,13 +94,23 @@ class ModelCache:
     def load(self, card: ModelCard) -> Model:
         """Load a prepared model from bytes that are read once and verified. Raises ModelUnusable.
 
-        Blocks for as long as unpickling takes: never call it on the event loop.
+        One that brings modules gets a process of its own. Blocks for as long as unpickling takes: never call it on the
+        event loop.
         """
+        return self._loaded(card, apart=True)
+
+    def open(self, card: ModelCard) -> Model:
+        """Load a prepared model into this process, modules and all: only in one that serves no other."""
+        return self._loaded(card, apart=False)
+
+    def _loaded(self, card: ModelCard, *, apart: bool) -> Model:
         kind = flavour(card.flavour)
         files = verified(self._path / card.path, card.digest, self._limits.artifact_bytes)
         compiled = self._load_compiled(card)
         if compiled is not None:
             return compiled
+        if apart and modules_of(card.flavour, files):
+            return ApartModel(card, self._path.absolute(), self._limits.wall_s, self._limits.artifact_bytes)
         try:
             return kind.model(card, kind.open(files))
         except GatewayError:

@@ -1,7 +1,8 @@
-"""An MLflow pyfunc as a model. It needs a signature; metadata may say what its answers mean.
+"""An MLflow pyfunc as a model. Metadata may say what its answers mean; ``mlinputs`` knows what it takes.
 
 ``metadata={"task": "binary", "classes": [0, 1]}``: a vector of floats from a binary pyfunc is the probability of the
-second class (label: at least one half), a matrix is probabilities by class, anything else is labels. Without metadata
+second class (label: at least one half), a matrix is probabilities by class, anything else is labels. Of several answers
+by name, as ONNX gives them, the one that is probabilities by class counts, else the first. Without metadata
 its answer to its example tells: a float is a number, several numbers are several outputs, anything else is a label,
 of classes that are not known beforehand.
 """
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.adapters.models import answers, mlmodel
+from gateway.adapters.models import answers, mlinputs, mlmodel
 from gateway.adapters.models.artifacts import Files, write_files
 from gateway.adapters.models.foreign import Foreign, imported
 from gateway.adapters.models.rows import Arrange, Rows, example_row
@@ -40,8 +41,7 @@ class Pyfunc:
     def __init__(self, files: Files) -> None:
         """Load from ``files``. A pyfunc loads from a folder and may read it later, so it gets one nobody else knows."""
         pyfunc = imported("mlflow.pyfunc")
-        self.described = mlmodel.parse(files[mlmodel.FILE_NAME])
-        self.described.settings("python_function")
+        self.described = mlinputs.completed(mlmodel.parse(files[mlmodel.FILE_NAME]), files)
         copy = tempfile.mkdtemp(prefix="gateway-pyfunc-")
         weakref.finalize(self, shutil.rmtree, copy, ignore_errors=True)
         write_files(files, Path(copy))
@@ -69,7 +69,7 @@ class PyfuncModel:
             raise ModelFailed(type(error).__name__) from error
         if self._card.task is Task.MULTIOUTPUT:
             return answers.several(_table(found), len(rows), self._card.outputs)
-        return _read(_values(found), len(rows), self._card)
+        return _read(_values(found, len(rows), self._card.classes), len(rows), self._card)
 
 
 def describe(pyfunc: Pyfunc, inputs: Sequence[Field]) -> tuple[Task, tuple[int | str, ...], tuple[str, ...]]:
@@ -99,7 +99,7 @@ def _seen(
     row, _ = example_row(inputs)
     try:
         found = pyfunc.predict(_arrangement(pyfunc.described)([row]))
-        table = np.asarray(_values(found))
+        table = np.asarray(_values(found, 1, ()))
     except Exception as error:  # a pyfunc is foreign code, and the row need not make sense to it
         raise ModelUnusable(_SAY) from error
     names = [str(name) for name in found] if hasattr(found, "columns") or isinstance(found, Mapping) else outputs
@@ -116,9 +116,25 @@ def _table(found: Foreign) -> Foreign:
     return {str(name): found[name].to_numpy() for name in found} if hasattr(found, "columns") else found
 
 
-def _values(found: Foreign) -> NDArray[Any]:
-    if isinstance(found, Mapping):
-        return np.column_stack([np.asarray(each).reshape(-1) for each in found.values()])
+def _values(found: Foreign, rows: int, classes: Sequence[int | str]) -> NDArray[Any]:
+    """Read an answer of one part, or the part of several by name that says most about these ``classes``."""
+    if not isinstance(found, Mapping) and not hasattr(found, "columns"):
+        return np.asarray(found)
+    parts = [_part(found[name]) for name in found]
+    chosen = next((part for part in parts if classes and part.shape == (rows, len(classes))), None)
+    if chosen is not None:
+        return chosen
+    columns = all(part.shape in ((rows,), (rows, 1)) for part in parts) and (
+        not classes or len(parts) in (1, len(classes))
+    )
+    return np.column_stack([part.reshape(-1) for part in parts]) if columns else parts[0]
+
+
+def _part(found: Foreign) -> NDArray[Any]:
+    """One answer by name; probabilities that come as maps by class, as skl2onnx writes them, become a matrix."""
+    listed = found.tolist() if hasattr(found, "tolist") else list(found)
+    if listed and all(isinstance(each, Mapping) for each in listed):
+        return np.asarray([list(each.values()) for each in listed], dtype=np.float64)
     return np.asarray(found)
 
 
@@ -140,12 +156,9 @@ def _read(found: NDArray[Any], rows: int, card: ModelCard) -> list[Output]:
 
 def _arrangement(described: mlmodel.MLmodel) -> Arrange:
     """Rows as MLflow's schema enforcement wants them: it converts nothing from float to integer or to float32."""
-    columns = described.columns
-    if not columns:
-        raise ModelUnusable("A pyfunc needs a signature: without one it does not say what inputs it takes.")
+    columns = described.columns or ()
     if columns[0]["type"] == "tensor":
-        dtype = columns[0]["tensor-spec"]["dtype"]
-        return lambda rows: np.array(rows, dtype=dtype)
+        return _tensors(columns)
     import pandas as pd  # a dependency of MLflow
 
     named = all(column.get("name") for column in columns)
@@ -155,11 +168,31 @@ def _arrangement(described: mlmodel.MLmodel) -> Arrange:
         data = {}
         for index, (name, dtype) in enumerate(kinds):
             values = [row[index] for row in rows]
-            if not named or any(value is not None for value in values):  # MLflow wants absent optional columns left out
+            left_out = named and described.enforced and all(value is None for value in values)
+            if not left_out:  # MLflow wants absent optional columns left out
                 data[name] = _column(values, dtype)
         return pd.DataFrame(data, index=range(len(rows)), copy=False)
 
     return frame
+
+
+def _tensors(columns: Sequence[Mapping[str, Any]]) -> Arrange:
+    """One matrix without a name, or arrays by name, each of its own columns of the row."""
+    kinds = [
+        (column.get("name"), column["tensor-spec"]["dtype"], len(column["tensor-spec"]["shape"])) for column in columns
+    ]
+    if kinds[0][0] is None:
+        return lambda rows: np.array(rows, dtype=kinds[0][1])
+    ends = np.cumsum(mlinputs.widths(columns)).tolist()
+
+    def arrays(rows: Rows) -> dict[str, NDArray[Any]]:
+        found = {}
+        for (name, dtype, dimensions), begin, end in zip(kinds, [0, *ends], ends, strict=False):
+            table = np.array([row[begin:end] for row in rows], dtype=dtype)
+            found[str(name)] = table[:, 0] if dimensions == 1 else table
+        return found
+
+    return arrays
 
 
 def _column(values: Sequence[Scalar], dtype: str) -> NDArray[Any]:

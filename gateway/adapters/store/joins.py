@@ -5,9 +5,10 @@ Pure, so that two databases cannot disagree about them.
 
 import itertools
 import math
+from array import array
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 
 from gateway.core.deployments import Scalar
@@ -20,13 +21,15 @@ LABEL = "label"
 
 
 PREDICTION_BOOKS = ("received", "stored", "duplicates", "crashed")
-"""received = stored + duplicates. ``crashed`` counts marks of dead workers apart."""
+"""received = stored + duplicates, + ``expired`` once any are forgotten. ``crashed`` counts marks of dead workers."""
 OUTCOME_BOOKS = ("accepted", "joined", "waiting", "corrected", "expired", "duplicate")
 """accepted = the sum of the others."""
 SHADOW_BOOKS = ("eligible", "done", "dropped", "pending")
 """eligible = done + dropped + pending; the reasons are counted beside, see :func:`dropped_for`."""
 WORKER_DIED = "worker_died"
 DAY_S = 86_400
+PIECE = 5_000
+"""Requests of a window that are read at a time."""
 
 
 def dropped_for(reason: str) -> str:
@@ -178,29 +181,61 @@ class Answer:
 
 
 def performance(answers: Iterable[Answer]) -> list[VariantPerformance]:
-    """Count answers by variant, generation and digest, in that order."""
-    groups: dict[tuple[str, str, str], list[Answer]] = {}
+    """Count answers by variant, generation and digest, in that order; of each only its two durations are kept."""
+    groups: dict[tuple[str, str, str], _Tally] = {}
     for answer in answers:
-        groups.setdefault((answer.name, answer.generation, answer.digest), []).append(answer)
-    return [_count(key, groups[key]) for key in sorted(groups)]
+        key = (answer.name, answer.generation, answer.digest)
+        if key not in groups:
+            groups[key] = _Tally()
+        groups[key].add(answer)
+    return [groups[key].told(key) for key in sorted(groups)]
 
 
-def _count(key: tuple[str, str, str], answers: list[Answer]) -> VariantPerformance:
-    labelled = [answer for answer in answers if answer.labelled]
-    # The truth of a binary label is 0 or 1 (or a bool), and the score is the probability of 1.
-    errors = [(a.score - float(a.truth)) ** 2 for a in labelled if a.score is not None and a.truth in (0, 1)]
-    return VariantPerformance(
-        *key,
-        n=len(answers),
-        failed=sum(answer.failed for answer in answers),
-        degraded=sum(answer.degraded for answer in answers),
-        labelled=len(labelled),
-        correct=sum(not answer.failed and answer.prediction == answer.truth for answer in labelled),
-        scored=len(errors),
-        brier_sum=sum(errors),
-        latency_s=spread([answer.latency_s for answer in answers if answer.latency_s is not None]),
-        label_delay_s=spread([answer.label_delay_s for answer in labelled if answer.label_delay_s is not None]),
-    )
+@dataclass(slots=True)
+class _Tally:
+    """The answers of one variant so far; durations in seconds."""
+
+    n: int = 0
+    failed: int = 0
+    degraded: int = 0
+    labelled: int = 0
+    correct: int = 0
+    scored: int = 0
+    brier_sum: float = 0.0
+    latencies: "array[float]" = field(default_factory=lambda: array("d"))
+    delays: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def add(self, answer: Answer) -> None:
+        """Count one more."""
+        self.n += 1
+        self.failed += answer.failed
+        self.degraded += answer.degraded
+        if answer.latency_s is not None:
+            self.latencies.append(answer.latency_s)
+        if not answer.labelled:
+            return
+        self.labelled += 1
+        self.correct += not answer.failed and answer.prediction == answer.truth
+        if answer.score is not None and answer.truth in (0, 1):  # it is the probability of 1
+            self.scored += 1
+            self.brier_sum += (answer.score - float(answer.truth)) ** 2
+        if answer.label_delay_s is not None:
+            self.delays.append(answer.label_delay_s)
+
+    def told(self, key: tuple[str, str, str]) -> VariantPerformance:
+        """Everything that was counted."""
+        return VariantPerformance(
+            *key,
+            n=self.n,
+            failed=self.failed,
+            degraded=self.degraded,
+            labelled=self.labelled,
+            correct=self.correct,
+            scored=self.scored,
+            brier_sum=self.brier_sum,
+            latency_s=spread(self.latencies),
+            label_delay_s=spread(self.delays),
+        )
 
 
 def spread(durations: Sequence[float]) -> Spread | None:

@@ -7,7 +7,7 @@ hold the databases' bookkeeping against.
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from gateway.adapters.spool.names import writer_of
@@ -29,6 +29,8 @@ from gateway.adapters.store.joins import (
     stable_generation,
     visible,
 )
+from gateway.adapters.store.memory_outbox import MemoryOutbox
+from gateway.adapters.store.outbox import record_entry
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
     CrashRecord,
@@ -52,11 +54,12 @@ _Record = TypeVar("_Record", PredictionRecord, ShadowRecord, OutcomeRecord, Cras
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[_Record]):
-    """A record and its place in the log."""
+    """A record and its place in the log; of a prediction also which attempt of its id it is."""
 
     record: _Record
     spool_id: str
     offset: int
+    attempt: int = 0
 
     @property
     def id(self) -> _Id:
@@ -83,7 +86,7 @@ class _Request:
     @property
     def judged(self) -> _Kept[PredictionRecord] | None:
         """The prediction record that counts, if one does."""
-        return self.predictions[0] if self.predictions and not self.crashed_first else None
+        return next((kept for kept in self.predictions if kept.attempt == 1), None)
 
     def history(self, metric: str) -> list[_Kept[OutcomeRecord]]:
         """Outcomes of a metric, the one that counts last."""
@@ -103,12 +106,18 @@ class _Request:
                     values[metric] = kept.record.value
         return values
 
+    def forget_crashes(self, day: int) -> list[_Kept[CrashRecord]]:
+        """Let go of a day's crashes; without its first one a request begins anew."""
+        gone = [kept for kept in self.crashes if day_of(kept.record.at) == day]
+        self.crashed_first = self.crashed_first and self.crashes[0] not in gone
+        self.crashes = [kept for kept in self.crashes if kept not in gone]
+        return gone
+
     def joined(self) -> list[JoinedRow]:
         """Every attempt, each with the outcomes that count."""
         outcomes = {metric: self.history(metric)[-1].record for metric in self.metrics()}
         return [
-            JoinedRow(kept.position(kept.record.at), 1 + self.crashed_first + n, kept.record, outcomes)
-            for n, kept in enumerate(self.predictions)
+            JoinedRow(kept.position(kept.record.at), kept.attempt, kept.record, outcomes) for kept in self.predictions
         ]
 
 
@@ -125,21 +134,27 @@ class _Bet:
 
 
 class MemoryEventLog:
-    """Every record in lists."""
+    """Every record in lists. Records of the kinds in ``tells`` wait in the outbox as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: MemoryOutbox | None = None, tells: Collection[str] = ()) -> None:
+        self._outbox, self._tells = outbox or MemoryOutbox(), tells
         self._cursors: dict[str, int] = {}
         self._requests: defaultdict[tuple[str, str], _Request] = defaultdict(_Request)
         self._bets: list[_Bet] = []
         self._claims: set[tuple[str, str, int, str]] = set()
         self._expired: list[tuple[str, list[Scalar]]] = []
         self._gone: set[str] = set()
+        self._closed: dict[tuple[str, int], bool] = {}
+        """Days that were let go; True: nothing of it was left when it was last looked at."""
+        self._let_go: list[tuple[str, _Request]] = []
+        """What was forgotten, for the books: by tag, each prediction with what went with it."""
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
         """Keep what is not known yet."""
         cursor = self._cursors.get(spool_id, 0)
         for offset, event in events:
             if offset >= cursor:
+                self._outbox.put(record_entry(event, spool_id, offset, self._tells))
                 self._keep(event, spool_id, offset)
         self._cursors[spool_id] = max(cursor, end)
 
@@ -223,11 +238,8 @@ class MemoryEventLog:
 
     def days(self, deployment: str) -> Mapping[int, int]:
         """Count, of every day, its predictions and their outcomes."""
-        changes: Counter[int] = Counter()
-        for request in self._of(deployment):
-            for kept in request.predictions:
-                changes[day_of(kept.record.at)] += 1 + len(request.outcomes)
-        return dict(changes)
+        tag = tag_of(deployment)
+        return {day: changes for day, changes in self._changes(tag).items() if (tag, day) not in self._closed}
 
     def joined(self, deployment: str, day: int, after: Position | None, limit: int) -> list[JoinedRow]:
         """A page of what is sorted anew each time."""
@@ -235,9 +247,66 @@ class MemoryEventLog:
         behind = [row for row in found if after is None or row.position > after]
         return sorted(behind, key=operator.attrgetter("position"))[:limit]
 
-    def _of(self, deployment: str) -> list[_Request]:
+    def close_day(self, deployment: str, day: int, changes: int) -> bool:
+        """Let it go."""
+        if self.days(deployment).get(day) != changes:
+            return False
+        self._closed[tag_of(deployment), day] = False
+        return True
+
+    def closed_days(self, deployment: str) -> list[int]:
+        """Those that may hold something."""
         tag = tag_of(deployment)
+        held = self._changes(tag)
+        return sorted(day for (of, day), done in self._closed.items() if of == tag and (not done or day in held))
+
+    def forget(self, deployment: str, day: int, most: int) -> int:
+        """Let go of some, the oldest first, and at last of crashes that no prediction followed."""
+        tag = tag_of(deployment)
+        found = [(kept, request) for request in self._of(deployment) for kept in request.predictions]
+        page = sorted((one for one in found if day_of(one[0].record.at) == day), key=lambda one: one[0].record.at)
+        for kept, request in page[:most]:
+            self._forget_one(kept, request)
+        if not page:
+            for request in self._of(deployment):
+                if not request.predictions:
+                    self._let_go.append((tag, _Request(crashes=request.forget_crashes(day))))
+            self._bets = [bet for bet in self._bets if bet.id[0] != tag or day_of(bet.position.at) != day]
+            self._closed[tag, day] = True
+        return len(page[:most])
+
+    def forget_claims(self, deployment: str, generation: str, most: int) -> int:
+        """Drop some."""
+        tag = tag_of(deployment)
+        some = [claim for claim in sorted(self._claims) if claim[:2] == (tag, generation)][:most]
+        self._claims -= set(some)
+        return len(some)
+
+    def _forget_one(self, kept: _Kept[PredictionRecord], request: _Request) -> None:
+        """Let a prediction go; with the last of its id, all that is known of it."""
+        tag = kept.record.tag
+        request.predictions.remove(kept)
+        self._bets = [bet for bet in self._bets if bet.record is not kept.record]
+        if request.predictions:
+            self._let_go.append((tag, _Request(predictions=[kept])))
+            return
+        histories = [request.history(metric) for metric in sorted(request.metrics())]
+        self._expired += [(tag, [told.record.value for told in history]) for history in histories]
+        self._let_go.append((tag, _Request([kept], request.crashes, request.shadows)))
+        del self._requests[kept.id]
+
+    def _changes(self, tag: str) -> Counter[int]:
+        changes: Counter[int] = Counter()
+        for request in self._tagged(tag):
+            for kept in request.predictions:
+                changes[day_of(kept.record.at)] += 1 + len(request.outcomes)
+        return changes
+
+    def _tagged(self, tag: str) -> list[_Request]:
         return [request for (of, _), request in self._requests.items() if of == tag]
+
+    def _of(self, deployment: str) -> list[_Request]:
+        return self._tagged(tag_of(deployment))
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""
@@ -257,7 +326,9 @@ class MemoryEventLog:
         only = None if deployment is None else tag_of(deployment)
         requests = [request for (tag, _), request in self._requests.items() if only in {None, tag}]
         expired = [history for tag, history in self._expired if only in {None, tag}]
-        return Books(_predictions(requests), _outcomes(requests, expired), _shadows(requests, self._gone))
+        let_go = [request for tag, request in self._let_go if only in {None, tag}]
+        shadows = _shadows([*requests, *let_go], self._gone)
+        return Books(_predictions(requests, let_go), _outcomes(requests, expired), shadows)
 
     def _keep(self, event: Event, spool_id: str, offset: int) -> None:
         if isinstance(event, PredictionRecord):
@@ -271,6 +342,8 @@ class MemoryEventLog:
 
     def _keep_prediction(self, kept: _Kept[PredictionRecord]) -> None:
         request, record = self._requests[kept.id], kept.record
+        last = max((one.attempt for one in request.predictions), default=0)
+        kept = replace(kept, attempt=1 + max(last, int(request.crashed_first)))
         request.predictions.append(kept)
         open_to = {arm.generation for arm, _ in draws(record) if self._claim(record, arm.generation)}
         if request.judged is not kept:
@@ -399,11 +472,13 @@ def _answer(request: _Request) -> tuple[float, Answer] | None:
     )
 
 
-def _predictions(requests: Sequence[_Request]) -> dict[str, int]:
-    received = sum(len(request.predictions) for request in requests)
+def _predictions(requests: Sequence[_Request], let_go: Sequence[_Request]) -> dict[str, int]:
+    held = sum(len(request.predictions) for request in requests)
     stored = sum(bool(request.predictions) for request in requests)
-    crashed = sum(len(request.crashes) for request in requests)
-    return {"received": received, "stored": stored, "duplicates": received - stored, "crashed": crashed}
+    expired = sum(len(request.predictions) for request in let_go)
+    crashed = sum(len(request.crashes) for request in (*requests, *let_go))
+    books = {"received": held + expired, "stored": stored, "duplicates": held - stored, "crashed": crashed}
+    return books | ({"expired": expired} if expired else {})
 
 
 def _outcomes(requests: Sequence[_Request], expired: Sequence[list[Scalar]]) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from gateway.adapters.store import documents
+from gateway.adapters.store.memory_outbox import MemoryOutbox
+from gateway.adapters.store.outbox import decision_entries
 from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
 from gateway.core.course import CoursePoint
 from gateway.core.events import Decision
@@ -14,9 +16,13 @@ from gateway.core.state import DeploymentState
 
 
 class MemoryControlState:
-    """Control documents and timelines as the JSON they would be stored as."""
+    """Control documents and timelines as the JSON they would be stored as.
 
-    def __init__(self) -> None:
+    With decisions among ``tells``, they wait in the outbox as well.
+    """
+
+    def __init__(self, outbox: MemoryOutbox | None = None, tells: Collection[str] = ()) -> None:
+        self._outbox, self._tells = outbox or MemoryOutbox(), tells
         self._documents: dict[str, str] = {}
         self._timelines: defaultdict[str, list[Link]] = defaultdict(list)
         self._judges: dict[tuple[str, str], bytes] = {}
@@ -41,6 +47,7 @@ class MemoryControlState:
         before = self.head(state.deployment).seal
         self._documents[state.deployment] = text
         self._timelines[state.deployment].extend(chained(before, state.deployment, text, lines))
+        self._outbox.put(decision_entries(state.deployment, state.revision, decisions, self._tells))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
@@ -63,11 +70,13 @@ class MemoryControlState:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Put everything back if it raises."""
-        before = {name: copy.deepcopy(value) for name, value in vars(self).items()}
+        before = {name: copy.deepcopy(value) for name, value in vars(self).items() if name != "_outbox"}
+        waiting = self._outbox.waiting_now()
         try:
             yield
         except BaseException:
             vars(self).update(before)
+            self._outbox.put_back(waiting)
             raise
 
     def save_look(
@@ -93,6 +102,11 @@ class MemoryControlState:
         """Every look, by its watermark."""
         made = self._looks[deployment, generation]
         return [made[at] for at in sorted(made)]
+
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """Drop it all."""
+        for kept in (self._openings, self._looks, self._judges, self._courses):
+            kept.pop((deployment, generation), None)
 
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep it."""

@@ -6,13 +6,13 @@ keeps nobody from renewing the lease beside it.)
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
 
 import msgspec
 
-from gateway.adapters.store import documents
+from gateway.adapters.store import documents, outbox, postgresql_outbox
 from gateway.adapters.store.postgresql import CONTROL_S, Connection, Parameters, PostgresDatabase, Row, row, rows
 from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
 from gateway.core.course import CoursePoint
@@ -69,6 +69,16 @@ _LOOKS: LiteralString = """
     SELECT at, moved FROM looks JOIN openings USING (opening) WHERE deployment = %s AND generation = %s ORDER BY at
 """
 
+_FORGET: LiteralString = """
+    WITH gone AS (
+        DELETE FROM openings WHERE deployment = %(deployment)s AND generation = %(generation)s RETURNING opening
+    ), unlooked AS (
+        DELETE FROM looks USING gone WHERE looks.opening = gone.opening
+    ), unjudged AS (
+        DELETE FROM judges WHERE deployment = %(deployment)s AND generation = %(generation)s
+    )
+    DELETE FROM courses WHERE deployment = %(deployment)s AND generation = %(generation)s
+"""
 _KEEP_POINT: LiteralString = """
     INSERT INTO courses (deployment, generation, at, point) VALUES (%s, %s, %s, %s)
     ON CONFLICT (deployment, generation, at) DO UPDATE SET point = excluded.point
@@ -80,12 +90,16 @@ class PostgresControlState:
     """The ControlState port on a :class:`PostgresDatabase`.
 
     ``epoch`` gives the leader's epoch to hold writes to (it raises NotLeading without one); None: an operator's writes,
-    which any host may make, since compare-and-set is all they need.
+    which any host may make, since compare-and-set is all they need. With decisions among ``tells``, they wait in the
+    outbox as well.
     """
 
-    def __init__(self, database: PostgresDatabase, epoch: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, database: PostgresDatabase, epoch: Callable[[], int] | None = None, tells: Collection[str] = ()
+    ) -> None:
         self._database = database
         self._epoch = epoch
+        self._tells = tells
 
     def read(self, deployment: str) -> DeploymentState | None:
         """The document as it stands."""
@@ -118,6 +132,8 @@ class PostgresControlState:
             connection.cursor().executemany(
                 _DECIDED, [(state.deployment, link.line, link.document, link.seal) for link in links]
             )
+            entries = outbox.decision_entries(state.deployment, state.revision, decisions, self._tells)
+            postgresql_outbox.put(connection, entries)
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, state.deployment))
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
@@ -204,6 +220,11 @@ class PostgresControlState:
         return [
             Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
         ]
+
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """Delete it all, in one statement."""
+        with self._database.writing(CONTROL_S) as connection:
+            connection.execute(_FORGET, {"deployment": deployment, "generation": generation})
 
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep it."""

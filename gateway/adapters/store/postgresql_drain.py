@@ -6,12 +6,13 @@ advisory lock per deployment tag makes hosts take turns, so nothing that is sett
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import LiteralString
 
 from gateway.adapters.spool.names import writer_of
+from gateway.adapters.store import outbox, postgresql_outbox
 from gateway.adapters.store import postgresql_queries as queries
 from gateway.adapters.store.joins import (
     Rank,
@@ -57,7 +58,8 @@ class Counts:
 class Known:
     """What the log holds under one prediction id."""
 
-    predictions: int = 0
+    attempts: int = 0
+    """The number of the last one, 0 where there is none; some before it may be forgotten."""
     crashes: int = 0
     crashed_first: int = 0
     waiting: set[str] = field(default_factory=set)
@@ -78,10 +80,20 @@ class Added:
 
 
 class Drain:
-    """Stores records of one spool inside the caller's transaction; ``finish`` copies them in and moves the cursor."""
+    """Stores records of one spool inside the caller's transaction; ``finish`` copies them in and moves the cursor.
 
-    def __init__(self, connection: Connection, spool_id: str, events: Sequence[tuple[int, Event]]) -> None:
+    Records of the kinds in ``tells`` are put into the outbox too.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        spool_id: str,
+        events: Sequence[tuple[int, Event]],
+        tells: Collection[str] = (),
+    ) -> None:
         self._connection = connection
+        self._tells = tells
         self._spool_id = spool_id
         connection.execute(queries.INSERT_SPOOL, (spool_id,))
         place = row(connection, queries.LOCK_SPOOL, (spool_id,))
@@ -125,12 +137,17 @@ class Drain:
         if added.waits:
             connection.execute(queries.BEGIN_WAITS, columns([(*key, at) for key, at in added.waits.items()], 4))
         self._counts.write(connection)
+        postgresql_outbox.put(connection, self._entries())
         writer = writer_of(self._spool_id)
         if owed := [(writer, tag, n) for tag, n in sorted(self._owed.items()) if n]:
             connection.execute(queries.ADD_OWED, columns(owed, 3))
         if days := [(*key, n) for key, n in sorted(self._days.items())]:
             connection.execute(queries.ADD_CHANGES, columns(days, 3))
         connection.execute(queries.MOVE_CURSOR, (end, self._spool))
+
+    def _entries(self) -> list[outbox.Entry]:
+        found = (outbox.record_entry(event, self._spool_id, offset, self._tells) for offset, event in self._fresh)
+        return [entry for entries in found for entry in entries]
 
     def _take_turn(self) -> None:
         """Wait until no other host settles records of the same deployments. In order, so that none waits in a ring."""
@@ -169,20 +186,20 @@ class Drain:
 
     def _store_prediction(self, record: PredictionRecord, offset: int) -> None:
         known = self._known[record.tag, record.body]
-        attempt = 1 + known.predictions + known.crashed_first
+        attempt = 1 + max(known.attempts, known.crashed_first)
         late = self._watermark is not None and record.at <= self._watermark
         answer: PackedAnswer = (record.label, record.score, record.scores, arm_latency(record))
         packed = pack(answer)
         self._added.predictions.append(self._prediction_row(record, offset, attempt, packed, late=late))
         self._settle_bets(record, offset, packed, judged=attempt == 1 and not late)
         self._counts.add(record.tag, "predictions", "received")
-        self._counts.add(record.tag, "predictions", "duplicates" if known.predictions else "stored")
+        self._counts.add(record.tag, "predictions", "duplicates" if known.attempts else "stored")
         self._counts.add(record.tag, "predictions", "late", int(late))
         self._counts.add(record.tag, "shadows", "eligible", len(record.shadows))
         self._owed[record.tag] += len(record.shadows)
         self._days[record.tag, day_of(record.at)] += 1
         self._days_of[record.tag, record.body].add(day_of(record.at))
-        known.predictions += 1
+        known.attempts = attempt
         if known.waiting:
             self._join_waiting(record, known)
 
@@ -244,12 +261,12 @@ class Drain:
         self._counts.add(tag, "outcomes", "accepted")
         self._days.update((tag, day) for day in self._days_of[tag, body])
         known = self._known[tag, body]
-        if not known.predictions:
+        if not known.attempts:
             known.waiting.add(metric)
             self._added.waits[key] = max(self._added.waits.get(key, record.received_at), record.received_at)
         history = self._histories[key]
         if not history:
-            self._counts.add(tag, "outcomes", "joined" if known.predictions else "waiting")
+            self._counts.add(tag, "outcomes", "joined" if known.attempts else "waiting")
         for name, n in told(history, rank(record, self._spool_id, offset), record.value).items():
             self._counts.add(tag, "outcomes", name, n)
 
@@ -274,7 +291,7 @@ class Drain:
         at.
         """
         known = self._known[record.tag, record.body]
-        first = not known.predictions and not known.crashes
+        first = not known.attempts and not known.crashes
         place = (record.at, self._spool, offset)
         self._added.crashes.append((record.tag, record.body, record.generation, *place, first))
         known.crashes += 1

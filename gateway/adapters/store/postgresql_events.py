@@ -1,15 +1,18 @@
 """The event log in PostgreSQL: what the drains of many hosts stored, as a look, a person and the books ask for it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import inf
 
+from gateway.adapters.store import postgresql_forget
 from gateway.adapters.store import postgresql_queries as queries
 from gateway.adapters.store.joins import (
     DAY_S,
     OUTCOME_BOOKS,
+    PIECE,
     PREDICTION_BOOKS,
     SHADOW_BOOKS,
     WORKER_DIED,
+    Answer,
     dropped_for,
     performance,
     visible,
@@ -37,10 +40,11 @@ from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 
 class PostgresEventLog:
-    """The EventLog port on a :class:`PostgresDatabase`."""
+    """The EventLog port on a :class:`PostgresDatabase`. Records of the kinds in ``tells`` wait in the outbox too."""
 
-    def __init__(self, database: PostgresDatabase) -> None:
+    def __init__(self, database: PostgresDatabase, tells: Collection[str] = ()) -> None:
         self._database = database
+        self._tells = tells
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
         """Store what is not known yet, with its joins and counts, in one transaction."""
@@ -49,7 +53,7 @@ class PostgresEventLog:
                 connection.execute(queries.SKIP_TO, (spool_id, end))
             return
         with self._database.writing() as connection:
-            drain = Drain(connection, spool_id, events)
+            drain = Drain(connection, spool_id, events, self._tells)
             drain.store()
             drain.finish(end)
 
@@ -111,12 +115,20 @@ class PostgresEventLog:
 
     def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
         """Counts by variant."""
-        about = _about(deployment, after, until)
-        with self._database.reading() as connection:
-            answers = rows(connection, queries.COUNTED, about)
-            outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
-        labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
-        return performance(counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+        return performance(self._answers(deployment, after, until))
+
+    def _answers(self, deployment: str, after: float, until: float) -> Iterator[Answer]:
+        """Read a window piece by piece: it may hold a day of requests, and nobody is to wait for all of it."""
+        while after < until:
+            with self._database.reading() as connection:
+                ends = rows(connection, queries.PIECE, {**_about(deployment, after, until), "behind": PIECE - 1})
+                end = ends[0][0] if ends else until
+                about = _about(deployment, after, end)
+                answers = rows(connection, queries.COUNTED, about)
+                outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
+            labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
+            yield from (counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+            after = end
 
     def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
         """Counts, for all of them together."""
@@ -166,6 +178,29 @@ class PostgresEventLog:
             JoinedRow(Position(*place), attempt, unpack_prediction(record), outcomes.get(body, {}))
             for *place, attempt, body, record in found
         ]
+
+    def close_day(self, deployment: str, day: int, changes: int) -> bool:
+        """Let it go."""
+        with self._database.writing() as connection:
+            return postgresql_forget.close_day(connection, tag_of(deployment), day, changes)
+
+    def closed_days(self, deployment: str) -> list[int]:
+        """Days on their way out."""
+        with self._database.asking(EVENTS_S) as connection:
+            return postgresql_forget.closed_days(connection, tag_of(deployment))
+
+    def forget(self, deployment: str, day: int, most: int) -> int:
+        """Delete some; with the last of a week, its partition."""
+        with self._database.writing() as connection:
+            forgotten = postgresql_forget.forget(connection, tag_of(deployment), day, most)
+        if not forgotten:
+            postgresql_forget.drop_weeks(self._database)
+        return forgotten
+
+    def forget_claims(self, deployment: str, generation: str, most: int) -> int:
+        """Delete some."""
+        with self._database.writing() as connection:
+            return postgresql_forget.forget_claims(connection, tag_of(deployment), generation, most)
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""

@@ -16,7 +16,7 @@ TAKE_TURN: LiteralString = """
 WATERMARK: LiteralString = "SELECT watermark FROM leadership"
 KNOWN: LiteralString = """
     SELECT tag, body,
-           (SELECT count(*) FROM predictions AS p WHERE p.tag = id.tag AND p.body = id.body),
+           (SELECT coalesce(max(attempt), 0) FROM predictions AS p WHERE p.tag = id.tag AND p.body = id.body),
            (SELECT count(*) FROM crashes AS c WHERE c.tag = id.tag AND c.body = id.body),
            (SELECT count(*) FROM crashes AS c WHERE c.tag = id.tag AND c.body = id.body AND c.first)
     FROM unnest(%s::text[], %s::text[]) AS id (tag, body)
@@ -166,6 +166,10 @@ OUTCOMES_OF_PAIRS: LiteralString = f"""
 
 # What people and gauges ask.
 
+PIECE: LiteralString = """
+    SELECT at FROM predictions WHERE tag = %(tag)s AND at > %(after)s AND at <= %(until)s
+    ORDER BY at LIMIT 1 OFFSET %(behind)s
+"""
 COUNTED: LiteralString = """
     SELECT body, at, name, generation, digest, failed, degraded, answer
     FROM predictions AS p
@@ -211,7 +215,10 @@ LABELS_OF_REPLAYABLE: LiteralString = f"""
     JOIN outcomes AS o ON o.tag = p.tag AND o.body = p.body AND o.metric = 'label'
     JOIN spools ON spools.spool = o.spool
 """
-DAYS: LiteralString = "SELECT day, changes FROM days WHERE tag = %s"
+DAYS: LiteralString = """
+    SELECT day, changes FROM days
+    WHERE tag = %s AND NOT EXISTS (SELECT FROM forgotten AS f WHERE f.tag = days.tag AND f.day = days.day)
+"""
 JOINED: LiteralString = """
     SELECT p.at, spool_id, p.place, p.attempt, p.body, p.record
     FROM predictions AS p JOIN spools USING (spool)

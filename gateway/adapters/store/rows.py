@@ -55,17 +55,20 @@ CRASHED = (False, True, pack(NO_ANSWER))
 
 
 def counting(outcomes: Iterable[Row], seen: Mapping[str, int] | None) -> dict[str, dict[str, Scalar]]:
-    """Pick, by body and metric, the outcome that counts among those that could be seen (None: all)."""
-    best: dict[tuple[str, str], tuple[Rank, bytes]] = {}
-    for body, metric, value, observed_at, received_at, spool_id, offset in outcomes:
-        if seen is not None and not visible(spool_id, offset, seen):
+    """Pick, by body and metric, the outcome that counts among those that could be seen (None: all).
+
+    An outcome is (body, metric, value, *rank), the rank as :class:`Rank` orders it.
+    """
+    best: dict[tuple[str, str], Row] = {}
+    for outcome in outcomes:
+        if seen is not None and not visible(outcome[5], outcome[6], seen):
             continue
-        found = Rank(observed_at, received_at, spool_id, offset)
-        if (body, metric) not in best or best[body, metric][0] < found:
-            best[body, metric] = (found, value)
+        about = outcome[:2]
+        if about not in best or best[about][3:] < outcome[3:]:
+            best[about] = outcome
     by_body: defaultdict[str, dict[str, Scalar]] = defaultdict(dict)
-    for (body, metric), (_, value) in best.items():
-        by_body[body][metric] = unpack_scalar(value)
+    for (body, metric), outcome in best.items():
+        by_body[body][metric] = unpack_scalar(outcome[2])
     return by_body
 
 

@@ -1,13 +1,13 @@
 """Control documents in SQLite: compare-and-set and its decisions in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import apsw
 import msgspec
 
-from gateway.adapters.store import documents
+from gateway.adapters.store import documents, outbox, sqlite_outbox
 from gateway.adapters.store.database import Database, rows, value
 from gateway.core.audit import BEGINNING, Head, Link, Trail, chained, digest
 from gateway.core.course import CoursePoint
@@ -19,10 +19,11 @@ _unpack_moved = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
 class SqliteControlState:
-    """The ControlState port on a :class:`Database`."""
+    """The ControlState port on a :class:`Database`. With decisions among ``tells``, they wait in the outbox as well."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tells: Collection[str] = ()) -> None:
         self._database = database
+        self._tells = tells
 
     def read(self, deployment: str) -> DeploymentState | None:
         """The document as it stands."""
@@ -51,6 +52,8 @@ class SqliteControlState:
                 "INSERT INTO decisions (deployment, line, document, seal) VALUES (?, ?, ?, ?)",
                 [(state.deployment, link.line, link.document, link.seal) for link in links],
             )
+            entries = outbox.decision_entries(state.deployment, state.revision, decisions, self._tells)
+            sqlite_outbox.put(connection, entries)
 
     def timeline(self, deployment: str, limit: int = 100) -> list[Decision]:
         """Decisions, newest first."""
@@ -153,6 +156,18 @@ class SqliteControlState:
         return [
             Look(at, {names[spool]: offset for spool, offset in _unpack_moved(packed).items()}) for at, packed in found
         ]
+
+    def forget_generation(self, deployment: str, generation: str) -> None:
+        """Delete it all, in one transaction."""
+        about = (deployment, generation)
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM looks WHERE opening IN"
+                " (SELECT opening FROM openings WHERE deployment = ? AND generation = ?)",
+                about,
+            )
+            for table in ("openings", "judges", "courses"):
+                connection.execute(f"DELETE FROM {table} WHERE deployment = ? AND generation = ?", about)  # noqa: S608
 
     def save_point(self, deployment: str, generation: str, point: CoursePoint) -> None:
         """Keep it."""

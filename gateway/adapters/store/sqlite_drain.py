@@ -5,12 +5,13 @@ request the first of its key, which outcome overrules which - is settled here an
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import itemgetter
 
 import apsw
 
 from gateway.adapters.spool.names import writer_of
+from gateway.adapters.store import outbox, sqlite_outbox
 from gateway.adapters.store.database import rows, value
 from gateway.adapters.store.joins import (
     Rank,
@@ -31,7 +32,7 @@ from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRec
 
 _RANK = itemgetter(0)
 _BEFORE = """
-    SELECT (SELECT count(*) FROM predictions WHERE tag = ?1 AND body = ?2),
+    SELECT (SELECT coalesce(max(attempt), 0) FROM predictions WHERE tag = ?1 AND body = ?2),
            (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2),
            (SELECT count(*) FROM crashes WHERE tag = ?1 AND body = ?2 AND first)
 """
@@ -74,15 +75,20 @@ class Counts:
 
 
 class Drain:
-    """Stores records of one spool inside the caller's transaction; ``finish`` writes the counts and the cursor."""
+    """Stores records of one spool inside the caller's transaction; ``finish`` writes the counts and the cursor.
 
-    def __init__(self, connection: apsw.Connection, spool_id: str) -> None:
+    Records of the kinds in ``tells`` are put into the outbox too.
+    """
+
+    def __init__(self, connection: apsw.Connection, spool_id: str, tells: Collection[str] = ()) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._spool_id = spool_id
         self._execute("INSERT INTO spools VALUES (NULL, ?, 0) ON CONFLICT DO NOTHING", (spool_id,))
         place = value(connection, "SELECT spool, cursor FROM spools WHERE spool_id = ?", (spool_id,))
         self._spool, self._cursor = place
+        self._tells = tells
+        self._entries: list[outbox.Entry] = []
         self._counts = Counts()
         self._owed: Counter[str] = Counter()
         self._days: Counter[tuple[str, int]] = Counter()
@@ -93,6 +99,7 @@ class Drain:
         for offset, event in events:
             if offset < self._cursor:
                 continue
+            self._entries += outbox.record_entry(event, self._spool_id, offset, self._tells)
             if isinstance(event, PredictionRecord):
                 self._store_prediction(event, offset)
             elif isinstance(event, OutcomeRecord):
@@ -105,6 +112,7 @@ class Drain:
     def finish(self, end: int) -> None:
         """Write what was counted and move the cursor."""
         self._counts.write(self._connection)
+        sqlite_outbox.put(self._connection, self._entries)
         writer = writer_of(self._spool_id)
         self._connection.executemany(_ADD_OWED, [(writer, tag, n) for tag, n in self._owed.items() if n])
         self._connection.executemany(_ADD_CHANGES, [(*key, n) for key, n in self._days.items()])
@@ -112,7 +120,7 @@ class Drain:
 
     def _store_prediction(self, record: PredictionRecord, offset: int) -> None:
         earlier, _, crashed_first = value(self._connection, _BEFORE, (record.tag, record.body))
-        attempt = 1 + earlier + crashed_first
+        attempt = 1 + max(earlier, crashed_first)
         self._execute(_INSERT_PREDICTION, self._prediction_row(record, offset, attempt))
         self._settle_bets(record, offset, self._connection.last_insert_rowid(), judged=attempt == 1)
         self._counts.add(record.tag, "predictions", "received")

@@ -1,17 +1,20 @@
 """The event log in SQLite: what a drain stored, as a look, a person and the books ask for it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import inf
 
+from gateway.adapters.store import sqlite_forget
 from gateway.adapters.store import sqlite_queries as queries
 from gateway.adapters.store.database import Database, rows
 from gateway.adapters.store.joins import (
     DAY_S,
     OUTCOME_BOOKS,
+    PIECE,
     PREDICTION_BOOKS,
     SHADOW_BOOKS,
     WORKER_DIED,
+    Answer,
     dropped_for,
     performance,
     visible,
@@ -38,15 +41,16 @@ from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
 
 
 class SqliteEventLog:
-    """The EventLog port on a :class:`Database`."""
+    """The EventLog port on a :class:`Database`. Records of the kinds in ``tells`` wait in the outbox as well."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tells: Collection[str] = ()) -> None:
         self._database = database
+        self._tells = tells
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
         """Store what is not known yet, with its joins and counts, in one transaction."""
         with self._database.writing() as connection:
-            drain = Drain(connection, spool_id)
+            drain = Drain(connection, spool_id, self._tells)
             drain.store(events)
             drain.finish(end)
 
@@ -105,12 +109,19 @@ class SqliteEventLog:
 
     def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
         """Counts by variant."""
-        about = (tag_of(deployment), after, until)
-        with self._database.reading() as connection:
-            answers = rows(connection, queries.COUNTED, about)
-            outcomes = rows(connection, queries.LABELS_OF_COUNTED, about)
-        labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
-        return performance(counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+        return performance(self._answers(tag_of(deployment), after, until))
+
+    def _answers(self, tag: str, after: float, until: float) -> Iterator[Answer]:
+        """Read a window piece by piece: it may hold a day of requests, and nobody is to wait for all of it."""
+        while after < until:
+            with self._database.reading() as connection:
+                ends = rows(connection, queries.PIECE, (tag, after, until, PIECE - 1))
+                piece = (tag, after, ends[0][0] if ends else until)
+                answers = rows(connection, queries.COUNTED, piece)
+                outcomes = rows(connection, queries.LABELS_OF_COUNTED, piece)
+            labels, labelled_at = counting(outcomes, None), labelled_first(outcomes)
+            yield from (counted(row, labels.get(row[0], {}), labelled_at.get(row[0])) for row in answers)
+            after = piece[2]
 
     def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
         """Counts, for all of them together."""
@@ -158,6 +169,26 @@ class SqliteEventLog:
             JoinedRow(Position(*place), attempt, unpack_prediction(record), outcomes.get(body, {}))
             for *place, attempt, body, record in found
         ]
+
+    def close_day(self, deployment: str, day: int, changes: int) -> bool:
+        """Let it go."""
+        with self._database.writing() as connection:
+            return sqlite_forget.close_day(connection, tag_of(deployment), day, changes)
+
+    def closed_days(self, deployment: str) -> list[int]:
+        """Days on their way out."""
+        with self._database.reading() as connection:
+            return sqlite_forget.closed_days(connection, tag_of(deployment))
+
+    def forget(self, deployment: str, day: int, most: int) -> int:
+        """Delete some."""
+        with self._database.writing() as connection:
+            return sqlite_forget.forget(connection, tag_of(deployment), day, most)
+
+    def forget_claims(self, deployment: str, generation: str, most: int) -> int:
+        """Delete some."""
+        with self._database.writing() as connection:
+            return sqlite_forget.forget_claims(connection, tag_of(deployment), generation, most)
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
         """One prediction with all that is known of it."""

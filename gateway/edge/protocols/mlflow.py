@@ -45,7 +45,12 @@ def read(offer: Offer, body: object) -> Frame:
     if len(held) != 1 or beside - {"params"}:
         raise InvalidBody(Problem("", f"Must hold exactly one of {', '.join(FORMATS)}, and nothing else."))
     if body.get("params"):
-        raise InvalidBody(Problem("/params", "Models take no parameters here."))
+        raise InvalidBody(
+            Problem(
+                "/params",
+                "Must be empty: whatever changes an answer is a feature here, so that answers can be compared.",
+            )
+        )
     return _READERS[held[0]](offer, body[held[0]], f"/{held[0]}")
 
 
