@@ -24,7 +24,9 @@ from gateway.core.drift.rows import LoggedRow
 from gateway.core.drift.terms import DriftTerms, Effect, Reference
 from gateway.core.drift.watch import WINDOW_S, Memory, Watch, inputs_of
 from gateway.core.errors import InvalidTransition, ModelUnusable, UnknownVariant
-from gateway.core.rollout import JUDGED, Phase, Signal
+from gateway.core.retraining.runs import RunPhase
+from gateway.core.retraining.terms import Trigger
+from gateway.core.rollout import JUDGED, Phase, Rollout, Signal
 from gateway.core.routing import Part
 from gateway.core.state import DeploymentState
 from gateway.core.tables import part_of
@@ -205,12 +207,16 @@ class Drifting:
         return told
 
     def _hold(self, state: DeploymentState) -> None:
-        """Pause what runs while data drift stands, each generation once: an operator's ``resume`` is respected."""
+        """Pause what runs while data drift stands, each generation once: an operator's ``resume`` is respected.
+
+        What was trained because of it runs on: it is the way out.
+        """
         alarms = self.standing(state)
         if cause_of(alarms) is not Cause.DATA:
             return
         kept, _ = self._kept(state, state.stable)
-        running = [one for one in state.rollouts.values() if one.phase in (Phase.RUNNING, Phase.WAITING)]
+        candidates = [one for one in state.rollouts.values() if not _answers(state, one, alarms)]
+        running = [one for one in candidates if one.phase in (Phase.RUNNING, Phase.WAITING)]
         for rollout in running:
             if rollout.generation not in kept.held:
                 kept = replace(kept, held=(*kept.held, rollout.generation))
@@ -337,6 +343,15 @@ def _watched(state: DeploymentState) -> Iterable[Part]:
     return (
         replace(state.stable, name=STABLE),
         *(part_of(one) for one in state.rollouts.values() if one.phase in JUDGED),
+    )
+
+
+def _answers(state: DeploymentState, rollout: Rollout, alarms: Sequence[DriftAlarm]) -> bool:
+    """Whether a candidate came after the model was trained again on the drift that stands."""
+    first = min(alarm.at for alarm in alarms)
+    return any(
+        run.trigger is Trigger.DRIFT and run.phase is RunPhase.SUCCEEDED and first <= run.at <= rollout.started_at
+        for run in state.retraining.runs
     )
 
 

@@ -17,7 +17,7 @@ from models.flights.layout import Layout
 NEW_YORK = ZoneInfo("America/New_York")
 LATE_MIN = 15
 """A flight is late when it arrives this many minutes after its schedule, or more: the Bureau's own definition."""
-LAST_MONTH = 8
+LAST_MONTH = 9
 """Months January to this one are kept; the story needs no more."""
 UNASSIGNED = "unassigned"
 """Tail number of a flight for which no plane was ever named (all of them were cancelled)."""

@@ -21,8 +21,8 @@ class Layout:
 
     @property
     def flights(self) -> Path:
-        """One row per flight."""
-        return self.root / "flights.parquet"
+        """One row per flight of nine months."""
+        return self.root / "flights-of-nine-months.parquet"
 
     @property
     def weather(self) -> Path:
@@ -68,6 +68,11 @@ class Layout:
     def registry_file(self) -> Path:
         """The SQLite file behind it."""
         return self.root / "mlflow.db"
+
+    @property
+    def registry_at_start(self) -> Path:
+        """The registry as it stands before the story."""
+        return self.root / "mlflow-at-start.db"
 
     @property
     def artifacts(self) -> Path:

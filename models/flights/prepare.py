@@ -1,7 +1,8 @@
 """Makes everything the story needs below one folder: data, histories, feature store, models, registry.
 
 ``python -m models.flights.prepare --dir state/demo`` does what has not been done yet; ``--force`` does it all again.
-The online store is set back to the story's start whenever it stands anywhere else, so the story can be played again.
+The online store is set back to the story's start whenever it stands anywhere else, and the registry forgets what was
+registered since, so the story can be played again.
 """
 
 import argparse
@@ -28,7 +29,7 @@ class Step:
 def prepare(layout: Layout, force: bool = False, say: Callable[[str], None] = print) -> None:
     """Make what is missing, in order; what follows a step that had to be made is made again.
 
-    The online store alone depends on where it stands, not on what came before it.
+    Online store and registry depend on where they stand, not on what came before them.
     """
     layout.make()
     stale = force
@@ -40,6 +41,10 @@ def prepare(layout: Layout, force: bool = False, say: Callable[[str], None] = pr
         started = time.perf_counter()
         step.make()
         say(f"{step.says}: {time.perf_counter() - started:.1f} s")
+    if not stale:
+        from models.flights import register
+
+        register.set_back(layout)
     _fill_online_store(layout, stale, say)
 
 
@@ -64,7 +69,7 @@ def _steps(layout: Layout) -> tuple[Step, ...]:
 
     return (
         Step(
-            "flights and weather of 2013, January to August",
+            "flights and weather of 2013, January to September",
             lambda: _flights_are_there(layout),
             lambda: data.prepare(layout),
         ),
@@ -104,7 +109,8 @@ def _models_are_there(layout: Layout) -> bool:
 def _models_are_registered(layout: Layout) -> bool:
     """The manifests are written last."""
     folder = layout.model_folder / MODEL
-    return layout.registry_file.exists() and all((folder / f"{number}/manifest.json").exists() for number in VERSIONS)
+    registry = layout.registry_file.exists() and layout.registry_at_start.exists()
+    return registry and all((folder / f"{number}/manifest.json").exists() for number in VERSIONS)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Registers the four versions: in an MLflow registry, and as a plain folder of joblib files.
 
-Both hold the same fitted models under the name ``flight-delay``, versions 1 to 4. The registry points ``champion`` at 1
-and ``challenger`` at 2. A folder's manifest says what MLflow's signature and metadata say.
+Both hold the same fitted models under the name ``flight-delay``, versions 1 to 4; ``champion`` is 1. A folder's
+manifest says what MLflow's signature and metadata say. What is trained later is added to the registry alone
+(:func:`add`), and :func:`set_back` makes the registry forget it again.
 
 The models are pickles that name classes of :mod:`models.flights.estimators`: whoever loads them runs where ``models``
 can be imported (the root of this repository), and trusts whoever wrote them, as with every pickle.
@@ -11,9 +12,10 @@ import contextlib
 import io
 import json
 import os
+import sqlite3
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from mlflow import MlflowClient
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
-ALIASES = {"champion": 1, "challenger": 2}
+ALIASES = {"champion": 1}
 TASK = "binary"
 CLASSES = (0, 1)
 
@@ -42,8 +44,54 @@ _EXPERIMENT = "flights"
 
 def register(layout: Layout) -> None:
     """Put every version into the registry and the folder, anew where they are there already."""
-    with contextlib.redirect_stderr(io.StringIO()):  # MLflow tells its migrations, and that pickles are pickles
+    with _quiet():
         _register(layout)
+    _copy(layout.registry_file, layout.registry_at_start)
+
+
+def set_back(layout: Layout) -> None:
+    """Let the registry stand as :func:`register` left it: the same versions, aliases and tags."""
+    _copy(layout.registry_at_start, layout.registry_file)
+
+
+def add(
+    layout: Layout,
+    version: train.Version,
+    model: Classifier,
+    known: pd.DataFrame,
+    figures: Mapping[str, float],
+    profile: bytes,
+    tags: Mapping[str, str],
+) -> str:
+    """Add the next version to the registry, with its tags from the first moment; returns its number.
+
+    ``known`` is a flight of which everything is known: the model's input example.
+    """
+    with _quiet():
+        client = client_of(layout)
+        mlflow.set_experiment(_EXPERIMENT)
+        return _into_registry(client, version, model, _example(known, version.columns), figures, profile, tags)
+
+
+def load(uri: str) -> tuple[Classifier, str | None]:
+    """A registered model, and the feature service it reads. The registry is the one :func:`client_of` opened last."""
+    with _quiet():
+        model: Classifier = mlflow.sklearn.load_model(uri)
+        service = mlflow.models.get_model_info(uri).metadata["feature_service"]
+    return model, service
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow tells its migrations, and that pickles are pickles."""
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about SQLAlchemy, and integers that may be missing
+        yield
+
+
+def _copy(source: Path, target: Path) -> None:
+    with contextlib.closing(sqlite3.connect(source)) as one, contextlib.closing(sqlite3.connect(target)) as other:
+        one.backup(other)
 
 
 def _register(layout: Layout) -> None:
@@ -96,15 +144,16 @@ def signature(version: train.Version) -> ModelSignature:
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.long)]))
 
 
-def _client(layout: Layout) -> MlflowClient:
+def client_of(layout: Layout) -> MlflowClient:
+    """Open the registry, for this process's MLflow too."""
+    mlflow.set_tracking_uri(layout.registry)
+    mlflow.set_registry_uri(layout.registry)
     return MlflowClient(tracking_uri=layout.registry, registry_uri=layout.registry)
 
 
 def _fresh_registry(layout: Layout) -> MlflowClient:
     """Open the registry without any version of the model in it, so that numbers begin at 1."""
-    client = _client(layout)
-    mlflow.set_tracking_uri(layout.registry)
-    mlflow.set_registry_uri(layout.registry)
+    client = client_of(layout)
     if client.get_experiment_by_name(_EXPERIMENT) is None:
         client.create_experiment(_EXPERIMENT, artifact_location=layout.artifacts.resolve().as_uri())
     mlflow.set_experiment(_EXPERIMENT)
@@ -121,14 +170,14 @@ def _into_registry(
     example: dict[str, Any],
     figures: Mapping[str, float],
     profile: bytes,
-) -> None:
-    with mlflow.start_run(run_name=f"version-{version.number}"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's, about SQLAlchemy and integers that may be missing
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Log the model and all that belongs to it; only then is it a version. Returns its number."""
+    with mlflow.start_run(run_name=version.says):
         mlflow.log_metrics({f"hold_out_{name}": value for name, value in figures.items()})
         logged = mlflow.sklearn.log_model(
             model,
-            name=f"{MODEL}-{version.number}",
-            registered_model_name=MODEL,
+            name=MODEL,
             signature=signature(version),
             input_example=pd.DataFrame([example]),
             metadata={"feature_service": version.service, "task": TASK},
@@ -138,6 +187,8 @@ def _into_registry(
     with tempfile.TemporaryDirectory() as beside:
         Path(beside, "profile.json").write_bytes(profile)
         client.log_model_artifacts(logged.model_id, beside)
+    made = mlflow.register_model(logged.model_uri, MODEL, tags=dict(tags or {}))
+    return str(made.version)
 
 
 def _into_folder(layout: Layout, version: train.Version, model: Classifier, example: Mapping[str, Any]) -> None:

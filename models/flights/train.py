@@ -78,14 +78,14 @@ def hours_for_minutes(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{IN_HOURS: frame[IN_HOURS] / 60})
 
 
-_ALL_COLUMNS = {**REQUEST_COLUMNS, **HISTORY_COLUMNS}
+ALL_COLUMNS: Mapping[str, type] = {**REQUEST_COLUMNS, **HISTORY_COLUMNS}
 STORY: Mapping[int, Version] = {
     version.number: version
     for version in (
         Version(1, "logistic regression, request only", REQUEST_COLUMNS, None, _request_only),
-        Version(2, "boosted trees, online histories", _ALL_COLUMNS, SERVICE, _boosted),
-        Version(3, "logistic regression, online histories", _ALL_COLUMNS, SERVICE, _linear, hours_for_minutes),
-        Version(4, "boosted trees behind a look-up table", _ALL_COLUMNS, SERVICE, _behind_a_table),
+        Version(2, "boosted trees, online histories", ALL_COLUMNS, SERVICE, _boosted),
+        Version(3, "logistic regression, online histories", ALL_COLUMNS, SERVICE, _linear, hours_for_minutes),
+        Version(4, "boosted trees behind a look-up table", ALL_COLUMNS, SERVICE, _behind_a_table),
     )
 }
 

@@ -7,7 +7,10 @@ import pytest
 from gateway.core.deployments import DeploymentSpec
 from gateway.core.drift.causes import INPUTS, PREDICTIONS, Cause
 from gateway.core.drift.terms import DriftTerms, Effect, Reference
+from gateway.core.retraining.runs import Retraining, Run, RunPhase
+from gateway.core.retraining.terms import Trigger
 from gateway.core.rollout import Phase, Signal
+from gateway.documents import Note
 from tests.control_house import NAME
 from tests.drift_house import TICK_S, DriftHouse, usual
 
@@ -94,6 +97,20 @@ def test_data_drift_holds_the_ramp_where_declared_and_an_operators_resume_is_res
     house.house.control.send(NAME, Signal.RESUME, actor="ann", reason="we know")
     house.ticks(10, delay=1.0)
     assert house.house.rollout().phase is Phase.RUNNING
+
+
+@pytest.mark.parametrize(("asked_by", "phase"), [(Trigger.DRIFT, Phase.RUNNING), (Trigger.LABELS, Phase.PAUSED)])
+def test_what_was_trained_on_the_drift_that_stands_is_not_held_by_it(asked_by: Trigger, phase: Phase) -> None:
+    house = DriftHouse(DriftTerms(effect=Effect.HOLD))
+    house.ticks(20, delay=1.0)
+    run = Run("r1", asked_by, "delay moved up", house.at, house.at, "retraining", phase=RunPhase.SUCCEEDED)
+    house.house.control.change(
+        NAME, lambda state: replace(state, retraining=Retraining((run,))), Note("retrained", "retraining", "trained")
+    )
+    house.house.start("2")
+    for _ in range(3):
+        house.tick(delay=1.0)
+    assert house.house.rollout().phase is phase
 
 
 def test_a_candidates_own_fault_does_not_hold_its_ramp_by_drift() -> None:

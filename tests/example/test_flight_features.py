@@ -181,7 +181,8 @@ def test_preparing_again_only_sets_the_online_store_back(store: Layout) -> None:
         (store.trained / f"{number}.json").touch()
         (store.model_folder / MODEL / str(number)).mkdir(parents=True, exist_ok=True)
         (store.model_folder / MODEL / str(number) / "manifest.json").touch()
-    store.registry_file.touch()
+    for registry in (store.registry_file, store.registry_at_start):
+        registry.touch()
     writer = OnlineWriter(store.root, START)
     writer.advance(START + 3600)
     writer.close()

@@ -11,7 +11,7 @@ import pytest
 from gateway.adapters.models.joblib_folder import JoblibFolder
 from gateway.adapters.models.mlflow import MlflowModelStore
 from gateway.adapters.models.prepare import ModelCache
-from gateway.core.errors import ModelFailed
+from gateway.core.errors import ModelFailed, ModelUnusable
 from models.flights import data, register, train
 from models.flights.estimators import HISTORY_COLUMNS, REQUEST_COLUMNS
 from models.flights.layout import MODEL, Layout
@@ -120,11 +120,12 @@ def test_the_gateway_meets_version_4s_error_as_a_failed_model(
         model.predict(train.rows_of(rare, STORY[4].columns))
 
 
-def test_the_aliases_name_the_champion_and_the_challenger(example: Layout) -> None:
+def test_version_1_is_champion_and_nothing_is_to_be_tried(example: Layout) -> None:
     registry, folder = MlflowModelStore(example.registry), JoblibFolder(example.model_folder)
     for store in (registry, folder):
         assert store.resolve(f"models:/{MODEL}@champion") == f"models:/{MODEL}/1"
-        assert store.resolve(f"models:/{MODEL}@challenger") == f"models:/{MODEL}/2"
+        with pytest.raises(ModelUnusable, match="challenger"):
+            store.resolve(f"models:/{MODEL}@challenger")
 
 
 def test_a_manifest_says_what_the_row_is_made_of(example: Layout) -> None:
