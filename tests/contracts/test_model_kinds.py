@@ -242,12 +242,12 @@ def written(folder: Path, name: str) -> str:
         flavour, about = mlflow.onnx, {"onnx_model": model}
     elif not isinstance(model, mlflow.pyfunc.PythonModel):
         flavour, about = mlflow.sklearn, {"sk_model": model, "serialization_format": "cloudpickle"}
-    about["signature"] = kind.says == "signature" and infer_signature(example, np.asarray(kind.output))
     about["input_example"] = None if kind.says == "nothing" else example
     if name == "modules":
         about["code_paths"] = [str(MODULE)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, to the author of a model
+        about["signature"] = kind.says == "signature" and infer_signature(example, np.asarray(kind.output))
         flavour.save_model(
             path=str(folder / name), pip_requirements=["scikit-learn"], metadata=dict(kind.metadata), **about
         )
