@@ -266,7 +266,11 @@ def expected(name: str) -> list[Any]:
     kind = KINDS[name]
     model, first = kind.make(), kind.inputs.head(ROWS)
     if name == "onnx":
-        return list(LogisticRegression(max_iter=2_000).fit(NUMBERS.to_numpy(np.float32), LATE).predict(first))
+        return list(
+            LogisticRegression(max_iter=2_000)
+            .fit(NUMBERS.to_numpy(np.float32), LATE)
+            .predict(first.to_numpy(np.float32))
+        )
     if not name.startswith("pyfunc"):
         array = np.asarray(model.predict(first))
         names = kind.metadata.get("outputs", ())
