@@ -189,16 +189,9 @@ TWELVE = (
         (
             Edit(
                 "gateway/predict.py",
-                "            if len(records) == 1 and len(self._under_way) > 1:\n"
-                "                await self._append_in_company(records[0])\n"
-                "                kept = 1\n"
-                "            else:\n"
-                "                for record in records:\n"
-                "                    self._spool.append(record)\n"
-                "                    kept += 1\n",
-                "            for record in records:\n"
-                "                asyncio.get_running_loop().call_later(0.01, self._spool.append, record)\n"
-                "                kept += 1\n",
+                "        refusals = self._spool.append_all(records)\n",
+                "        refusals: list[LogRefused | None] = [None] * len(records)\n"
+                "        asyncio.get_running_loop().call_later(0.01, self._spool.append_all, records)\n",
             ),
         ),
     ),

@@ -124,7 +124,7 @@ def test_version_1_is_champion_and_nothing_is_to_be_tried(example: Layout) -> No
     registry, folder = MlflowModelStore(example.registry), JoblibFolder(example.model_folder)
     for store in (registry, folder):
         assert store.resolve(f"models:/{MODEL}@champion") == f"models:/{MODEL}/1"
-        with pytest.raises(ModelUnusable, match="challenger"):
+        with pytest.raises(ModelUnusable, match="no such alias"):
             store.resolve(f"models:/{MODEL}@challenger")
 
 
