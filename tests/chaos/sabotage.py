@@ -191,7 +191,7 @@ TWELVE = (
                 "gateway/predict.py",
                 "        refusals = self._spool.append_all(records)\n",
                 "        refusals: list[LogRefused | None] = [None] * len(records)\n"
-                "        asyncio.get_running_loop().call_later(0.01, self._spool.append_all, records)\n",
+                "        __import__('asyncio').get_running_loop().call_later(0.01, self._spool.append_all, records)\n",
             ),
         ),
     ),
