@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-rollouts bench-judge bench-drift docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-teeth chaos-rollouts security bench bench-quick bench-judge bench-drift bench-size bench-scale docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,10 +62,22 @@ check: setup  ## format, lint, types, direction of imports
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 chaos: setup  ## break everything on purpose, row by row, in full (hours)
-	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos; rows=$$?; $(BIN)/python -m tests.chaos.teeth && exit $$rows
+
+chaos-teeth: setup  ## row T1: twelve sabotaged builds, each of which a row has to notice (about half an hour)
+	@$(BIN)/python -m tests.chaos.teeth
 
 chaos-quick: setup  ## the same in its small form (at most eight minutes)
 	@$(BIN)/python -m tests.chaos --quick
+
+security: setup  ## hold every row of the locks in full, figure by figure (about an hour; asks the package index for known holes)
+	@$(BIN)/python -m tests.security $(ARGS)
+
+bench: setup  ## measure a worker beside its peers and hold it to every goal (about an hour; peers get environments of their own)
+	@$(BIN)/python -m benchmarks.serve --peers $(ARGS)
+
+bench-quick: setup  ## the same without peers, in small (five minutes)
+	@$(BIN)/python -m benchmarks.serve --quick --no-file $(ARGS)
 
 bench-judge: setup  ## hold the judge and its peers to the acceptance table (about ten minutes)
 	@$(BIN)/python -m benchmarks.judge
@@ -81,6 +93,12 @@ sbom: setup  ## write the bill of materials of what the image holds to sbom.json
 bench-tell: setup  ## measure what traces and request lines cost (about two minutes)
 	@$(BIN)/python -m benchmarks.telling
 
+bench-size: setup  ## fill SQLite and PostgreSQL with ten million predictions and ask them (an hour, 30 GB)
+	@$(BIN)/python -m benchmarks.size $(ARGS)
+
+bench-scale: setup  ## measure what a host asks of the store, and simulate a thousand hosts (half a minute)
+	@$(BIN)/python -m benchmarks.scale
+
 bench-drift: setup  ## hold the drift alarm to its false-alarm rate and its delay, beside PSI, KS and Evidently (ten minutes)
 	@$(BIN)/python -m benchmarks.drift
 
@@ -89,7 +107,7 @@ format: setup  ## put every file into its one format
 
 lock:  ## pin the dependencies again (needs uv)
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra kafka --extra tracing -c requirements/dev.txt -o requirements/runtime.txt
+	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra kafka --extra tracing --extra alerts -c requirements/dev.txt -o requirements/runtime.txt
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group airflow -o requirements/airflow.txt
 	printf 'pip>=26\nsetuptools>=77\nwheel\n' | uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt

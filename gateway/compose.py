@@ -19,7 +19,6 @@ from gateway.adapters.alerts.heads import HeadKeeper
 from gateway.adapters.clock import ReplayClock, WallClock, open_clock
 from gateway.adapters.drift import PackedDriftCodec, Reporter
 from gateway.adapters.features import FeatureReader, open_compiler
-from gateway.adapters.lake import ParquetLake
 from gateway.adapters.models import ModelCache, PoolRunner, open_model_store
 from gateway.adapters.models.profile import decode_profile
 from gateway.adapters.policy import open_policy
@@ -130,6 +129,7 @@ def serving(
         observer=observer,
         crowded=crowded,
         flags=flags,
+        together=runner.together,
     )
     told = outcomes if tracing is None else tracing.spool(outcomes)
     feedback = Feedback(told, routing, clock, lambda: signing, observer)
@@ -266,7 +266,11 @@ def outcome_lane(settings: Settings) -> SegmentSpool:
 def open_lake(settings: Settings) -> Lake | None:
     """The export that has to have a day before it is forgotten, where the settings name one."""
     exported = settings.retention.exported
-    return None if exported is None else ParquetLake(exported)
+    if exported is None:
+        return None
+    from gateway.adapters.lake import ParquetLake  # pyarrow, 40 MB, which a worker does not need
+
+    return ParquetLake(exported)
 
 
 def open_export(settings: Settings, deployment: str, target: Target) -> CommandTarget:

@@ -1,16 +1,19 @@
 """An outcome: the truth about a prediction, told by whoever learned it.
 
-Signature checked, written down, on disk, acknowledged. Nothing is looked up: whether the prediction is known yet, was
-told before or has expired is found out when the agent joins, and costs the caller nothing.
+Signature checked, held to the labels that the deployment declares, written down, on disk, acknowledged. Nothing is
+looked up: whether the prediction is known yet, was told before or has expired is found out when the agent joins, and
+costs the caller nothing.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.core import ids
 from gateway.core.events import OutcomeRecord
-from gateway.core.outcomes import Told, read_outcomes
+from gateway.core.outcomes import LABEL, Told, read_outcomes
+from gateway.core.routing import RoutingTable
 from gateway.ports import Clock, Observer, Routing, Spool, Unobserved
 
 _BREATH = 256
@@ -24,6 +27,8 @@ class Rejection:
 
     index: int
     detail: str
+    reason: str
+    """``forged``, or ``label``: one that the deployment does not declare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +62,21 @@ class Feedback:
         records, rejected = await self._verify(told)
         if records:
             await self._remember(records)
-        if rejected:
-            self._observer.forged(len(rejected))
+        for reason, count in Counter(one.reason for one in rejected).items():
+            self._observer.rejected(reason, count)
         return Receipt(len(records), tuple(rejected))
 
     async def _verify(self, told: Sequence[Told]) -> tuple[list[OutcomeRecord], list[Rejection]]:
-        """Part what was told into records and forgeries, by signature alone."""
+        """Part what was told into records and what is not taken: forgeries, and labels that nobody declared."""
         keys, now = self._keys(), self._clock.data()
         records: list[OutcomeRecord] = []
         rejected: list[Rejection] = []
         for index, outcome in enumerate(told):
             ref = ids.verify(keys, outcome.prediction_id)
             if ref is None:
-                rejected.append(Rejection(index, _FORGED))
+                rejected.append(Rejection(index, _FORGED, "forged"))
+            elif (why := _undeclared(outcome, self._routing.table_by_tag(ref.tag))) is not None:
+                rejected.append(Rejection(index, why, "label"))
             else:
                 records.append(_record(ref, outcome, now))
             await _breathe(index)
@@ -84,6 +91,16 @@ class Feedback:
         for record in records:
             table = self._routing.table_by_tag(record.tag)
             self._observer.outcome(record, table.deployment if table else "")
+
+
+def _undeclared(told: Told, table: RoutingTable | None) -> str | None:
+    """Why an outcome is no label of its deployment; None where it is one, or where any will do.
+
+    A deployment without a table here holds nobody to anything: labels come in before the gateway has started up.
+    """
+    if table is None or not table.labels or told.metric != LABEL or told.value in table.labels:
+        return None
+    return f"A label of {table.deployment} is one of these: {', '.join(map(str, table.labels))}."
 
 
 def _record(ref: ids.PredictionRef, told: Told, now: float) -> OutcomeRecord:

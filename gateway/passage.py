@@ -12,7 +12,7 @@ from gateway.core import ids
 from gateway.core.deployments import Scalar
 from gateway.core.errors import DeadlinePassed, FeaturesUnavailable, ModelFailed, Unserviceable
 from gateway.core.events import ArmRecord, PredictionRecord
-from gateway.core.features import FeatureBatch, FeatureVector, Status
+from gateway.core.features import FeatureBatch, Status, Vector
 from gateway.core.inputs import Instance, Layout
 from gateway.core.routing import Assignment, Part, RoutingTable
 from gateway.ports import Output
@@ -21,20 +21,22 @@ CLIENT_GONE = 499
 
 
 class Trip(NamedTuple):
-    """What all instances of one request share. ``arrived`` and ``deadline`` are machine time, ``at`` is data time.
+    """What all requests of a company share. ``deadline`` is machine time, ``at`` is data time.
 
-    ``barred`` names the candidates whose share is not theirs here and now (no lease, not loaded): they take no
-    traffic, not even when forced.
+    ``settled`` is the assignment of every key, where nothing is drawn. ``contested``: a candidate has a share of the
+    traffic, so times are evidence. ``barred`` names the candidates
+    whose share is not theirs here and now (no lease, not loaded): they take no traffic, not even when forced.
     """
 
     table: RoutingTable
     layout: Layout
     parts: Mapping[str, Part]
     able: frozenset[str]
+    contested: bool
     barred: frozenset[str]
     at: float
-    arrived: float
     deadline: float
+    settled: Assignment | None = None
 
 
 class Draw(NamedTuple):
@@ -46,12 +48,51 @@ class Draw(NamedTuple):
     assignment: Assignment
 
 
+class Member(NamedTuple):
+    """One request of a company: when it arrived (machine time), and where its instances stand among the draws."""
+
+    arrived: float
+    start: int
+    end: int
+    explains: bool = False
+
+    @property
+    def rows(self) -> range:
+        """The places of its instances."""
+        return range(self.start, self.end)
+
+
+class Company(NamedTuple):
+    """Requests of one deployment that are told together: one read, one call of the model, one write of the spool.
+
+    Each has an end of its own all the same. Most companies are of one. ``draws`` holds every instance of every
+    member, in order.
+    """
+
+    trip: Trip
+    members: list[Member]
+    draws: list[Draw]
+
+    def join(self, lone: "Company") -> None:
+        """Take in a member that is company to itself so far."""
+        [member], start = lone.members, len(self.draws)
+        self.members.append(member._replace(start=start, end=start + len(lone.draws)))
+        self.draws.extend(lone.draws)
+
+    def apart(self) -> "list[Company]":
+        """Each member alone."""
+        return [
+            Company(self.trip, [member._replace(start=0, end=len(member.rows))], self.draws[member.start : member.end])
+            for member in self.members
+        ]
+
+
 class Sight(NamedTuple):
-    """What the one feature read delivered: the batch, and (once resolved) a vector per instance."""
+    """What the one feature read delivered: the batch, and a vector per instance, None where it was not resolved."""
 
     batch: FeatureBatch
     seconds: float = 0.0
-    vectors: tuple[FeatureVector, ...] = ()
+    vectors: Sequence[Vector | None] = ()
 
 
 class Result(NamedTuple):
@@ -123,16 +164,17 @@ def status_of(failure: BaseException | None) -> int:
 
 
 def record_of(
-    trip: Trip,
-    draw: Draw,
+    company: Company,
     sight: Sight,
     row: int,
     result: Result,
     failure: BaseException | None,
     total_s: float,
+    arms: tuple[ArmRecord, ...],
     instances: int = 1,
 ) -> PredictionRecord:
     """Write down one instance: its draw, what was seen, what came of it. ``failure`` is the whole request's."""
+    trip, draw = company.trip, company.draws[row]
     table, assignment, output = trip.table, draw.assignment, result.output or _NO_OUTPUT
     key_hash = ids.key_hash(draw.key)
     values, statuses = _seen(trip.layout, draw.instance, sight, row)
@@ -147,7 +189,7 @@ def record_of(
         at=trip.at,
         assigned=assignment.arm,
         served=result.served if failure is None else "",
-        arms=_arms(trip, assignment),
+        arms=arms,
         randomised=assignment.randomised,
         sticky=table.rules.sticky,
         request_hash=_request_hash(request_id, draw.key, key_hash),
@@ -168,7 +210,7 @@ def record_of(
     )
 
 
-def explain(record: PredictionRecord, vector: FeatureVector, version: str, blind: bool) -> Explanation:
+def explain(record: PredictionRecord, vector: Vector, version: str, blind: bool) -> Explanation:
     """Tell how a recorded answer came about; a blind deployment keeps the arm to itself."""
     return Explanation(
         variant=None if blind else record.served,
@@ -187,7 +229,8 @@ def _request_hash(request_id: str | None, key: str, key_hash: str) -> str | None
     return ids.key_hash(request_id)
 
 
-def _arms(trip: Trip, assignment: Assignment) -> tuple[ArmRecord, ...]:
+def arms_of(trip: Trip, assignment: Assignment) -> tuple[ArmRecord, ...]:
+    """Write down who could have been drawn."""
     return tuple(
         [
             ArmRecord(arm.name, arm.generation, arm.propensity, trip.parts[arm.name].model.digest)
@@ -200,20 +243,22 @@ def _seen(layout: Layout, instance: Instance, sight: Sight, row: int) -> tuple[t
     """Values and statuses in the order of ``layout.names``: served features, entities, request features."""
     values: list[Scalar]
     vector = sight.vectors[row] if sight.vectors else None
+    sent = len(instance.entities) + len(instance.features)
+    if sent == len(layout.entities) + len(layout.features) <= len(_ALL_SENT) and not (vector and vector.degraded):
+        read = sight.batch.values[row]  # an instance holds its values in the order of the fields
+        return (*read, *instance.entities.values(), *instance.features.values()), (
+            sight.batch.statuses[row] + _ALL_SENT[:sent]
+        )
     if vector is not None and vector.degraded:
         values = [vector.values[name] for name in layout.served]
         statuses = bytearray([vector.statuses[name] for name in layout.served])
     else:  # as it was read: nothing was resolved yet, or nothing needed a fallback
         values, statuses = list(sight.batch.values[row]), bytearray(sight.batch.statuses[row])
-    for fields, sent in ((layout.entities, instance.entities), (layout.features, instance.features)):
-        if len(sent) == len(fields):  # an instance holds its values in the order of the fields
-            values += sent.values()
-            statuses += _ALL_SENT[: len(sent)] if len(sent) <= len(_ALL_SENT) else bytes([Status.REQUEST]) * len(sent)
-            continue
+    for fields, given in ((layout.entities, instance.entities), (layout.features, instance.features)):
         for name, declared in fields.items():
-            values.append(sent.get(name, declared.default))
+            values.append(given.get(name, declared.default))
             absent = Status.INVALID if name in instance.invalid else Status.MISSING
-            statuses.append(Status.REQUEST if name in sent else absent)
+            statuses.append(Status.REQUEST if name in given else absent)
     return tuple(values), bytes(statuses)
 
 
@@ -228,8 +273,9 @@ def _event_times(trip: Trip, sight: Sight, row: int) -> tuple[float | None, ...]
 
 
 def _is_degraded(sight: Sight, row: int, failure: BaseException | None) -> bool:
-    if sight.vectors:
-        return bool(sight.vectors[row].degraded)
+    vector = sight.vectors[row] if sight.vectors else None
+    if vector is not None:
+        return bool(vector.degraded)
     return isinstance(failure, FeaturesUnavailable) or any(
         status != Status.PRESENT for status in sight.batch.statuses[row]
     )

@@ -1,34 +1,43 @@
 """A prediction: decide who answers, read the features, run the model, remember, answer.
 
-Read ``Predict.__call__`` from top to bottom; every room is entered once. Nothing here knows HTTP, a database or a
-registry, and nothing a candidate or a shadow does can keep stable from answering.
+Read ``Predict.tell`` from top to bottom; every room is entered once, by a company of requests: the one that came
+alone, or those that came in the same moment (:meth:`Predict.sort`). Nothing here knows HTTP, a database or a registry,
+and nothing a candidate or a shadow does can keep stable from answering.
 """
 
-import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import count
 from typing import TypeAlias
 
+from gateway.arms import Arms
 from gateway.core import ids
-from gateway.core.deployments import Durability, Scalar, WhenLogFails
+from gateway.core.deployments import Durability, WhenLogFails
 from gateway.core.errors import (
     DeadlinePassed,
     ForcingForbidden,
     GatewayError,
     LogRefused,
-    ModelFailed,
-    NoModelReady,
     UnknownVariant,
-    Unserviceable,
 )
 from gateway.core.events import PredictionRecord
-from gateway.core.features import FeatureBatch, FeatureVector, resolve, resolve_fresh, unavailable
+from gateway.core.features import FeatureBatch, Vector, resolve, resolve_fresh, unavailable
 from gateway.core.inputs import Instance, Layout, lay_out, read_body, row_of
-from gateway.core.routing import STABLE, Part, RoutingTable, assign, force
-from gateway.passage import Answer, Draw, Result, Sight, Trip, explain, failure_of, record_of
+from gateway.core.routing import STABLE, Part, RoutingTable, assign, force, is_settled
+from gateway.passage import (
+    Answer,
+    Company,
+    Draw,
+    Member,
+    Result,
+    Sight,
+    Trip,
+    arms_of,
+    explain,
+    failure_of,
+    record_of,
+)
 from gateway.ports import (
     Clock,
     FeatureSource,
@@ -44,7 +53,10 @@ from gateway.ports import (
 )
 from gateway.shadow import Invitation, ShadowLane
 
-Row: TypeAlias = Sequence[Scalar]
+Told: TypeAlias = "list[Answer] | BaseException"
+"""The end of one request: an answer per instance, in order, or what its caller is to be told instead."""
+COMPANY = 64
+"""So many requests at most are told together: a longer company would keep its first from answering."""
 _NOBODY: frozenset[str] = frozenset()
 
 
@@ -65,11 +77,17 @@ class Ask:
     deadline_s: float | None = None
     explain: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is asked for but an answer, so that it may be told together with others."""
+        return self.variant is None and self.at is None and not self.explain and self.deadline_s in (None, math.inf)
+
 
 class Predict:
     """The story of a prediction. ``spool`` is the predictions' lane, ``keys`` says which key signs now.
 
-    While the worker is ``crowded``, shadows are dropped: they are the first to be shed.
+    While the worker is ``crowded``, shadows are dropped: they are the first to be shed. ``together`` says of a model's
+    digest how many rows are best asked for at once, 0 of one that does not answer in place.
     """
 
     def __init__(
@@ -87,15 +105,16 @@ class Predict:
         observer: Observer | None = None,
         flags: Flags | None = None,
         crowded: Callable[[], bool] = lambda: False,
+        together: Callable[[str], int] = lambda _digest: 0,
     ) -> None:
-        self._routing, self._features, self._runner = routing, features, runner
+        self._routing, self._features = routing, features
         self._spool, self._shadows, self._clock = spool, shadows, clock
         self._keys, self._random = keys, random
-        self._marks: Marks = marks or Unmarked()
+        self._arms = Arms(runner, clock, marks or Unmarked(), together)
         self._observer: Observer = observer or Unobserved()
         self._flags = flags
-        self._crowded = crowded
-        self._under_way: dict[int, float] = {}
+        self._crowded, self._together = crowded, together
+        self._under_way: dict[int, tuple[float, int]] = {}
         self._tickets = count()
         self._layouts: dict[str, tuple[RoutingTable, Layout, Mapping[str, Part]]] = {}
 
@@ -105,24 +124,50 @@ class Predict:
         Raises what the caller is to be told: BadRequest before anything was routed; Unserviceable, ModelFailed or
         DeadlinePassed once it was, and then the request has been recorded with its failure.
         """
-        trip, instances = self._set_out(ask)
-        draws = [self._draw(trip, ask, instance) for instance in instances]
-        ticket = next(self._tickets)
-        self._under_way[ticket] = trip.at  # holds the watermark until the request is recorded
+        [told] = await self.tell(self._alone(ask))
+        if isinstance(told, BaseException):
+            raise told
+        return told
+
+    def sort(self, asks: Sequence[Ask]) -> tuple[list[tuple[int, Exception]], list[tuple[list[int], Company]]]:
+        """Sort requests of one moment into companies; members are given by their places among ``asks``.
+
+        What cannot be routed at all is returned with why not. Those go together that want one answer each, of one
+        deployment, from models that answer in place; whoever might have to wait waits alone.
+        """
+        refused: list[tuple[int, Exception]] = []
+        alone: list[tuple[list[int], Company]] = []
+        shared: dict[str | None, list[tuple[list[int], Company]]] = {}
+        trips: dict[str | None, Trip] = {}
+        for place, ask in enumerate(asks):
+            try:
+                company = self._alone(ask, trips)
+            except Exception as error:  # noqa: BLE001 - also a bug that one of them met: the others are asked all the same
+                refused.append((place, error))
+                continue
+            if ask.plain and self._is_quick(company):
+                _join(shared.setdefault(ask.deployment, []), place, company)
+            else:
+                alone.append(([place], company))
+        return refused, [*(each for companies in shared.values() for each in companies), *alone]
+
+    async def tell(self, company: Company) -> Sequence[Told]:
+        """Tell the end of every member of a company, in order. All of them have been recorded."""
+        trip, ticket = company.trip, next(self._tickets)
+        self._under_way[ticket] = (trip.at, len(company.members))  # holds the watermark until all are recorded
         try:
-            sight, results = await self._answer(trip, draws)
-            records = self._records(trip, draws, sight, results)
-            kept, refusal = await self._remember(trip.table, records)
-            self._invite(trip, draws[:kept], records[:kept], sight)
+            try:
+                sight, results = await self._answer(company)
+                records = self._records(company, sight, results)
+            except Exception:  # a bug that one of them met: it must not be the others' too
+                if len(company.members) == 1:
+                    raise
+                return [told for lone in company.apart() for told in await self.tell(lone)]
+            refusals, kept = await self._remember(trip.table, records)
+            self._invite(company, records, sight, kept)
         finally:
             del self._under_way[ticket]
-        failure = failure_of(results)
-        if failure is not None:
-            raise failure
-        if refusal is not None and trip.table.rules.when_log_fails is WhenLogFails.REFUSE:
-            raise refusal
-        said = zip(draws, records, results, sight.vectors, strict=True)
-        return [self._say(trip, ask, *each, logged=refusal is None) for each in said]
+        return [self._end(company, member, records, results, sight, refusals) for member in company.members]
 
     def offer(self, deployment: str | None) -> tuple[RoutingTable, Layout, frozenset[str]]:
         """What a deployment takes now, and who may take its traffic. Raises UnknownDeployment, NoModelReady."""
@@ -131,32 +176,53 @@ class Predict:
 
     def low(self) -> float | None:
         """The smallest data time (seconds) of which a record may still come, of a prediction or a shadow; or None."""
-        lows = [low for low in (min(self._under_way.values(), default=None), self._shadows.low()) if low is not None]
-        return min(lows, default=None)
+        own = min([at for at, _ in self._under_way.values()], default=None)
+        return min([low for low in (own, self._shadows.low()) if low is not None], default=None)
 
     def under_way(self) -> int:
         """How many requests are between their draw and their record."""
-        return len(self._under_way)
+        return sum(members for _, members in self._under_way.values())
 
     # Who answers.
 
-    def _set_out(self, ask: Ask) -> tuple[Trip, tuple[Instance, ...]]:
-        """Find the table, check what was sent, and fix the request's times. Raises BadRequest, NoModelReady."""
+    def _alone(self, ask: Ask, trips: dict[str | None, Trip] | None = None) -> Company:
+        """Find the table, check what was sent, and draw. Raises BadRequest, NoModelReady.
+
+        ``trips`` of this moment spare the plain requests behind the first of their deployment the looking.
+        """
+        trip = None if trips is None or not ask.plain else trips.get(ask.deployment)
+        if trip is None:
+            trip = self._set_out(ask)
+            if trips is not None and ask.plain:
+                trips[ask.deployment] = trip
+        instances = read_body(trip.layout, ask.body)
+        if ask.at is not None:
+            self._clock.observe(ask.at)
+        draws = [self._draw(trip, ask, instance) for instance in instances]
+        return Company(trip, [Member(ask.arrived, 0, len(draws), ask.explain)], draws)
+
+    def _set_out(self, ask: Ask) -> Trip:
+        """Find the table, and fix the request's times. Raises BadRequest, NoModelReady."""
         table = self._routing.table(ask.deployment)
         layout, parts = self._layout(table)
         if ask.variant is not None and not table.rules.allow_forced:
             raise ForcingForbidden
         if ask.variant is not None and ask.variant not in parts:
             raise UnknownVariant(tuple(parts))
-        instances = read_body(layout, ask.body)
-        if ask.at is not None:
-            self._clock.observe(ask.at)
         able = self._routing.able(table)
         sharing = [candidate.part.name for candidate in table.candidates if candidate.weight > 0.0]
         barred = frozenset(sharing) - able if sharing else _NOBODY
         at = self._clock.data() if ask.at is None else ask.at
-        within = min(table.rules.deadline_s, math.inf if ask.deadline_s is None else ask.deadline_s)
-        return Trip(table, layout, parts, able, barred, at, ask.arrived, ask.arrived + within), instances
+        deadline = ask.arrived + min(table.rules.deadline_s, math.inf if ask.deadline_s is None else ask.deadline_s)
+        settled = assign(table, "", at, able) if is_settled(table) else None
+        return Trip(table, layout, parts, able, bool(sharing), barred, at, deadline, settled)
+
+    def _is_quick(self, company: Company) -> bool:
+        """Whether a lone request wants one answer, from a model that answers in place."""
+        if len(company.draws) != 1:
+            return False
+        drawn = company.trip.parts[company.draws[0].assignment.arm]
+        return self._together(drawn.model.digest) > 0
 
     def _layout(self, table: RoutingTable) -> tuple[Layout, Mapping[str, Part]]:
         """Lay a table out once, for as long as it is in force; and name its parts."""
@@ -181,23 +247,30 @@ class Predict:
             named = self._flags.variant(flag, key, known)
             if named is not None and (named == STABLE or named in trip.able):  # a flag revives nobody
                 return Draw(instance, body, key, force(trip.table, named, key, trip.at))
-        return Draw(instance, body, key, assign(trip.table, key, trip.at, trip.able))
+        return Draw(instance, body, key, trip.settled or assign(trip.table, key, trip.at, trip.able))
 
     # What is seen, and what the models say.
 
-    async def _answer(self, trip: Trip, draws: Sequence[Draw]) -> tuple[Sight, list[Result]]:
-        """Read features once and run the models. What goes wrong becomes the results', for all of it is recorded."""
-        sight = None
-        try:
-            sight = await self._look(trip, draws)
-            sight = Sight(sight.batch, sight.seconds, self._resolve(trip, sight.batch))
-            return sight, await self._run_arms(trip, draws, sight.vectors)
-        except BaseException as error:  # noqa: BLE001 - also cancelled, also a bug of ours: recorded first, then raised
-            blank = Sight(unavailable(trip.table.features, len(draws)))
-            return sight or blank, [Result(error=error, failure=error)] * len(draws)
+    async def _answer(self, company: Company) -> tuple[Sight, list[Result]]:
+        """Read features once and run the models. What goes wrong becomes the results', for all of it is recorded.
 
-    async def _look(self, trip: Trip, draws: Sequence[Draw]) -> Sight:
+        Raises only for a company of several, and only what nobody foresaw.
+        """
+        sight, results = None, [_NO_RESULT] * len(company.draws)
+        try:
+            sight = await self._look(company)
+            sight = sight._replace(vectors=self._resolve(company, sight.batch, results))
+            await self._arms.run(company, sight, results)
+        except BaseException as error:  # also cancelled, also a bug of ours: recorded first, then raised
+            if len(company.members) > 1 and isinstance(error, Exception) and not isinstance(error, GatewayError):
+                raise
+            blank = Sight(unavailable(company.trip.table.features, len(company.draws)))
+            return sight or blank, [Result(error=error, failure=error)] * len(company.draws)
+        return sight, results
+
+    async def _look(self, company: Company) -> Sight:
         """Read the union of what all variants need, for all instances in one go."""
+        trip, draws = company.trip, company.draws
         plan, started = trip.table.features, self._clock.machine()
         if started >= trip.deadline:
             raise DeadlinePassed("the wait")
@@ -207,131 +280,62 @@ class Predict:
         batch = await self._features.read(plan, [draw.instance.entities for draw in draws], budget_s)
         return Sight(batch, self._clock.machine() - started)
 
-    def _resolve(self, trip: Trip, batch: FeatureBatch) -> tuple[FeatureVector, ...]:
-        table, required = trip.table, trip.layout.required
-        return tuple(
-            [
-                resolve_fresh(trip.layout.fresh, batch, row, trip.at)
-                or resolve(table.features, batch, row, trip.at, table.policies, required)
-                for row in range(len(batch.values))
-            ]
-        )
+    def _resolve(self, company: Company, batch: FeatureBatch, results: list[Result]) -> list[Vector | None]:
+        """Judge what was read; a member that cannot do without what is not there has its results already."""
+        vectors: list[Vector | None] = []
+        for member in company.members:
+            try:
+                vectors += [self._resolve_row(company.trip, batch, row) for row in member.rows]
+            except GatewayError as error:
+                vectors[member.start :] = [None] * len(member.rows)
+                results[member.start : member.end] = [Result(error=error, failure=error)] * len(member.rows)
+        return vectors
 
-    async def _run_arms(self, trip: Trip, draws: Sequence[Draw], vectors: Sequence[FeatureVector]) -> list[Result]:
-        """Let each drawn arm answer its instances at once; where a candidate could not, stable answers after it."""
-        drawn: dict[str, list[int]] = {}
-        for index, draw in enumerate(draws):
-            drawn.setdefault(draw.assignment.arm, []).append(index)
-        results = [Result()] * len(draws)
-        runs = [self._run_arm(trip, trip.parts[arm], draws, vectors, rows) for arm, rows in drawn.items()]
-        for answered in [await runs[0]] if len(runs) == 1 else await asyncio.gather(*runs):
-            for index, result in answered.items():
-                results[index] = result
-        fallen = [i for i, result in enumerate(results) if result.failure and draws[i].assignment.arm != STABLE]
-        if fallen:
-            rescued = await self._run_arm(trip, trip.table.stable, draws, vectors, fallen)
-            for index, result in rescued.items():
-                results[index] = results[index]._replace(
-                    output=result.output, served=result.served, failure=result.failure
-                )
-        return results
-
-    async def _run_arm(
-        self, trip: Trip, part: Part, draws: Sequence[Draw], vectors: Sequence[FeatureVector], rows: Sequence[int]
-    ) -> dict[int, Result]:
-        """Run one part's model on the instances ``rows`` and say what came of each."""
-        started = self._clock.machine()
-        until = trip.deadline if part.name == STABLE else _share(trip, started)
-        inputs = [row_of(trip.layout, part.model, draws[row].instance, vectors[row]) for row in rows]
-        outputs = await self._run(trip, part, until, [draws[row].body for row in rows], inputs)
-        seconds = self._clock.machine() - started
-        return {
-            row: Result(output, part.name, seconds=seconds)
-            if isinstance(output, Output)
-            else Result(error=output, failure=output, seconds=seconds)
-            for row, output in zip(rows, outputs, strict=True)
-        }
-
-    async def _run(
-        self, trip: Trip, part: Part, until: float, bodies: Sequence[str], inputs: Sequence[Row]
-    ) -> list[Output | GatewayError]:
-        """Run a model on some rows: in one go, or when that fails one by one, so that each is charged for itself."""
-        try:
-            return [*await self._ask_model(trip, part, until, bodies, inputs)]
-        except (DeadlinePassed, Unserviceable) as error:
-            return [error] * len(inputs)
-        except ModelFailed as error:
-            if len(inputs) == 1:
-                return [error]
-        alone = zip(bodies, inputs, strict=True)
-        return [(await self._run(trip, part, until, [body], [row]))[0] for body, row in alone]
-
-    async def _ask_model(
-        self, trip: Trip, part: Part, until: float, bodies: Sequence[str], inputs: Sequence[Row]
-    ) -> list[Output]:
-        budget_s = until - self._clock.machine()
-        if budget_s <= 0.0:
-            raise DeadlinePassed("the model's run")
-        if part.name in trip.barred:
-            raise NoModelReady(trip.table.deployment)
-        stable = part.name == STABLE
-        marked = nullcontext() if stable else self._marks.running(trip.table.tag, bodies, part.generation, trip.at)
-        with marked:
-            outputs = await self._runner.predict(part, inputs, budget_s)
-        if len(outputs) != len(inputs):
-            raise ModelFailed("WrongNumberOfAnswers")
-        return outputs
+    def _resolve_row(self, trip: Trip, batch: FeatureBatch, row: int) -> Vector:
+        fresh = resolve_fresh(trip.layout.fresh, batch, row, trip.at)
+        if fresh is not None:
+            return fresh
+        return resolve(trip.table.features, batch, row, trip.at, trip.table.policies, trip.layout.required)
 
     # What is remembered, and said.
 
-    def _records(
-        self, trip: Trip, draws: Sequence[Draw], sight: Sight, results: Sequence[Result]
-    ) -> list[PredictionRecord]:
-        failure, total_s = failure_of(results), self._clock.machine() - trip.arrived
-        return [
-            record_of(trip, draw, sight, row, result, failure, total_s, len(draws))
-            for row, (draw, result) in enumerate(zip(draws, results, strict=True))
-        ]
+    def _records(self, company: Company, sight: Sight, results: Sequence[Result]) -> list[PredictionRecord]:
+        now, arms = self._clock.machine(), arms_of(company.trip, company.draws[0].assignment)
+        records: list[PredictionRecord] = []
+        for member in company.members:
+            failure, total_s = failure_of(results[member.start : member.end]), now - member.arrived
+            for row in member.rows:
+                if company.trip.settled is None:
+                    arms = arms_of(company.trip, company.draws[row].assignment)
+                records.append(
+                    record_of(company, sight, row, results[row], failure, total_s, arms, member.end - member.start)
+                )
+        return records
 
     async def _remember(
         self, table: RoutingTable, records: Sequence[PredictionRecord]
-    ) -> tuple[int, LogRefused | None]:
-        """Write the records down before anybody is answered; say how many were written, and what stopped it."""
-        kept, refusal = 0, None
-        try:
-            if len(records) == 1 and len(self._under_way) > 1:
-                await self._append_in_company(records[0])
-                kept = 1
-            else:
-                for record in records:
-                    self._spool.append(record)
-                    kept += 1
-            if table.rules.durability is Durability.DISK:
+    ) -> tuple[list[LogRefused | None], list[bool]]:
+        """Write the records down before anybody is answered; say what stopped each, and which were written."""
+        refusals = self._spool.append_all(records)
+        kept = [refusal is None for refusal in refusals]
+        if table.rules.durability is Durability.DISK and any(kept):
+            try:
                 await self._spool.flush()
-        except LogRefused as error:
-            refusal = error
-        for record in records:
+            except LogRefused as error:
+                refusals = [refusal or error for refusal in refusals]
+        for record, refusal in zip(records, refusals, strict=True):
             self._observer.predicted(record, table, logged=refusal is None)
-        return kept, refusal
+        return refusals, kept
 
-    async def _append_in_company(self, record: PredictionRecord) -> None:
-        """Write a record together with those of the requests beside it. Raises LogRefused.
-
-        The record of a caller who goes away meanwhile is written all the same, so what has to follow it follows, and
-        the cancellation is heard at the next await.
-        """
-        try:
-            await self._spool.append_soon(record)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
-                task.cancel()
-
-    def _invite(self, trip: Trip, draws: Sequence[Draw], records: Sequence[PredictionRecord], sight: Sight) -> None:
+    def _invite(
+        self, company: Company, records: Sequence[PredictionRecord], sight: Sight, kept: Sequence[bool]
+    ) -> None:
         """Offer each recorded prediction to the shadows its record names; each of them owes one record of its own."""
-        crowded = self._crowded()
-        for row, (draw, record) in enumerate(zip(draws, records, strict=True)):
+        trip, crowded = company.trip, self._crowded()
+        for row, (draw, record) in enumerate(zip(company.draws, records, strict=True)):
+            vector = sight.vectors[row] if record.shadows and kept[row] else None
+            if vector is None:
+                continue
             for name in record.shadows:
                 part = trip.parts[name]
                 invitation = Invitation(
@@ -340,37 +344,67 @@ class Predict:
                     record.deployment,
                     record.at,
                     part,
-                    row_of(trip.layout, part.model, draw.instance, sight.vectors[row]),
+                    row_of(trip.layout, part.model, draw.instance, vector),
                     trip.table.stable.generation,
                     record.served == STABLE,
                     trip.table.rules.canary_deadline_s,
                 )
                 self._shadows.offer(invitation, crowded)
 
+    def _end(
+        self,
+        company: Company,
+        member: Member,
+        records: Sequence[PredictionRecord],
+        results: Sequence[Result],
+        sight: Sight,
+        refusals: Sequence[LogRefused | None],
+    ) -> Told:
+        """Say how one request ended."""
+        mine = slice(member.start, member.end)
+        failure = failure_of(results[mine])
+        if failure is not None:
+            return failure
+        refusal = next((refusal for refusal in refusals[mine] if refusal is not None), None)
+        if refusal is not None and company.trip.table.rules.when_log_fails is WhenLogFails.REFUSE:
+            return refusal
+        logged = refusal is None
+        return [self._say(company, member, row, records[row], results[row], sight, logged) for row in member.rows]
+
     def _say(
         self,
-        trip: Trip,
-        ask: Ask,
-        draw: Draw,
+        company: Company,
+        member: Member,
+        row: int,
         record: PredictionRecord,
         result: Result,
-        vector: FeatureVector,
+        sight: Sight,
         logged: bool,
     ) -> Answer:
+        trip, draw, vector = company.trip, company.draws[row], sight.vectors[row]
         blind, version = trip.table.rules.blind, trip.parts[record.served].model.version
+        lost = () if vector is None else vector.degraded
         return Answer(
             prediction_id=ids.mint(self._keys(), record.tag, record.body),
             deployment=record.deployment,
             output=result.output or Output(None),
-            degraded=vector.degraded + draw.instance.invalid,
+            degraded=lost + draw.instance.invalid,
             logged=logged,
             variant=None if blind else record.served,
             model_version=None if blind else version,
             fallback=not blind and record.served != record.assigned,
-            explanation=explain(record, vector, version, blind) if ask.explain else None,
+            explanation=explain(record, vector, version, blind) if member.explains and vector is not None else None,
         )
 
 
-def _share(trip: Trip, now: float) -> float:
-    """When a candidate's time is up: its own deadline, or half of what is left, so that stable can still answer."""
-    return min(now + trip.table.rules.canary_deadline_s, (now + trip.deadline) / 2)
+def _join(companies: list[tuple[list[int], Company]], place: int, lone: Company) -> None:
+    """Let a lone request join the last company, or begin one."""
+    if companies and len(companies[-1][0]) < COMPANY and companies[-1][1].trip.table is lone.trip.table:
+        places, company = companies[-1]
+        places.append(place)
+        company.join(lone)
+    else:
+        companies.append(([place], lone))
+
+
+_NO_RESULT = Result()

@@ -77,7 +77,9 @@ class ShadowLane:
     def offer(self, invitation: Invitation, crowded: bool = False) -> None:
         """Accept an invitation or drop it, at once. ``crowded``: shadows are the first to be shed."""
         name = f"{invitation.deployment}/{invitation.part.name}"
-        queue = self._queues.setdefault(name, deque())
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = deque()
         reason = self._refusal(invitation, len(queue), crowded)
         if reason is not None:
             self._write(replace(_blank(invitation), dropped=reason))
@@ -138,7 +140,7 @@ class ShadowLane:
         """Take the oldest, and those behind it that may share its call; what is too old is dropped on the way."""
         taken: list[Invitation] = []
         now = self._clock.machine()
-        most = self._together(queue[0].invitation.part.model.digest)
+        most = max(1, self._together(queue[0].invitation.part.model.digest))
         while queue and len(taken) < most:
             invitation = queue[0].invitation
             if taken and not _alike(invitation, taken[0]):
@@ -166,8 +168,11 @@ class ShadowLane:
         if len(outputs) != len(rows):
             return False
         latency_s = self._clock.machine() - started
-        for invitation, output in zip(invitations, outputs, strict=True):
-            self._settle(invitation, _scored(invitation, output, latency_s))
+        records = [_scored(*each, latency_s) for each in zip(invitations, outputs, strict=True)]
+        for record, refusal in zip(records, self._spool.append_all(records), strict=True):
+            self._observer.shadowed(record, logged=refusal is None)
+        for invitation in invitations:
+            del self._pending[id(invitation)]
         return True
 
     async def _run(self, invitation: Invitation) -> None:

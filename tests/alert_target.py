@@ -7,10 +7,11 @@ from typing import Any
 
 
 class Target:
-    """Somebody's webhook. ``refusals`` is how many calls it answers with 503 first."""
+    """Somebody's webhook. It refuses ``refusals`` calls with 503 first; all are sent on to ``sends_to``, if set."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
+        self.sends_to = ""
         self.heard: list[dict[str, Any]] = []
         self.came = threading.Semaphore(0)
         target = self
@@ -18,6 +19,11 @@ class Target:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 said = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if target.sends_to and self.path != target.sends_to:
+                    self.send_response(307)
+                    self.send_header("Location", target.sends_to)
+                    self.end_headers()
+                    return
                 refused = target.refusals > 0
                 target.refusals -= 1
                 if not refused:

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import joblib
 
-from benchmarks.serve.world import NAMES, SERVICE, World
+from benchmarks.serve.world import SERVICE, World, names_of
 from gateway.adapters.features import open_compiler
 from gateway.adapters.models import JoblibFolder, ModelCache
 from gateway.adapters.models.joblib_folder import save
@@ -29,21 +29,26 @@ from gateway.processes.tables import leave_on_disk
 from gateway.settings import Settings, freeze
 
 ENTITIES = (Field("user_id", Type.INTEGER), Field("merchant_id", Type.STRING))
-FEATURES = tuple(Field(name, Type.NUMBER, example=0.1) for name in NAMES)
+
+
+def inputs_of(width: int) -> tuple[Field, ...]:
+    """The inputs of a model of this width."""
+    return tuple(Field(name, Type.NUMBER, example=0.1) for name in names_of(width))
 
 
 @dataclass
 class House:
-    """A state folder, and the worker that serves it; ``settings`` beside those that every worker here has."""
+    """A state folder, and the workers that serve it; ``settings`` beside those that every worker here has."""
 
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     port: int = 0
     started_in_s: float = 0.0
+    _beats: list[int] = field(default_factory=list)
 
-    def start(self) -> "House":
-        """Start the worker as its supervisor would, and wait until it is ready."""
+    def start(self, workers: int = 1) -> "House":
+        """Start workers as their supervisor would, and wait until they are ready."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
@@ -53,13 +58,26 @@ class House:
             state_dir=self.folder, max_spool=2**36, max_concurrency=1_024, **{"log_level": "warning", **self.settings}
         )
         (run / "settings.json").write_text(freeze(settings))
+        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        environment = {**os.environ, **one_thread, "PROMETHEUS_MULTIPROC_DIR": str(run / "metrics")}
+        began = time.monotonic()
+        for index in range(workers):
+            self._start_one(index, listener, environment)
+        listener.close()
+        until_ready(f"http://127.0.0.1:{self.port}/readyz", self.processes[0])
+        self.started_in_s = time.monotonic() - began
+        if workers > 1:
+            time.sleep(2.0)  # the others are ready too; whom the kernel gives a connection is not ours to say
+        return self
+
+    def _start_one(self, index: int, listener: socket.socket, environment: dict[str, str]) -> None:
         reading, writing = os.pipe()
         said = {
-            "settings": run / "settings.json",
+            "settings": self.folder / "run" / "settings.json",
             "parent": os.getpid(),
             "listen": listener.fileno(),
             "beat": writing,
-            "index": 0,
+            "index": index,
         }
         command = [
             sys.executable,
@@ -67,27 +85,23 @@ class House:
             "gateway.processes.worker",
             *(f"--{key}={value}" for key, value in said.items()),
         ]
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        environment = {**os.environ, **one_thread, "PROMETHEUS_MULTIPROC_DIR": str(run / "metrics")}
-        began = time.monotonic()
-        self.process = subprocess.Popen(command, pass_fds=(listener.fileno(), writing), env=environment)
+        self.processes.append(subprocess.Popen(command, pass_fds=(listener.fileno(), writing), env=environment))
         os.close(writing)
-        self._beats = reading  # kept open: a worker that cannot beat would be told
-        listener.close()
-        until_ready(f"http://127.0.0.1:{self.port}/readyz", self.process)
-        self.started_in_s = time.monotonic() - began
-        return self
+        self._beats.append(reading)  # kept open: a worker that cannot beat would be told
 
     @property
     def pid(self) -> int:
-        """The worker's process id."""
-        return 0 if self.process is None else self.process.pid
+        """The first worker's process id."""
+        return self.processes[0].pid if self.processes else 0
 
     def stop(self) -> None:
-        """End the worker."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        """End the workers."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for reading in self._beats:
+            os.close(reading)
+        self.processes, self._beats = [], []
 
     def sweep(self) -> None:
         """Delete what is sealed, as the agent does with what it has stored."""
@@ -131,7 +145,7 @@ def build(world: World, folder: Path, tables: Mapping[str, str], *, shadows: Map
 
 def _table(name: str, parts: list[Part], plan: FeaturePlan) -> RoutingTable:
     rules = ServingRules(durability=Durability.DISK if name.endswith("disk") else Durability.PROCESS)
-    inputs = Inputs(ENTITIES if plan.views else (), () if plan.views else FEATURES)
+    inputs = Inputs(ENTITIES if plan.views else (), () if plan.views else parts[0].model.inputs)
     watching = tuple(Shadow(part, f"salt-{part.name}", 1.0) for part in parts[1:])
     return RoutingTable(name, tag_of(name), 1, parts[0], (), watching, rules=rules, inputs=inputs, features=plan)
 
@@ -142,5 +156,5 @@ def _card(world: World, registry: Path, cache: ModelCache, model: str, version: 
         service = SERVICE if reads else None
         estimator = joblib.load(world.model(model))
         save(registry, name, str(version), estimator, task=Task.BINARY, classes=(0, 1), feature_service=service,
-             inputs=FEATURES)  # fmt: skip
+             inputs=inputs_of(estimator.n_features_in_))  # fmt: skip
     return replace(cache.prepare(JoblibFolder(registry), f"models:/{name}/{version}"))

@@ -4,16 +4,18 @@ Every request has its own entities and its own request id.
 """
 
 import asyncio
+import contextlib
 import math
 import os
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.serve.world import MERCHANTS, NAMES, USERS
+from benchmarks.serve.world import MERCHANTS, NAMES, USERS, names_of
 
 _LUA = """
 local prefix = os.getenv("SERVE_PREFIX") or ""
@@ -64,9 +66,35 @@ def run(url: str, kind: str, connections: int, seconds: float, scratch: Path, nu
     return replace(point, cpu_us=(_cpu_s(pid) - before) / max(1.0, point.rps * seconds) * 1e6)
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that it has started and that still run."""
+    parents: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
+    found = [pid]
+    for each in found:
+        found += parents.get(each, [])
+    return found
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process and all that it has started, in MB."""
+    total = 0.0
+    for each in family(pid):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) / 1000 for line in lines if line.startswith("Rss:"))
+    return total
+
+
 def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    total = 0
+    for each in family(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def _run(url: str, kind: str, connections: int, seconds: float, scratch: Path, number: int) -> Point:
@@ -91,17 +119,35 @@ def body(kind: str, n: int, prefix: str) -> str:
     if kind == "entities":
         user = n * 7 % USERS
         return f'{{"entities":{{"user_id":{user},"merchant_id":"m{user % MERCHANTS}"}},"request_id":"{prefix}-{n}"}}'
-    values = ",".join(f'"{name}":{((n + place) % 1000) / 500 - 1:.3f}' for place, name in enumerate(NAMES))
-    return f'{{"features":{{{values}}},"request_id":"{prefix}-{n}"}}'
+    numbers = [f"{((n + place) % 1000) / 500 - 1:.3f}" for place in range(_width(kind))]
+    return _text(kind, numbers, f"{prefix}-{n}")
+
+
+def _width(kind: str) -> int:
+    return int(kind.partition("-")[2] or len(NAMES))
+
+
+def _text(kind: str, numbers: Sequence[str], request_id: str) -> str:
+    """A body with features: the gateway's own, or as another protocol has it."""
+    row = ",".join(numbers)
+    if kind == "v2":
+        return f'{{"inputs":[{{"name":"rows","shape":[1,{len(numbers)}],"datatype":"FP64","data":[{row}]}}]}}'
+    if kind == "invocations":
+        return f'{{"inputs":[[{row}]]}}'
+    values = ",".join(f'"{name}":{number}' for name, number in zip(names_of(_width(kind)), numbers, strict=True))
+    return f'{{"features":{{{values}}},"request_id":"{request_id}"}}'
 
 
 def _lua_body(kind: str) -> str:
     if kind == "entities":
         text = '{"entities":{"user_id":%d,"merchant_id":"m%d"},"request_id":"%s-%d-%d"}'
         return f"string.format('{text}', user, user % {MERCHANTS}, prefix, id, n)"
-    values = ",".join(f'"{name}":%.3f' for name in NAMES)
-    arguments = ", ".join(f"((n + {place}) % 1000) / 500 - 1" for place in range(len(NAMES)))
-    return f'string.format(\'{{"features":{{{values}}},"request_id":"%s-%d-%d"}}\', {arguments}, prefix, id, n)'
+    width = _width(kind)
+    text = _text(kind, ["%.3f"] * width, "%s-%d-%d")
+    arguments = [f"((n + {place}) % 1000) / 500 - 1" for place in range(width)]
+    if "%s" in text:
+        arguments += ["prefix", "id", "n"]
+    return f"string.format('{text}', {', '.join(arguments)})"
 
 
 async def _in_python(url: str, kind: str, connections: int, seconds: float, prefix: str) -> Point:

@@ -1,18 +1,16 @@
 """Somebody who is measured."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.serve.house import House
-from benchmarks.serve.load import Point
 
 
 @dataclass
 class Subject:
-    """Somebody who answers at ``url``, is asked with bodies of ``kind``, and what was measured, by connections."""
+    """Somebody who answers at ``url`` and is asked with bodies of ``kind``; ``pid`` is its first process."""
 
     name: str
     url: str
     kind: str
     pid: int
     house: House | None = None
-    points: dict[int, list[Point]] = field(default_factory=dict)

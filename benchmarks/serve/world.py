@@ -26,6 +26,13 @@ VIEWS = {
     "user_merchant": (("user_id", "merchant_id"), [f"p{n}" for n in range(6)]),
 }
 NAMES = [name for _, names in VIEWS.values() for name in names]
+WIDTHS = (50, 100, 200)
+"""Widths of the logistic models that take more than those, all in the request."""
+
+
+def names_of(width: int) -> list[str]:
+    """What the inputs of a model of this width are called."""
+    return NAMES if width == len(NAMES) else [f"w{n}" for n in range(width)]
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,13 @@ class World:
 
     @property
     def repo(self) -> Path:
-        """The Feast repository."""
+        """The Feast repository on Redis."""
         return self.folder / "feature_repo"
+
+    @property
+    def sqlite_repo(self) -> Path:
+        """The same on SQLite."""
+        return self.folder / "feature_repo_sqlite"
 
     def model(self, name: str) -> Path:
         """A fitted estimator, as joblib wrote it."""
@@ -47,7 +59,6 @@ class World:
 def build(folder: Path, server: ValkeyServer) -> World:
     """Fit the models and fill the online store."""
     world = World(folder)
-    world.repo.mkdir(parents=True)
     rows, labels = training_rows()
     models: dict[str, Any] = {
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000)),
@@ -56,26 +67,35 @@ def build(folder: Path, server: ValkeyServer) -> World:
     }
     for name, model in models.items():
         joblib.dump(model.fit(rows, labels), world.model(name))
-    _write_features(world, server)
+    for width in WIDTHS:
+        wide, labels = training_rows(width=width)
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))
+        joblib.dump(model.fit(wide, labels), world.model(f"wide-{width}"))
+    redis = f"{{type: redis, connection_string: '{server.host}:{server.port}'}}"
+    _write_features(world.repo, redis)
+    _write_features(world.sqlite_repo, f"{{type: sqlite, path: '{world.folder / 'online.db'}'}}")
     return world
 
 
-def training_rows(count: int = 2_000) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]":
-    """Rows of 20 standard normal features, and a label that depends on them."""
+def training_rows(
+    count: int = 2_000, width: int = len(NAMES)
+) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]":
+    """Rows of standard normal features, and a label that depends on them."""
     random = np.random.default_rng(7)
-    rows = random.normal(size=(count, len(NAMES)))
-    score = rows @ random.normal(size=len(NAMES)) + np.sin(3.0 * rows[:, 0]) * 2.0
+    rows = random.normal(size=(count, width))
+    score = rows @ random.normal(size=width) + np.sin(3.0 * rows[:, 0]) * 2.0
     return rows, (score + random.normal(size=count) > 0.0).astype(np.int64)
 
 
-def _write_features(world: World, server: ValkeyServer) -> None:
+def _write_features(repo: Path, online_store: str) -> None:
     from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, ValueType
     from feast.types import Float64, Int64, String
 
-    (world.repo / "feature_store.yaml").write_text(
+    repo.mkdir(parents=True)
+    (repo / "feature_store.yaml").write_text(
         "project: serve\nprovider: local\nregistry: registry.db\nentity_key_serialization_version: 3\n"
         "offline_store: {type: file}\n"
-        f"online_store: {{type: redis, connection_string: '{server.host}:{server.port}'}}\n"
+        f"online_store: {online_store}\n"
     )
     keys = {"user_id": (ValueType.INT64, Int64), "merchant_id": (ValueType.STRING, String)}
     entities = {key: Entity(name=key, join_keys=[key], value_type=kind) for key, (kind, _) in keys.items()}
@@ -87,14 +107,14 @@ def _write_features(world: World, server: ValkeyServer) -> None:
             schema=[Field(name=key, dtype=keys[key][1]) for key in join]
             + [Field(name=feature, dtype=Float64) for feature in features],
             source=FileSource(
-                name=f"{name}_source", path=str(world.repo / f"{name}.parquet"), timestamp_field="event_timestamp"
+                name=f"{name}_source", path=str(repo / f"{name}.parquet"), timestamp_field="event_timestamp"
             ),
         )
         for name, (join, features) in VIEWS.items()
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        store = FeatureStore(repo_path=str(world.repo))
+        store = FeatureStore(repo_path=str(repo))
         store.apply([*entities.values(), *views, FeatureService(name=SERVICE, features=views)])
         for view in views:
             _fill(store, view)

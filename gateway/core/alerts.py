@@ -7,6 +7,7 @@ counted, not told.
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from gateway.core.events import Decision
 
@@ -131,11 +132,16 @@ class Message:
         return f"{self.deployment}: {alert.kind.value.replace('_', ' ')} ({alert.about})"
 
     def body(self, link: str) -> str:
-        """The sentences, and where to look."""
+        """The sentences, and where to look: the deployment's place in the control room at ``link``, if there is one.
+
+        >>> Message("flights", (Alert(Kind.DRIFT, "flights", "delay", "It moved."),), 0).body("https://room/").split()
+        ['It', 'moved.', 'https://room/#/d/flights']
+        """
         lines = [alert.sentence for alert in self.alerts]
         if self.repeated:
             lines.append(f"({self.repeated} more of the same were not sent.)")
-        return "\n".join([*lines, link] if link else lines)
+        place = f"{link.rstrip('/')}/#/d/{quote(self.deployment, safe='')}"
+        return "\n".join([*lines, place] if link else lines)
 
 
 @dataclass

@@ -68,10 +68,10 @@ class Task(StrEnum):
 class Form:
     """In which form a prepared model runs, chosen by measurement when it was prepared, and the sentence that says why.
 
-    ``kind`` is ``original``, ``onnx`` or ``treelite``. A compiled form is pinned by its own ``digest``; its labels
-    equal the original's on every row it was proved with, its scores within ``tolerance``. ``call_s`` and ``row_s``
-    are machine seconds: what one row took, and what each row of a batch adds. They, and the sentence, differ from one
-    preparation to the next and do not make a form another. ``rounds``: inputs are rounded to float32
+    ``kind`` is ``original``, ``linear``, ``onnx`` or ``treelite``. A compiled form is pinned by its own ``digest``; its
+    labels equal the original's on every row it was proved with, its scores within ``tolerance``. ``call_s`` and
+    ``row_s`` are machine seconds: what one row took, and what each row of a batch adds. They, and the sentence, differ
+    from one preparation to the next and do not make a form another. ``rounds``: inputs are rounded to float32
     first, as scikit-learn's trees do.
     """
 
@@ -311,6 +311,7 @@ class DeploymentSpec:
     maturity_s: float = 0.0
     """Age (data time) at which a prediction's label counts; labelled metrics are judged at this age, once."""
     label_values: tuple[int | str, ...] = ()
+    """What a label may be; any other is not taken. Empty: whatever it is."""
     keep_previous: int = 3
     """How many former stable models stay warm, to go back to in one call."""
     drift: DriftTerms = DriftTerms()

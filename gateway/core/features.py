@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final, Protocol
 
 from gateway.core.deployments import FeaturePolicy, OnUnavailable, Scalar, Type
 from gateway.core.errors import FeaturesUnavailable
@@ -98,14 +99,64 @@ class FeatureBatch:
     event_times: Sequence[tuple[float | None, ...]]
 
 
+class Vector(Protocol):
+    """One request's features after fallbacks: by name the value and status, and the age in seconds where known."""
+
+    @property
+    def values(self) -> Mapping[str, Scalar]:
+        """What is served."""
+
+    @property
+    def statuses(self) -> Mapping[str, Status]:
+        """What became of each."""
+
+    @property
+    def ages(self) -> Mapping[str, float]:
+        """How old each was, where its event time is known."""
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """Names of those that were not served as the store holds them."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureVector:
-    """One request's features after fallbacks: by name the value and status, and the age in seconds where known."""
+    """A vector in which something may have been replaced."""
 
     values: Mapping[str, Scalar]
     statuses: Mapping[str, Status]
     ages: Mapping[str, float]
     degraded: tuple[str, ...]
+
+
+class FreshVector:
+    """A vector that needed no fallback. ``row`` is what was read, in plan order; names are given to it when asked."""
+
+    __slots__ = ("_fresh", "_now", "_times", "row")
+    degraded: Final[tuple[str, ...]] = ()
+
+    def __init__(
+        self, fresh: "Freshness", row: tuple[Scalar, ...], times: tuple[float | None, ...], now: float
+    ) -> None:
+        self._fresh, self.row, self._times, self._now = fresh, row, times, now
+
+    @property
+    def values(self) -> Mapping[str, Scalar]:
+        """What was read."""
+        return dict(zip(self._fresh.names, self.row, strict=True))
+
+    @property
+    def statuses(self) -> Mapping[str, Status]:
+        """All present."""
+        return self._fresh.statuses
+
+    @property
+    def ages(self) -> Mapping[str, float]:
+        """How old each was: as old as its view."""
+        ages: list[float] = []
+        for time, width in zip(self._times, self._fresh.widths, strict=True):
+            ages += [self._now - (time or 0.0)] * width
+        return dict(zip(self._fresh.names, ages, strict=True))
 
 
 def unavailable(plan: FeaturePlan, rows: int) -> FeatureBatch:
@@ -129,6 +180,8 @@ class Freshness:
     present: bytes
     statuses: Mapping[str, Status]
     classes: tuple[frozenset[type], ...] = ()
+    shared: frozenset[type] = frozenset()
+    """Types that every value may have, whatever its place."""
     checked: tuple[tuple[int, FeaturePolicy], ...] = ()
 
 
@@ -148,6 +201,7 @@ def freshness(plan: FeaturePlan, policies: Mapping[str, FeaturePolicy]) -> Fresh
         bytes([Status.PRESENT]) * len(names),
         dict.fromkeys(names, Status.PRESENT),
         tuple([_CLASSES[kind] for kind in kinds]),
+        frozenset[type]().union(*_CLASSES.values()).intersection(*[_CLASSES[kind] for kind in kinds]),
         tuple([(place, policy) for place, policy in enumerate(found) if policy.checks]),
     )
 
@@ -156,23 +210,22 @@ def _policies(view: PlannedView, policies: Mapping[str, FeaturePolicy]) -> list[
     return [policies.get(feature.name, _DEFAULT_POLICY) for feature in view.features]
 
 
-def resolve_fresh(fresh: Freshness, batch: FeatureBatch, row: int, now: float) -> FeatureVector | None:
+def resolve_fresh(fresh: Freshness, batch: FeatureBatch, row: int, now: float) -> FreshVector | None:
     """As :func:`resolve`, for a row that is present, valid and young enough in every feature; None for any other."""
-    if batch.statuses[row] != fresh.present or not _is_valid(fresh, batch.values[row]):
+    values, times = batch.values[row], batch.event_times[row]
+    if batch.statuses[row] != fresh.present or not _is_valid(fresh, values):
         return None
-    ages: list[float] = []
-    for event_time, width, limit in zip(batch.event_times[row], fresh.widths, fresh.limits, strict=True):
+    for event_time, limit in zip(times, fresh.limits, strict=True):
         if event_time is None or now - event_time > limit:
             return None
-        ages += [now - event_time] * width
-    values = dict(zip(fresh.names, batch.values[row], strict=True))
-    return FeatureVector(values, fresh.statuses, dict(zip(fresh.names, ages, strict=True)), ())
+    return FreshVector(fresh, values, times, now)
 
 
 def _is_valid(fresh: Freshness, values: tuple[Scalar, ...]) -> bool:
-    for value, classes in zip(values, fresh.classes, strict=True):
-        if value.__class__ not in classes:
-            return False
+    if not fresh.shared.issuperset(map(type, values)):
+        for value, classes in zip(values, fresh.classes, strict=True):
+            if value.__class__ not in classes:
+                return False
     return all(policy.admits(values[place]) for place, policy in fresh.checked)
 
 

@@ -6,13 +6,13 @@ Nothing is coerced and nothing that was sent is ever repeated: an unknown name i
 
 import difflib
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from gateway.core.deployments import Field, ModelCard, OnInvalid, Scalar, Type
 from gateway.core.errors import InvalidBody, Problem
-from gateway.core.features import FeatureVector, Freshness, freshness
+from gateway.core.features import Freshness, FreshVector, Vector, freshness
 from gateway.core.routing import RoutingTable
 
 MAX_INSTANCES = 1_000
@@ -49,11 +49,15 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class RowPlan:
-    """A model's row that is picked whole from the served features, or else whole from the request's own."""
+    """A model's row that is picked whole from the served features, or else whole from the request's own.
+
+    ``place`` picks it from served values as they were read.
+    """
 
     inputs: tuple[Field, ...]
     served: bool
     pick: Callable[[Mapping[str, Scalar]], tuple[Scalar, ...]]
+    place: Callable[[tuple[Scalar, ...]], tuple[Scalar, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +122,18 @@ def _row_plans(
         names, served = [field.name for field in card.inputs], _served_to(card, delivered)
         if len(names) < 2 or not entities.keys().isdisjoint(names):
             continue
-        if served.issuperset(names) or served.isdisjoint(names):
-            yield card.digest, RowPlan(card.inputs, served.issuperset(names), itemgetter(*names))
+        if served.issuperset(names):
+            yield card.digest, RowPlan(card.inputs, True, itemgetter(*names), _placing(names, table.features.names()))
+        elif served.isdisjoint(names):
+            yield card.digest, RowPlan(card.inputs, False, itemgetter(*names), _as_it_is)
+
+
+def _placing(names: Sequence[str], served: Sequence[str]) -> Callable[[tuple[Scalar, ...]], tuple[Scalar, ...]]:
+    return _as_it_is if tuple(names) == tuple(served) else itemgetter(*[served.index(name) for name in names])
+
+
+def _as_it_is(row: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    return row
 
 
 def _key_entity(declared: str | None) -> str | None:
@@ -316,7 +330,7 @@ def _token(name: str) -> str:
 _NOTHING = Instance({}, {})
 
 
-def row_of(layout: Layout, card: ModelCard, instance: Instance, vector: FeatureVector) -> tuple[Scalar, ...]:
+def row_of(layout: Layout, card: ModelCard, instance: Instance, vector: Vector) -> tuple[Scalar, ...]:
     """Build a model's input row, in the order of its card.
 
     A name that is an entity key takes the entity's value; one that the model's own feature service delivers takes it
@@ -324,6 +338,8 @@ def row_of(layout: Layout, card: ModelCard, instance: Instance, vector: FeatureV
     """
     plan = layout.rows.get(card.digest)
     if plan is not None and plan.inputs is card.inputs:
+        if plan.served and type(vector) is FreshVector:
+            return plan.place(vector.row)
         try:
             return plan.pick(vector.values if plan.served else instance.features)
         except KeyError:  # an optional one was not sent: its default has to be found
@@ -332,9 +348,7 @@ def row_of(layout: Layout, card: ModelCard, instance: Instance, vector: FeatureV
     return tuple([_cell(layout, declared, delivered, instance, vector) for declared in card.inputs])
 
 
-def _cell(
-    layout: Layout, declared: Field, delivered: frozenset[str], instance: Instance, vector: FeatureVector
-) -> Scalar:
+def _cell(layout: Layout, declared: Field, delivered: frozenset[str], instance: Instance, vector: Vector) -> Scalar:
     name = declared.name
     if name in layout.entities:
         return instance.entities.get(name, layout.entities[name].default)

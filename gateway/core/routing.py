@@ -63,6 +63,8 @@ class RoutingTable:
     inputs: Inputs = Inputs()
     features: FeaturePlan = NO_FEATURES
     policies: dict[str, FeaturePolicy] = field(default_factory=dict)
+    labels: tuple[int | str, ...] = ()
+    """What a label may be; empty: whatever it is."""
     schema: int = 1
 
     def models(self) -> tuple[ModelCard, ...]:
@@ -137,6 +139,11 @@ def assign(table: RoutingTable, key: str, at: float, able: Container[str]) -> As
         left -= weight
     arms.insert(0, Arm(STABLE, table.stable.generation, max(0.0, left)))
     return Assignment(chosen, tuple(arms), _watching(table, epoch, key), epoch)
+
+
+def is_settled(table: RoutingTable) -> bool:
+    """Whether every key is assigned alike in an epoch: nobody has a share beside stable, and shadows watch it all."""
+    return not table.candidates and all(shadow.rate >= 1.0 for shadow in table.shadows)
 
 
 def force(table: RoutingTable, variant: str, key: str, at: float) -> Assignment:

@@ -37,6 +37,7 @@ def table_of(state: DeploymentState, plan: FeaturePlan) -> RoutingTable:
         inputs=inputs_of(state.spec, cards_of(state), plan),
         features=plan,
         policies=dict(state.spec.features),
+        labels=state.spec.label_values,
     )
 
 

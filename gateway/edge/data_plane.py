@@ -29,6 +29,7 @@ from gateway.edge.protocols import schemas as protocol_schemas
 from gateway.edge.protocols.behind import Behind
 from gateway.edge.protocols.frames import Offer
 from gateway.edge.said import said
+from gateway.edge.turns import Turns
 from gateway.feedback import Feedback, Receipt
 from gateway.passage import Answer
 from gateway.ports import Clock
@@ -119,6 +120,7 @@ def _predictions(app: HotApp, plane: DataPlane, lane: AdaptiveLane) -> None:
         return LOCAL if plane.locks is None else plane.locks.admit(scope, _PREDICTS)
 
     app.hot = HotRoute(answer_plain, plane.max_body, plane.body_patience_s, admit)
+    app.turns = Turns(plane.predict, plane.clock, lane, admit, plane.max_body, plane.body_patience_s)
 
     @app.post("/predict", summary="Predict with the default deployment", **docs)
     async def predict(request: Request) -> Response:
@@ -217,14 +219,15 @@ def _ask(
 
 def _received(receipt: Receipt) -> Response:
     """Write a receipt: 202 when anything was accepted, else the same as a problem."""
-    written: dict[str, object] = {"accepted": receipt.accepted, "rejected": receipt.rejected}
+    rejected = [{"index": one.index, "detail": one.detail} for one in receipt.rejected]
+    written: dict[str, object] = {"accepted": receipt.accepted, "rejected": rejected}
     if receipt.accepted:
         return _json(written, 202)
     problem = {
         "type": "nothing-accepted",
         "title": "No outcome was accepted",
         "status": 422,
-        "detail": "Every outcome names a prediction_id that this gateway never issued.",
+        "detail": "No outcome was taken; why stands beside each one under rejected.",
     }
     return _json(problem | written, 422, problems.MEDIA_TYPE)
 

@@ -8,7 +8,7 @@ would. Middleware added to the app does not see these requests.
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -18,24 +18,14 @@ from gateway.core.access import LOCAL, Principal
 from gateway.core.errors import GatewayError
 from gateway.edge import problems
 from gateway.edge.http_metrics import Seen
+from gateway.edge.plain import ROUTE, TEMPLATE, length_of_plain
+from gateway.edge.turns import Turns
 
 Answering: TypeAlias = Callable[[Principal, bytes, str | None], Awaitable[bytes]]
 """Tells the story of a request: by whom, its body and deployment. Returns what to say; raises as the route does."""
 Admitting: TypeAlias = Callable[[Scope], Principal]
 """Says who asks, if they may predict. Raises HTTPException."""
 
-_ROUTE: Final = "/predict"
-_UNCOMMON: Final = frozenset(
-    {
-        b"content-encoding",
-        b"transfer-encoding",
-        b"expect",
-        b"x-deadline-ms",
-        b"x-event-time",
-        b"x-explain",
-        b"x-variant",
-    }
-)
 _JSON_HEADER = (b"content-type", b"application/json")
 
 
@@ -58,13 +48,9 @@ class HotRoute:
         if scope["type"] != "http" or scope["method"] != "POST" or scope.get("root_path"):
             return False
         path: str = scope["path"]
-        if not path.startswith(_ROUTE) or (path != _ROUTE and (path[8] != "/" or len(path) == 9 or "/" in path[9:])):
+        if not path.startswith(ROUTE) or (path != ROUTE and (path[8] != "/" or len(path) == 9 or "/" in path[9:])):
             return False
-        headers = dict(scope["headers"])
-        if len(headers) != len(scope["headers"]) or headers.get(b"content-type") != b"application/json":
-            return False
-        length = headers.get(b"content-length", b"")
-        return length.isdigit() and len(length) < 10 and int(length) <= self._limit and _UNCOMMON.isdisjoint(headers)
+        return length_of_plain(scope["headers"], self._limit) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that :meth:`takes` let through."""
@@ -73,7 +59,7 @@ class HotRoute:
         try:
             principal = self._admit(scope)
             raw = await self._body(receive)
-            said = await self._answering(principal, raw, None if len(path) == len(_ROUTE) else path[9:])
+            said = await self._answering(principal, raw, None if len(path) == len(ROUTE) else path[9:])
             status, length = 200, len(said)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(length)})
             await send({"type": "http.response.body", "body": said})
@@ -83,7 +69,7 @@ class HotRoute:
             unforeseen = None if isinstance(error, (GatewayError, HTTPException)) else error
             await response(scope, receive, send)
         if self.answered is not None:
-            handler = _ROUTE if len(path) == len(_ROUTE) else "/predict/{deployment}"
+            handler = ROUTE if len(path) == len(ROUTE) else TEMPLATE
             received = next(int(value) for name, value in scope["headers"] if name == b"content-length")
             self.answered(Seen(handler, "POST", str(status), received, length, perf_counter() - began))
         if unforeseen is not None:
@@ -120,9 +106,10 @@ class HotRoute:
 
 
 class HotApp(FastAPI):
-    """A FastAPI app with a hot route in front of it."""
+    """A FastAPI app with a hot route in front of it, and ``turns`` for a server that can do without ASGI."""
 
     hot: HotRoute | None = None
+    turns: Turns | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the hot route what it takes, else as FastAPI does."""

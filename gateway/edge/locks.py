@@ -22,7 +22,8 @@ from gateway.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="gateway", Basic realm="gateway"'}
+# Basic comes first: Chromium reads one challenge of a line, and only by Basic does it ask a person.
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="gateway", Bearer realm="gateway"'}
 _NO_SCOPE = frozenset({ANYBODY, NOBODY})
 _SAY_EVERY_S = 10.0
 _SMALL_BODY = 65_536

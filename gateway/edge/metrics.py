@@ -32,7 +32,7 @@ from prometheus_fastapi_instrumentator import Instrumentator
 
 from gateway.core.drift.report import DriftReport
 from gateway.core.events import Decision, OutcomeRecord, PredictionRecord, ShadowRecord
-from gateway.core.features import FeaturePlan, Status
+from gateway.core.features import Status
 from gateway.core.routing import STABLE, RoutingTable
 from gateway.edge.drift_metrics import drift_metrics
 from gateway.edge.hot import HotApp
@@ -46,7 +46,6 @@ _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 _AGES = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 4 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
 _PROBES = ["^/livez$", "^/readyz$", "^/metrics$"]
 _ARCHIVE = "archive"
-_Child: TypeAlias = Callable[..., list[float]]
 
 Description: TypeAlias = tuple[str, str, tuple[str, ...], str]
 """A metric's name, kind, labels and sentence."""
@@ -60,8 +59,10 @@ def instrument(app: FastAPI) -> None:
         return
     instrumentator = Instrumentator(should_group_status_codes=False, excluded_handlers=_PROBES)
     instrumentator.add(http.instrumentation).instrument(app)
-    if isinstance(app, HotApp) and app.hot is not None:
-        app.hot.answered = http.answered
+    if isinstance(app, HotApp):
+        for shortcut in (app.hot, app.turns):
+            if shortcut is not None:
+                shortcut.answered = http.answered
 
 
 class WorkerMetrics:
@@ -71,6 +72,7 @@ class WorkerMetrics:
         self._described: list[Description] = []
         self._late: list[tuple[PredictionRecord, RoutingTable, str]] = []
         self._watched: Counts[tuple[str, str, str]] = Counts()
+        self._lost: Counts[tuple[str, str, int]] = Counts()
         self._versions: dict[str, tuple[RoutingTable, dict[str, str]]] = {}
         self._answered: dict[tuple[str, str, str, int], Counter] = {}
         self._folding = Folding(registry, self.fold)
@@ -105,7 +107,7 @@ class WorkerMetrics:
         self._shadows = counter("shadows_done", "Shadow scores, failed ones too.", "deployment", "variant", "failed")
         self._dropped = counter("shadows_dropped", "Shadows that were not asked.", "deployment", "variant", "reason")
         self._outcomes = counter("outcomes_accepted", "Outcomes on disk.", "deployment", "metric")
-        self._forged = counter("outcomes_rejected", "Outcomes that name ids never issued here.")
+        self._rejected = counter("outcomes_rejected", "Outcomes not taken: forged ids, undeclared labels.", "reason")
 
     def described(self) -> tuple[Description, ...]:
         """Every metric: its name, kind, labels, and what it says."""
@@ -141,7 +143,7 @@ class WorkerMetrics:
         for place, (feature, status) in enumerate(zip(record.names, record.statuses, strict=False)):
             lost = place < served and status not in (Status.PRESENT, Status.REQUEST)
             if lost or status == Status.INVALID:
-                self._degraded.labels(record.deployment, feature, Status(status).name.lower()).inc()
+                self._lost[record.deployment, feature, status] += 1
 
     def _version(self, table: RoutingTable, variant: str) -> str:
         known = self._versions.get(table.deployment)
@@ -151,25 +153,22 @@ class WorkerMetrics:
         return known[1].get(variant, "")
 
     def fold(self) -> None:
-        """Fold what was seen since the last time: times, ages, and how many shadows were done."""
+        """Fold what was seen since the last time: times, ages, features not served, and how many shadows were done."""
         watched, self._watched = self._watched, Counts()
         for labels, count in watched.items():
             self._shadows.labels(*labels).inc(count)
+        lost, self._lost = self._lost, Counts()
+        for (name, feature, status), count in lost.items():
+            self._degraded.labels(name, feature, Status(status).name.lower()).inc(count)
         late, self._late = self._late, []
-        seen: defaultdict[Histogram, list[float]] = defaultdict(list)
-        children: dict[tuple[str, ...], Histogram] = {}
-
-        def child(metric: Histogram, *labels: str) -> list[float]:
-            key = (metric._name, *labels)
-            if key not in children:
-                children[key] = metric.labels(*labels)
-            return seen[children[key]]
-
+        alike: defaultdict[tuple[int, str, str], list[PredictionRecord]] = defaultdict(list)
+        tables: dict[int, RoutingTable] = {}
         for record, table, version in late:
-            self._time(child, record, version)
-            self._ages(child, record, table.features)
-        for histogram, values in seen.items():
-            observe_all(histogram, values)
+            tables[id(table)] = table
+            alike[id(table), record.assigned, version].append(record)
+        for (table_id, variant, version), records in alike.items():
+            self._time(records, tables[table_id].deployment, variant, version)
+            self._ages(records, tables[table_id])
 
     def shadowed(self, record: ShadowRecord, logged: bool) -> None:
         """A shadow scored, failed or was dropped."""
@@ -187,30 +186,33 @@ class WorkerMetrics:
         """An outcome is on disk."""
         self._outcomes.labels(deployment, record.metric if record.metric == "label" else "other").inc()
 
-    def forged(self, count: int) -> None:
-        """So many outcomes named ids that were never issued here."""
-        self._forged.inc(count)
+    def rejected(self, reason: str, count: int) -> None:
+        """So many outcomes were not taken."""
+        self._rejected.labels(reason).inc(count)
 
     def read_error(self, tier: str, kind: str) -> None:
         """A feature read went wrong in a way its source has a name for."""
         self._read_errors.labels(tier, kind).inc()
 
-    def _time(self, child: _Child, record: PredictionRecord, version: str) -> None:
-        latency, name = record.latency, record.deployment
-        if "total" in latency:
-            child(self._duration, name).append(latency["total"])
-        if "model" in latency:
-            child(self._model, name, record.assigned, version).append(latency["model"])
-        if "features" in latency:
-            child(self._features, name).append(latency["features"])
+    def _time(self, records: Sequence[PredictionRecord], name: str, variant: str, version: str) -> None:
+        """Observe the times of records of one variant."""
+        for metric, part, labels in (
+            (self._duration, "total", (name,)),
+            (self._model, "model", (name, variant, version)),
+            (self._features, "features", (name,)),
+        ):
+            seen = [record.latency[part] for record in records if part in record.latency]
+            if seen:
+                observe_all(metric.labels(*labels), seen)
 
-    def _ages(self, child: _Child, record: PredictionRecord, plan: FeaturePlan) -> None:
-        """Once per view, for all its features were written together."""
+    def _ages(self, records: Sequence[PredictionRecord], table: RoutingTable) -> None:
+        """Observe ages once per view, for all its features were written together."""
         index = 0
-        for view in plan.views:
-            at = record.event_times[index] if index < len(record.event_times) else None
-            if at is not None:
-                child(self._age, record.deployment, view.name).append(max(0.0, record.at - at))
+        for view in table.features.views:
+            seen = [(record.at, record.event_times[index]) for record in records if index < len(record.event_times)]
+            ages = [max(0.0, now - at) for now, at in seen if at is not None]
+            if ages:
+                observe_all(self._age.labels(table.deployment, view.name), ages)
             index += len(view.features)
 
 

@@ -64,11 +64,11 @@ class RequestLog:
             said = {"deployment": deployment, "prediction_id": self._id(record.tag, record.body)}
             self._put("outcome_accepted", {**said, "metric": record.metric})
 
-    def forged(self, count: int) -> None:
+    def rejected(self, reason: str, count: int) -> None:
         """As the port."""
-        self._inner.forged(count)
+        self._inner.rejected(reason, count)
         if self._all:
-            self._put("outcomes_rejected", {"count": count})
+            self._put("outcomes_rejected", {"reason": reason, "count": count})
 
     def close(self) -> None:
         """Write what waits. Blocks for a second at most."""

@@ -8,7 +8,7 @@ from gateway.ports.alerts import AlertSink, Announcer
 from gateway.ports.clock import Clock
 from gateway.ports.control import ControlState
 from gateway.ports.drift import DriftLog, DriftSink, Profiles
-from gateway.ports.events import Books, EventLog, Spread, StoredPrediction, VariantPerformance, Window
+from gateway.ports.events import EXPIRED_AT_ONCE, Books, EventLog, Spread, StoredPrediction, VariantPerformance, Window
 from gateway.ports.features import FeatureSource, PlanCompiler
 from gateway.ports.hosts import Hosts, HostWord, Leadership
 from gateway.ports.lake import Lake
@@ -22,6 +22,7 @@ from gateway.ports.spool import Marks, Spool, Unmarked
 from gateway.ports.streams import Delivery, EventSink, Incoming, Outbox, OutcomeSource, Untold
 
 __all__ = [
+    "EXPIRED_AT_ONCE",
     "AlertSink",
     "Announcer",
     "Artifact",

@@ -83,6 +83,10 @@ class VariantPerformance:
     label_delay_s: Spread | None = None
 
 
+EXPIRED_AT_ONCE = 5_000
+"""How many outcomes are given up in one transaction: some tens of milliseconds for which a drain may have to wait."""
+
+
 class EventLog(Protocol):
     """The store's events. Called from the agent's store thread only, so it may block. Raises StoreUnavailable."""
 
@@ -95,8 +99,11 @@ class EventLog(Protocol):
     def close_writer(self, writer: str) -> None:
         """A worker is gone and all it wrote is stored: shadow scores it still owed are dropped (``worker_died``)."""
 
-    def expire_outcomes(self, before: float) -> int:
-        """Give up outcomes received before ``before`` (data time) whose prediction never came; say how many."""
+    def expire_outcomes(self, before: float, most: int = EXPIRED_AT_ONCE) -> int:
+        """Give up outcomes received before ``before`` (data time) whose prediction never came; say how many.
+
+        At most ``most`` in one transaction: a number below it says that none is left.
+        """
 
     def cursors(self) -> Mapping[str, int]:
         """How far every spool has been drained (bytes)."""

@@ -18,8 +18,8 @@ class Observer(Protocol):
     def outcome(self, record: OutcomeRecord, deployment: str) -> None:
         """An outcome is on disk. ``deployment`` is "" when this worker has no table for it."""
 
-    def forged(self, count: int) -> None:
-        """So many outcomes named ids that were never issued here."""
+    def rejected(self, reason: str, count: int) -> None:
+        """So many outcomes were not taken: ``forged`` ids, or a ``label`` that their deployment does not declare."""
 
 
 class Unobserved:
@@ -34,5 +34,5 @@ class Unobserved:
     def outcome(self, record: OutcomeRecord, deployment: str) -> None:
         """Count nothing."""
 
-    def forged(self, count: int) -> None:
+    def rejected(self, reason: str, count: int) -> None:
         """Count nothing."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from gateway.core.errors import LogRefused
 from gateway.core.events import Event
 
 
@@ -19,6 +20,9 @@ class Spool(Protocol):
 
         The future is done once the kernel has it, or raises LogRefused; leaving it does not take the record back.
         """
+
+    def append_all(self, events: Sequence[Event]) -> "list[LogRefused | None]":
+        """Hand several to the kernel before returning, in one write where it takes them; say which were refused."""
 
     async def flush(self) -> None:
         """Return once everything appended before the call is on disk (fsync, group commit). Raises LogRefused."""

@@ -54,6 +54,7 @@ from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.report_desk import ReportDesk
 from gateway.processes.retraining_duty import RetrainingDuty, Stirred
 from gateway.processes.streams import Streams
+from gateway.processes.sweeping import Sweeping
 from gateway.processes.tables import find_on_disk
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
@@ -64,12 +65,10 @@ log = structlog.get_logger(__name__)
 _RENEW_EVERY_S = 0.5
 _DRAIN_EVERY_S = 0.05
 _STORE_AGAIN_S = 1.0
-_SWEEP_EVERY_S = 600.0
 _REAP_EVERY_S = 1.0
 _LOOKS_AT_ONCE = 100
 """Deployments whose looks share a transaction: many enough to pay for it, few enough not to keep operators waiting."""
 _COUNT_EVERY_S = 1.0
-_UNNAMED_MODEL_S = 3_600.0
 SOMETHING_LEFT = 3
 """Exit code: the drain timeout came before the spool was empty."""
 
@@ -112,7 +111,10 @@ class Agent:
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
         self._forgetting = self._forgets(parts)
-        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.states, self._run)
+        self._sweeping = Sweeping(
+            parts.cache, parts.store.events, parts.clock, self._run, self._named_models, settings.outcome_ttl
+        )
+        self._streams = Streams(settings, parts, metrics, lambda: self._publisher.tables, self._run)
         comparer = None if settings.features is None else Comparer(settings.features)
         hearing = Hearing(parts.store.events, parts.judge)
         self._drift = DriftDuty(
@@ -140,6 +142,11 @@ class Agent:
         """How far the logs of all live hosts are drained, as the last look had it (data time)."""
         self._counted_at = float("-inf")
         self.left_behind = False
+
+    def _named_models(self) -> set[str]:
+        """Digests that a table names or a worker holds."""
+        named = {card.digest for table in self._publisher.tables.values() for card in table.models()}
+        return named | {digest for peer in self._line.peers.values() for digest in peer.status.loaded}
 
     def _forgets(self, parts: Controlling) -> Forgetting:
         keeping, lake = self._settings.retention.keeping(), compose.open_lake(self._settings)
@@ -202,7 +209,7 @@ class Agent:
             "registry": self._fleet.while_leading(self._registry.run),
             "gauges": self._gauges.run(self._run, self._count),
             "reap": self._reap(),
-            "sweep": self._sweep(),
+            "sweep": self._sweeping.run(),
             "watch": self._watchman.watch(),
             "drift": self._fleet.while_leading(lambda: self._drift.run(self._run)),
             **self._streams.duties(self._fleet),
@@ -365,19 +372,6 @@ class Agent:
         while True:
             await asyncio.sleep(_REAP_EVERY_S)
             await asyncio.to_thread(self._exposition.reap)
-
-    async def _sweep(self) -> None:
-        """Let go of prepared models nobody names, and of outcomes whose prediction never came."""
-        while True:
-            await asyncio.sleep(_SWEEP_EVERY_S)
-            named = {card.digest for table in self._publisher.tables.values() for card in table.models()}
-            held = {digest for peer in self._line.peers.values() for digest in peer.status.loaded}
-            before = self._clock.wall() - _UNNAMED_MODEL_S
-            await asyncio.to_thread(self._parts.cache.prune, named | held, before)
-            with contextlib.suppress(StoreUnavailable):  # there is another time
-                await self._run(
-                    lambda: self._parts.store.events.expire_outcomes(self._clock.data() - self._settings.outcome_ttl)
-                )
 
     # What the control plane asks.
 

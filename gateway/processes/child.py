@@ -14,11 +14,15 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.edge.turns import Turns
+from gateway.processes.express import ExpressProtocol
 from gateway.processes.logs import start_logs
 from gateway.processes.patience import PatientProtocol
 from gateway.settings import Settings, thaw
@@ -50,15 +54,18 @@ def begin(name: str) -> Inherited:
     return Inherited(settings, socket.socket(fileno=said.listen), said.beat, said.index)
 
 
-def serve(app: ASGIApp, inherited: Inherited, leaving: Callable[[], None] = lambda: None) -> None:
+def serve(
+    app: ASGIApp, inherited: Inherited, leaving: Callable[[], None] = lambda: None, turns: Turns | None = None
+) -> None:
     """Serve ``app`` on the inherited socket until SIGTERM; then finish what is under way and return.
 
-    ``leaving`` is told of the signal at once.
+    ``leaving`` is told of the signal at once. With ``turns``, plain predictions go there and not through ``app``.
     """
+    protocol: Any = PatientProtocol if turns is None else partial(ExpressProtocol, turns=turns)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=PatientProtocol,
+        http=protocol,
         ws="none",
         lifespan="on",
         log_config=None,

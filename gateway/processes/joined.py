@@ -16,7 +16,8 @@ class JoinedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Stand between the protocol and its transport."""
-        super().connection_made(JoinedTransport(transport))  # type: ignore[arg-type]
+        self.joined = JoinedTransport(transport)
+        super().connection_made(self.joined)  # type: ignore[arg-type]
 
 
 class JoinedTransport:
@@ -38,6 +39,15 @@ class JoinedTransport:
             asyncio.get_running_loop().call_soon(self._flush)
         else:
             self._transport.write(data)
+
+    def write_whole(self, data: bytes) -> None:
+        """Write an answer that has its head and its body."""
+        self._flush()
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether the connection is at its end."""
+        return self._transport.is_closing()
 
     def close(self) -> None:
         """Close, after what is held has been written.

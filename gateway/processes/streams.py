@@ -5,7 +5,7 @@ is away the outbox and the topic keep what is theirs.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -159,8 +159,11 @@ class Taking:
         self._source.close()
 
 
-class Unrouted:
-    """Stands where outcomes come in without a routing table: nobody asks it more than that."""
+class Drawn:
+    """The Routing port as outcomes need it, over the tables that an agent has drawn: nobody is routed by it."""
+
+    def __init__(self, tables: Callable[[], Mapping[str, RoutingTable]]) -> None:
+        self._tables = tables
 
     def table(self, deployment: str | None) -> RoutingTable:
         """Raise UnknownDeployment."""
@@ -168,9 +171,8 @@ class Unrouted:
         raise UnknownDeployment
 
     def table_by_tag(self, tag: str) -> RoutingTable | None:
-        """Know none."""
-        del tag
-        return None
+        """The table whose deployment an id's tag stands for."""
+        return next((table for table in self._tables().values() if table.tag == tag), None)
 
     def able(self, table: RoutingTable) -> frozenset[str]:
         """Know nobody."""
@@ -208,19 +210,19 @@ class Streams:
         settings: Settings,
         parts: Controlling,
         metrics: AgentMetrics,
-        names: Callable[[], Iterable[str]],
+        tables: Callable[[], Mapping[str, RoutingTable]],
         run: Run,
     ) -> None:
         self._telling: Telling | None = None
         self._taking: Taking | None = None
         self._lane: SegmentSpool | None = None
         if (sink := compose.open_sink(settings)) is not None and settings.kafka is not None:
-            wrap = wrapper(parts.keys, lambda tag: next((name for name in names() if tag_of(name) == tag), tag))
+            wrap = wrapper(parts.keys, lambda tag: next((name for name in tables() if tag_of(name) == tag), tag))
             most = settings.kafka.most_waiting
             self._telling = Telling(parts.store.outbox, sink, wrap, run, metrics.told, metrics.waiting, most)
         if (opened := compose.open_source(settings)) is not None:
             self._lane = compose.outcome_lane(settings)
-            feedback = Feedback(self._lane, Unrouted(), parts.clock, lambda: parts.keys)
+            feedback = Feedback(self._lane, Drawn(tables), parts.clock, lambda: parts.keys)
             self._taking = Taking(*opened, feedback, metrics.taken)
 
     def duties(self, fleet: Fleet) -> dict[str, Coroutine[Any, Any, None]]:

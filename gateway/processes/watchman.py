@@ -5,16 +5,20 @@ The agent's watchman also runs the errand to the identity provider; workers only
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.adapters.access import KeyFile, KeySet, Rates, Tokens
-from gateway.adapters.access.provider import fetch_keys
+from gateway.adapters.access import KeyFile, Rates
 from gateway.core.errors import OutboundRefused
 from gateway.edge.locks import Locks
 from gateway.ports import Clock
 from gateway.processes.duties import aside
 from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.adapters.access.tokens import KeySet, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +35,7 @@ class Watchman:
         self._oidc = settings.oidc
         self._path = settings.state_dir / "oidc-keys.json"
         self._keys = KeyFile(settings.keys_path, must_exist=settings.keys_file is not None)
-        self._key_set = None if self._oidc is None else KeySet(self._path)
-        tokens = None if self._oidc is None or self._key_set is None else Tokens(self._oidc, self._key_set, clock)
+        self._key_set, tokens = _tokens(settings, self._path, clock)
         self.locks = Locks(self._keys, Rates(clock, settings.rate, settings.rate_of_failures), clock, tokens)
 
     async def watch(self) -> None:
@@ -43,7 +46,11 @@ class Watchman:
 
     async def fetch(self) -> None:
         """Bring the identity provider's keys, again and again; sooner while it does not give them. Ends without one."""
-        while self._oidc is not None:
+        if self._oidc is None:
+            return
+        from gateway.adapters.access.provider import fetch_keys
+
+        while True:
             wait_s = _AGAIN_S
             try:
                 await aside(fetch_keys, self._oidc, self._path)
@@ -58,3 +65,13 @@ class Watchman:
             self._key_set.refresh()
         for refresh in self._also:
             refresh()
+
+
+def _tokens(settings: Settings, path: Path, clock: Clock) -> "tuple[KeySet | None, Tokens | None]":
+    """What checks an identity provider's tokens, where the settings name one: nobody else pays for cryptography."""
+    if settings.oidc is None:
+        return None, None
+    from gateway.adapters.access.tokens import KeySet, Tokens
+
+    key_set = KeySet(path)
+    return key_set, Tokens(settings.oidc, key_set, clock)

@@ -24,6 +24,7 @@ from gateway.edge.data_plane import DataPlane, create_app
 from gateway.edge.lanes import AdaptiveLane, Pulse
 from gateway.edge.metrics import WorkerMetrics, instrument
 from gateway.edge.request_log import RequestLog
+from gateway.edge.turns import Turns
 from gateway.processes.channel import Hello, Lease, Status, Tables, ToWorker, WorkerEnd, socket_path
 from gateway.processes.child import beat, begin, serve
 from gateway.processes.duties import Duties
@@ -72,6 +73,8 @@ class Worker:
         refreshed = [] if self._flags is None else [self._flags.refresh]
         self._watchman = Watchman(settings, self._clock, refreshed)
         self._duties = Duties()
+        self.turns: Turns | None = None
+        """Where plain predictions go without ASGI, once there is an app: None where requests are traced."""
         self._leaving = False
         self._moved = asyncio.Event()
 
@@ -102,6 +105,7 @@ class Worker:
         app.router.lifespan_context = self._lifespan
         instrument(app)
         if self._tracing is None:
+            self.turns = app.turns
             return app
         from gateway.edge.tracing import TracedApp  # an extra, which nobody pays for who does not ask for it
 
@@ -190,7 +194,8 @@ def main() -> None:
     """Serve until SIGTERM."""
     inherited = begin("worker")
     worker = Worker(inherited.settings, inherited.index, inherited.beat_fd)
-    serve(worker.app(), inherited, worker.leave)
+    app = worker.app()
+    serve(app, inherited, worker.leave, worker.turns)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ class AlertSettings(Section):
     kinds: tuple[Kind, ...] = tuple(Kind)
     """What they are told of; by default everything."""
     link: str = ""
-    """Put below each message: the address of the control room as people reach it."""
+    """The address of the control room as people reach it; below each message stands the way to its deployment there."""
     group: Seconds = 5.0
     """Alerts of a deployment within this time of the first go out as one message, a duration in machine time."""
     quiet: Seconds = 3_600.0

@@ -61,7 +61,7 @@ class DeploymentSettings(Section):
     maturity: Seconds = 0.0
     """Age at which a prediction's label counts, a duration in data time."""
     label_values: tuple[int | str, ...] = ()
-    """Labels an outcome may have, for people; outcomes are not held to it yet."""
+    """What an outcome's label may be: any other is not taken, with a word why. Empty: any label."""
     keep_previous: int = Field(default=3, ge=0)
     """How many former stable models stay warm for a rollback, a count."""
     drift: DriftSettings = DriftSettings()

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from gateway.adapters.alerts import AppriseAnnouncer, DecisionSink, MemoryAnnouncer
 from gateway.adapters.clock import open_clock
 from gateway.adapters.drift import DriftAlerts
+from gateway.adapters.guarded import guarded
 from gateway.core.alerts import Alert, Kind
 from gateway.core.drift.causes import INPUTS, Cause, DriftAlarm, DriftEvent
 from gateway.core.errors import SettingsError
@@ -40,7 +42,7 @@ def alert(kind: Kind = Kind.DRIFT, about: str = "dep_delay") -> Alert:
 
 def test_a_flood_is_one_message_with_every_sentence_and_the_link(target: Target) -> None:
     counts: Counter[tuple[str, str]] = Counter()
-    way = announcer(target.url, counts=counts, link="https://room/flights")
+    way = announcer(target.url, counts=counts, link="https://room")
     for about in ("dep_delay", "carrier", "dep_delay"):
         way.announce(alert(about=about))
     way.close()
@@ -48,7 +50,7 @@ def test_a_flood_is_one_message_with_every_sentence_and_the_link(target: Target)
     assert heard["title"] == "flights: 2 alerts"
     assert heard["type"] == "warning"
     assert heard["message"].splitlines()[:2] == [alert(about=about).sentence for about in ("dep_delay", "carrier")]
-    assert heard["message"].endswith("https://room/flights")
+    assert heard["message"].endswith("https://room/#/d/flights")
     assert counts == {("drift", "sent"): 2, ("drift", "repeated"): 1}
 
 
@@ -92,6 +94,45 @@ def test_announcing_never_waits_even_where_everything_is_full(monkeypatch: pytes
     gate.set()
     way.close()
     slow.close()
+
+
+def test_a_target_on_a_network_that_is_not_called_hears_nothing(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(target.url, counts=counts, group_s=0.0, inside=False)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+    assert counts == {("drift", "failed"): 1}
+
+
+def test_several_targets_in_one_line_are_all_guarded(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    way = announcer(f"{target.url}, {target.url}second", counts=counts, group_s=0.0, inside=False)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+
+
+def test_a_target_that_redirects_is_not_followed(target: Target) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    target.sends_to = "/elsewhere"
+    way = announcer(target.url, counts=counts, group_s=0.0)
+    way.announce(alert())
+    way.close()
+    assert target.heard == []
+    assert counts == {("drift", "failed"): 1}
+
+
+def test_other_threads_call_whom_they_like(target: Target) -> None:
+    with guarded(inside=False):
+        elsewhere = threading.Thread(
+            target=httpx.post, args=(target.url.replace("json:", "http:"),), kwargs={"json": {}}
+        )
+        elsewhere.start()
+        elsewhere.join()
+        with pytest.raises(httpx.ConnectError):
+            httpx.post(target.url.replace("json:", "http:"), json={})
+    assert target.heard == [{}]
 
 
 def test_kinds_nobody_wants_are_not_told(target: Target) -> None:

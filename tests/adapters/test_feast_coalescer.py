@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.adapters.features.coalescer import Breaker, Coalescer, StoreRefused
+from gateway.adapters.features.coalescer import Breaker, Coalescer, StoreRefused, TaskLane
 
 
 class Lane:
@@ -30,7 +30,7 @@ class Lane:
 
 async def test_what_is_asked_in_one_turn_of_the_loop_travels_together() -> None:
     lane = Lane()
-    coalescer = Coalescer([lane])
+    coalescer = Coalescer([TaskLane(lane)])
     asking = asyncio.gather(*(coalescer.ask(number, 5.0) for number in range(3)))
     await lane.wait_for_call()
     lane.gates[0].set_result(None)
@@ -40,7 +40,7 @@ async def test_what_is_asked_in_one_turn_of_the_loop_travels_together() -> None:
 
 async def test_what_is_asked_while_every_lane_is_busy_travels_next() -> None:
     lane = Lane()
-    coalescer = Coalescer([lane])
+    coalescer = Coalescer([TaskLane(lane)])
     first = asyncio.create_task(coalescer.ask(1, 5.0))
     await lane.wait_for_call()
     later = [asyncio.create_task(coalescer.ask(number, 5.0)) for number in (2, 3)]
@@ -53,7 +53,7 @@ async def test_what_is_asked_while_every_lane_is_busy_travels_next() -> None:
 
 async def test_two_lanes_carry_two_batches_at_once() -> None:
     one, two = Lane(), Lane()
-    coalescer = Coalescer([one, two])
+    coalescer = Coalescer([TaskLane(one), TaskLane(two)])
     first = asyncio.create_task(coalescer.ask(1, 5.0))
     await two.wait_for_call()
     second = asyncio.create_task(coalescer.ask(2, 5.0))
@@ -66,7 +66,7 @@ async def test_two_lanes_carry_two_batches_at_once() -> None:
 
 async def test_a_caller_who_walks_away_takes_nobody_along() -> None:
     lane = Lane()
-    coalescer = Coalescer([lane])
+    coalescer = Coalescer([TaskLane(lane)])
     leaving, staying = (asyncio.create_task(coalescer.ask(number, 5.0)) for number in (1, 2))
     await lane.wait_for_call()
     leaving.cancel()
@@ -77,7 +77,7 @@ async def test_a_caller_who_walks_away_takes_nobody_along() -> None:
 
 async def test_what_nobody_waits_for_any_more_is_not_asked() -> None:
     lane = Lane()
-    coalescer = Coalescer([lane])
+    coalescer = Coalescer([TaskLane(lane)])
     first = asyncio.create_task(coalescer.ask(1, 5.0))
     await lane.wait_for_call()
     with pytest.raises(TimeoutError):
@@ -89,7 +89,7 @@ async def test_what_nobody_waits_for_any_more_is_not_asked() -> None:
 
 async def test_an_error_of_the_lane_reaches_everyone_in_the_batch_and_the_lane_is_used_again() -> None:
     lane = Lane()
-    coalescer = Coalescer([lane])
+    coalescer = Coalescer([TaskLane(lane)])
     asking = asyncio.gather(*(coalescer.ask(number, 5.0) for number in range(2)), return_exceptions=True)
     await lane.wait_for_call()
     lane.gates[0].set_exception(OSError("down"))
@@ -102,7 +102,7 @@ async def test_an_error_of_the_lane_reaches_everyone_in_the_batch_and_the_lane_i
 
 async def test_closing_frees_whoever_waits() -> None:
     lane = Lane()
-    coalescer = Coalescer([lane])
+    coalescer = Coalescer([TaskLane(lane)])
     flying = asyncio.create_task(coalescer.ask(1, 5.0))
     await lane.wait_for_call()
     waiting = asyncio.create_task(coalescer.ask(2, 5.0))
@@ -115,7 +115,7 @@ async def test_closing_frees_whoever_waits() -> None:
 async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() -> None:
     lane = Lane()
     breaker = Breaker(failures=2, pause_s=0.01)
-    coalescer = Coalescer([lane], breaker)
+    coalescer = Coalescer([TaskLane(lane)], breaker)
     for number in range(2):
         failing = asyncio.create_task(coalescer.ask(number, 5.0))
         await lane.wait_for_call()
@@ -137,7 +137,7 @@ async def test_failures_in_a_row_open_the_breaker_and_one_probe_closes_it() -> N
 async def test_a_batch_that_was_late_has_failed_also_when_it_arrives() -> None:
     lane = Lane()
     breaker = Breaker(failures=1, pause_s=60.0)
-    coalescer = Coalescer([lane], breaker)
+    coalescer = Coalescer([TaskLane(lane)], breaker)
     with pytest.raises(TimeoutError):
         await coalescer.ask(1, 0.001)
     lane.gates[0].set_result(None)
@@ -162,7 +162,7 @@ async def test_a_failed_probe_keeps_the_breaker_open_for_another_pause() -> None
 async def test_a_probe_that_waits_for_a_stuck_lane_is_counted_like_any_other() -> None:
     lane = Lane()
     breaker = Breaker(failures=2, pause_s=0.01)
-    coalescer = Coalescer([lane], breaker)
+    coalescer = Coalescer([TaskLane(lane)], breaker)
     for number in range(2):
         with pytest.raises(TimeoutError):
             await coalescer.ask(number, 0.001)
@@ -184,7 +184,7 @@ async def test_a_probe_that_waits_for_a_stuck_lane_is_counted_like_any_other() -
 async def test_a_probe_that_left_before_it_was_asked_lets_the_next_one_try() -> None:
     lane = Lane()
     breaker = Breaker(failures=1, pause_s=0.01)
-    coalescer = Coalescer([lane], breaker)
+    coalescer = Coalescer([TaskLane(lane)], breaker)
     breaker.failed()
     await until_probing(breaker)
     leaving = asyncio.create_task(coalescer.ask(1, 5.0))
@@ -201,7 +201,7 @@ async def test_a_probe_that_left_before_it_was_asked_lets_the_next_one_try() -> 
 
 async def test_callers_who_leave_before_they_are_asked_say_nothing_about_the_store() -> None:
     breaker = Breaker(failures=1, pause_s=60.0)
-    coalescer = Coalescer([Lane()], breaker)
+    coalescer = Coalescer([TaskLane(Lane())], breaker)
     leaving = asyncio.create_task(coalescer.ask(1, 5.0))
     asyncio.get_running_loop().call_soon(leaving.cancel)
     await asyncio.gather(leaving, return_exceptions=True)

@@ -1,6 +1,5 @@
 """Compiled forms: chosen by measurement, proved equal on rows that hurt, answered on the loop in company."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,37 +55,21 @@ def inline(call_s: float = 1e-5, row_s: float = 1e-6) -> tuple[Inline, Counting]
 # What runs on the loop.
 
 
-async def test_what_one_turn_of_the_loop_asks_is_answered_in_one_call() -> None:
+def test_rows_are_best_asked_for_together_where_they_gain_by_it() -> None:
     model, engine = inline()
-    asked = [model.predict([(n / 10, 0.0, 0.0, 0.0)]) for n in range(5)]
-    answers = await asyncio.gather(*asked)
+    assert model.together == 64
+    assert [answer.score for answer in model.predict([(n / 10, 0.0, 0.0, 0.0) for n in range(5)])] == [
+        n / 10 for n in range(5)
+    ]
     assert engine.calls == [5]
-    assert [answer[0].score for answer in answers] == [n / 10 for n in range(5)]
+    assert inline(call_s=1e-5, row_s=1e-5)[0].together == 1
+    assert inline(call_s=1.0, row_s=1e-5)[0].together == 0, "too slow for the loop"
 
 
-async def test_rows_that_gain_nothing_by_company_are_answered_alone() -> None:
-    model, engine = inline(call_s=1e-5, row_s=1e-5)
-    await asyncio.gather(*[model.predict([(0.1, 0.0, 0.0, 0.0)]) for _ in range(3)])
-    assert engine.calls == [1, 1, 1]
-
-
-async def test_a_row_the_model_fails_at_is_charged_to_its_own_asker_only() -> None:
+def test_a_row_the_model_fails_at_is_a_failure_of_the_call() -> None:
     model, _ = inline()
-    good, bad = model.predict([(0.9, 0.0, 0.0, 0.0)]), model.predict([(None, 0.0, 0.0, 0.0)])
-    answered, failed = await asyncio.gather(good, bad, return_exceptions=True)
-    assert isinstance(answered, list)
-    assert answered[0].label == 1
-    assert isinstance(failed, ModelFailed)
-
-
-async def test_a_caller_who_has_gone_is_not_computed_for() -> None:
-    model, engine = inline()
-    gone = asyncio.create_task(model.predict([(0.1, 0.0, 0.0, 0.0)]))
-    await asyncio.sleep(0)
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
-    await asyncio.sleep(0)
-    assert engine.calls == []
+    with pytest.raises(ModelFailed):
+        model.predict([(0.9, 0.0, 0.0, 0.0), (None, 0.0, 0.0, 0.0)])
 
 
 def test_a_batch_too_long_for_the_loop_is_left_to_the_pool() -> None:
@@ -133,14 +116,14 @@ def test_a_form_of_other_bytes_than_were_proved_is_not_opened() -> None:
 
 
 def test_every_form_answers_to_the_word_that_cards_say() -> None:
-    assert set(forms()) == {"onnx", "treelite"}
+    assert set(forms()) == {"linear", "onnx", "treelite"}
 
 
 MODELS: dict[str, tuple[Any, Task, str]] = {
-    "logistic pipeline": (make_pipeline(StandardScaler(), LogisticRegression()), Task.BINARY, "onnx"),
+    "logistic pipeline": (make_pipeline(StandardScaler(), LogisticRegression()), Task.BINARY, "linear"),
     "forest": (RandomForestClassifier(20, random_state=0), Task.BINARY, "onnx treelite"),
     "boosting": (HistGradientBoostingClassifier(max_iter=20), Task.BINARY, "treelite"),
-    "linear regression": (LinearRegression(), Task.REGRESSION, "onnx original"),
+    "linear regression": (LinearRegression(), Task.REGRESSION, "linear"),
     "forest of numbers": (RandomForestRegressor(20, random_state=0), Task.REGRESSION, "onnx treelite"),
 }
 
@@ -168,12 +151,10 @@ def test_a_compiled_form_answers_as_the_original_does(name: str) -> None:
 
 
 async def test_a_prepared_model_runs_compiled_without_anybody_asking(tmp_path: Path) -> None:
-    for package in ("skl2onnx", "onnxruntime"):
-        pytest.importorskip(package)
     save(tmp_path / "models", "m", "1", LogisticRegression().fit(ROWS, LABELS), inputs=INPUTS)
     cache, runner = ModelCache(tmp_path / "cache"), PoolRunner()
     prepared = cache.prepare(JoblibFolder(tmp_path / "models"), "models:/m/1")
-    assert prepared.form.kind == "onnx"
+    assert prepared.form.kind == "linear"
     assert "equals the original" in prepared.form.why
     runner.install(cache.load(prepared))
     [answer] = await runner.predict(Part("stable", "g", prepared), [(1.0, 1.0, 1.0, 1.0)], 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from gateway.adapters.spool.drain import SpoolReader, drain
+from gateway.adapters.spool.drain import BATCH_RECORDS, SpoolReader, drain
 from gateway.adapters.spool.frames import Unreadable, encode
 from gateway.adapters.spool.marks import MarksFile
 from gateway.adapters.spool.segment import SegmentSpool
@@ -195,3 +195,13 @@ def test_a_killed_workers_marks_are_stored_after_all_it_wrote_and_its_unpaid_sha
         ("w.marks", True, True),  # b9; b1 had its record
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_is_no_longer_than_a_transaction_may_be_and_the_next_goes_on_behind_it(tmp_path: Path) -> None:
+    write(tmp_path, *(outcome(f"b{number}") for number in range(2 * BATCH_RECORDS + 1)))
+    log, reader, passes = MemoryEventLog(), SpoolReader(tmp_path), 0
+    while drain(reader, log).behind:
+        passes += 1
+        assert log.books().outcomes["accepted"] == passes * BATCH_RECORDS
+    assert (passes, log.books().outcomes["accepted"]) == (2, 2 * BATCH_RECORDS + 1)
+    assert reader.segments() == []

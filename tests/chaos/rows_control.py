@@ -22,6 +22,7 @@ from gateway.core.deployments import Guardrail, Plan, Step
 from gateway.core.events import ArmRecord, PredictionRecord
 from gateway.core.features import NO_FEATURES
 from gateway.core.metrics import default_guardrail
+from gateway.core.rollout import Signal
 from gateway.core.routing import Candidate, RoutingTable, assign
 from gateway.core.tables import table_of
 from tests.chaos.clients import ARMS, Seen, load, start_canary
@@ -36,6 +37,8 @@ _LOOK_S = 0.5
 _RATE = 200
 _SHARE = 0.1
 _HELD = Plan("held", (Step(weight=_SHARE, events=1_000_000_000),))
+_WEIGHTS = (0.01, 0.1, 0.2, 0.5, 0.9)
+_HALF = _WEIGHTS.index(0.5)
 _QUICKLY = (default_guardrail("error_rate"), default_guardrail("latency"))
 
 
@@ -257,7 +260,7 @@ def _tampered(setting: Setting, times: int) -> int:
 def agreement(setting: Setting) -> Outcome:
     """C13: eight processes draw the same for every id; a larger share takes nobody back to stable."""
     outcome, n = Outcome(what="ids drawn in each of 8 processes, at 5 weights"), setting.pick(10_000, 1_000_000)
-    weights = (0.01, 0.1, 0.2, 0.5, 0.9)
+    weights = _WEIGHTS
     with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
         drawn = list(pool.map(_draw, [(weights, n)] * 8))
     outcome.faults = n * len(weights)
@@ -268,14 +271,20 @@ def agreement(setting: Setting) -> Outcome:
     for weight, mask in zip(weights, masks, strict=True):
         sigma = math.sqrt(weight * (1.0 - weight) / n)
         outcome.at_most(f"share at {weight:g} off by", abs(mask.bit_count() / n - weight) / sigma, 3.0, " sigma")
+    first, second = masks[_HALF], int(_draw(((weights[_HALF],), n), starts=2)[0])
+    both, sigma = (first & second).bit_count() / n, math.sqrt(0.25 * 0.75 / n)
+    outcome.at_most("the share of two candidates' draws off by", abs(both - 0.25) / sigma, 3.0, " sigma")
     return outcome
 
 
-def _draw(said: tuple[tuple[float, ...], int]) -> list[int]:
-    """Who gets the canary at each weight: a bit for each id."""
+def _draw(said: tuple[tuple[float, ...], int], starts: int = 1) -> list[int]:
+    """Who gets the canary at each weight: a bit for each id. The candidate is the latest of so many."""
     weights, n = said
     here = House().open()
-    here.start(plan="quick")
+    for number in range(starts):
+        here.start(plan="quick")
+        if number < starts - 1:
+            here.control.send(NAME, Signal.DEMOTE, actor="ann", reason="the next one comes")
     base: RoutingTable = table_of(here.document, NO_FEATURES)
     masks = []
     for weight in weights:

@@ -263,6 +263,14 @@ def test_an_outcome_whose_prediction_never_came_expires_and_joins_nothing_later(
     assert log.expire_outcomes(T0 + 1e9) == 0  # what has joined never expires
 
 
+def test_outcomes_expire_so_many_in_a_transaction_and_the_books_balance_in_between(log: EventLog) -> None:
+    append(log, *(outcome(f"b{n}", 1, T0 + n) for n in range(5)), spool="w-o000000")
+    for expired, left in ((2, 3), (2, 1), (1, 0), (0, 0)):
+        assert log.expire_outcomes(T0 + 10, most=2) == expired
+        books = log.books().outcomes
+        assert (books["waiting"], books["expired"], books["accepted"]) == (left, 5 - left, 5)
+
+
 # Looks that can be made again
 
 

@@ -104,3 +104,19 @@ async def test_what_waits_is_written_by_close(made: Made) -> None:
     spool.close()
     await soon
     assert kept() == [outcome("b1")]
+
+
+def test_several_are_kept_in_their_order_and_a_refused_one_spoils_none_beside_it(made: Made) -> None:
+    spool, kept = made
+    assert spool.append_all([outcome("b1"), outcome("b2")]) == [None, None]
+    refusals = spool.append_all([outcome("b3"), outcome(value=2**64), outcome("b4")])
+    assert [type(refusal) for refusal in refusals] == [type(None), LogRefused, type(None)]
+    assert kept() == [outcome("b1"), outcome("b2"), outcome("b3"), outcome("b4")]
+
+
+async def test_several_do_not_overtake_what_was_appended_soon(made: Made) -> None:
+    spool, kept = made
+    soon = spool.append_soon(outcome("b1"))
+    spool.append_all([outcome("b2"), outcome("b3")])
+    assert kept() == [outcome("b1"), outcome("b2"), outcome("b3")]
+    await soon

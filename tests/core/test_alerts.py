@@ -57,7 +57,7 @@ def test_at_the_end_everything_goes_out() -> None:
 def test_a_message_is_as_grave_as_its_gravest_alert_and_carries_the_link() -> None:
     message = Message("flights", (alert(Kind.PROMOTED), alert(Kind.DEMOTED), alert(Kind.DRIFT)), 0)
     assert message.severity is Severity.FAILURE
-    assert message.body("https://room").endswith("\nhttps://room")
+    assert message.body("https://room").endswith("\nhttps://room/#/d/flights")
 
 
 def test_every_kind_has_its_severity() -> None:

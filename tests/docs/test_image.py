@@ -30,6 +30,7 @@ DOCKERFILE = instructions(ROOT / "Dockerfile")
 PATTERNS = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 USER = 10001
+IN_THE_IMAGE = ("mlflow", "postgresql", "kafka", "tracing", "alerts")
 
 READ_ONLY = """
 mount --make-rprivate /
@@ -84,7 +85,7 @@ def test_the_image_holds_every_dependency_of_the_package() -> None:
     names = re.findall(
         r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==", (ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE
     )
-    wanted = [*PROJECT["dependencies"], *(one for extra in ("mlflow", "postgresql") for one in optional(extra))]
+    wanted = [*PROJECT["dependencies"], *(one for extra in IN_THE_IMAGE for one in optional(extra))]
     bare = {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in wanted}
     assert bare - {name.lower() for name in names} == set()
 

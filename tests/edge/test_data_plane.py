@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -337,6 +338,25 @@ async def test_forged_ids_are_rejected_one_by_one_and_the_others_taken(house: Ho
     assert (response.status_code, response.json()["accepted"]) == (202, 1)
     assert [each["index"] for each in response.json()["rejected"]] == list(range(len(forged)))
     assert len(house.outcomes) == 1
+
+
+async def test_a_label_that_the_deployment_does_not_declare_is_not_taken_and_the_others_are(
+    house: House, http: httpx.AsyncClient
+) -> None:
+    house.routing.tables["flight-delay"] = replace(house.routing.table(None), labels=(0, 1, "late"))
+    known = (await http.post("/predict", json=BODY)).json()["prediction_id"]
+    told = [1, True, "late", 0.0, 2, "Late", "1", None]
+    items = [{"prediction_id": known, "outcome": value} for value in told[:-1]]
+    revenue = {"prediction_id": known, "outcome": 812.5, "metric": "revenue"}
+    response = await http.post("/feedback", json={"items": [*items, revenue]})
+    assert (response.status_code, response.json()["accepted"]) == (202, 5)
+    assert [each["index"] for each in response.json()["rejected"]] == [4, 5, 6]
+    assert response.json()["rejected"][0] == {
+        "index": 4,
+        "detail": "A label of flight-delay is one of these: 0, 1, late.",
+    }
+    said = is_problem(await http.post("/feedback", json=items[4]), 422, "nothing-accepted")
+    assert said["rejected"][0]["detail"].startswith("A label of flight-delay")
 
 
 async def test_when_no_outcome_was_accepted_the_same_body_is_422(house: House, http: httpx.AsyncClient) -> None:

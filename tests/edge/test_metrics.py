@@ -92,10 +92,11 @@ def test_callers_cannot_make_series_by_inventing_metric_names(
 ) -> None:
     for metric in ("label", "revenue", "anything"):
         metrics.outcome(OutcomeRecord("t", "b", metric, 1, 1.0, 1.0), "fd")
-    metrics.forged(3)
+    metrics.rejected("forged", 3)
+    metrics.rejected("label", 1)
     other = {"deployment": "fd", "metric": "other"}
     assert registry.get_sample_value("gateway_outcomes_accepted_total", other) == 2.0
-    assert registry.get_sample_value("gateway_outcomes_rejected_total") == 3.0
+    assert registry.get_sample_value("gateway_outcomes_rejected_total", {"reason": "forged"}) == 3.0
 
 
 def test_gauges_say_what_the_agent_knows_at_the_scrape() -> None:

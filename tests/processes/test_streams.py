@@ -19,7 +19,7 @@ from gateway.core.events import Decision, OutcomeRecord
 from gateway.core.ids import SigningKeys, mint
 from gateway.feedback import Feedback
 from gateway.ports import Incoming, Untold
-from gateway.processes.streams import Taking, Telling, Unrouted, wrapper
+from gateway.processes.streams import Drawn, Taking, Telling, wrapper
 from tests.contracts.test_control_state import STATE
 from tests.records import DEPLOYMENT, T0, TAG, outcome, prediction
 
@@ -148,7 +148,7 @@ class Desk:
         self.source = MemorySource([_message(n, body) for n, body in enumerate(bodies)])
         self.spool = MemorySpool()
         self.counts: Counter[str] = Counter()
-        feedback = Feedback(self.spool, Unrouted(), WallClock(), lambda: KEYS)
+        feedback = Feedback(self.spool, Drawn(dict), WallClock(), lambda: KEYS)
         self.taking = Taking(self.source, _read, feedback, self.count)
 
     def count(self, became: str, n: int) -> None:

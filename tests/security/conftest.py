@@ -16,7 +16,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.e2e.harness import Gateway, simple_config, train, until
+from tests.security.form import FULL, Form
 from tests.security.house import ALL, AUDIENCE, Provider, write_keys
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``python -m tests.security`` ask for the full form."""
+    parser.addoption(FULL, action="store_true", help="the rows of locks in full, as they are promised")
+
+
+@pytest.fixture
+def form(request: pytest.FixtureRequest) -> Form:
+    """How large this experiment is, and where its figures go."""
+    return Form(bool(request.config.getoption(FULL, default=False)), request.node.user_properties)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.adapters.access import KeyFile, KeySet, Rates, Tokens
+from gateway.adapters.access import KeyFile, Rates
+from gateway.adapters.access.tokens import KeySet, Tokens
 from gateway.adapters.clock import ManualClock
 from gateway.core.access import Key, by_digest, digest_of, with_key
 from gateway.edge.locks import Locks

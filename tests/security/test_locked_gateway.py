@@ -1,9 +1,8 @@
-"""Rows S5 and S7 on a running gateway: locked doors over TLS, keys that come and go, a flood of bad ones."""
+"""Row S5 on a running gateway: locked doors over TLS, keys and tokens that come and go."""
 
 import os
 import subprocess
 import sys
-import threading
 import time
 
 import httpx
@@ -86,39 +85,3 @@ def test_an_approval_is_by_name_and_the_trail_is_verified_beside_the_running_gat
         check=True,
     )
     assert "lines as they were written" in said.stdout
-
-
-def test_a_flood_of_bad_keys_leaves_a_good_caller_alone(gateway: Gateway) -> None:
-    """The small form of S7: as many bad keys as one thread can send, beside a good caller, both over TLS."""
-    good = bearer(secret_of("shop"))
-    quiet = timed(gateway, good, 150)
-    before, over = len(gateway.log.splitlines()), threading.Event()
-    statuses: list[int] = []
-
-    def flood() -> None:
-        with httpx.Client(base_url=gateway.data.base_url, verify=False) as http:
-            while not over.is_set():
-                statuses.append(http.post("/predict", json=BODY, headers=bearer("gwk_guess")).status_code)
-
-    attack = threading.Thread(target=flood)
-    attack.start()
-    try:
-        besieged = timed(gateway, good, 150)
-    finally:
-        over.set()
-        attack.join()
-    assert set(statuses) <= {401, 429}
-    assert statuses.count(401) <= 100
-    assert statuses[-1] == 429
-    assert len(gateway.log.splitlines()) - before <= 20
-    assert besieged < max(4 * quiet, 0.05), (quiet, besieged)  # attacker, caller and gateway share this machine's cores
-
-
-def timed(gateway: Gateway, headers: dict[str, str], requests: int) -> float:
-    """Seconds within which 95 of 100 requests are answered."""
-    taken = []
-    for _ in range(requests):
-        began = time.perf_counter()
-        assert gateway.data.post("/predict", json=BODY, headers=headers).status_code == 200
-        taken.append(time.perf_counter() - began)
-    return sorted(taken)[int(0.95 * requests)]

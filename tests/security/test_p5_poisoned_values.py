@@ -12,6 +12,7 @@ from gateway.core.routing import Part
 from gateway.edge.data_plane import DataPlane, create_app
 from tests.data_house import FLIGHT, KEYS, House, card, table
 from tests.edge.test_hostile import TOKENS
+from tests.security.form import Form
 
 WIDE = (
     FLIGHT,
@@ -25,12 +26,12 @@ POISON = [
 ]  # fmt: skip
 
 
-async def test_nothing_that_is_not_finite_or_out_of_range_is_stored() -> None:
+async def test_nothing_that_is_not_finite_or_out_of_range_is_stored(form: Form) -> None:
     stable = Part("stable", "g0", card("v1", *WIDE))
     house, dice = House(table(inputs=Inputs((FLIGHT,), WIDE[1:]), stable=stable)), random.Random(5)
     app, taken = create_app(DataPlane(house.predict, house.feedback, house.clock)), 0
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
-        for n in range(5_000):
+        for n in range(form.pick(2_500, 10_000)):
             poison, hour = dice.choice(POISON), dice.choice(POISON)
             body = b'{"entities":{"flight":%d},"features":{"distance":%s,"hour":%s}}' % (n, poison, hour)
             answer = await http.post("/predict", content=body, headers={"content-type": "application/json"})
@@ -44,5 +45,9 @@ async def test_nothing_that_is_not_finite_or_out_of_range_is_stored() -> None:
     assert 0 < taken == len(house.predictions)
     numbers = [value for record in house.predictions for value in (*record.values, record.label, record.score)]
     numbers += [outcome.value for outcome in house.outcomes]
-    assert all(math.isfinite(value) for value in numbers if isinstance(value, float))
+    odd = [value for value in numbers if isinstance(value, float) and not math.isfinite(value)]
+    form.note(
+        f"{len(odd)} not finite among {len(numbers)} values stored of {n + 1} predictions and outcomes", "0 of 10,000"
+    )
+    assert odd == []
     json.dumps(numbers, allow_nan=False)

@@ -6,33 +6,35 @@ from gateway.core.events import OutcomeRecord
 from gateway.core.ids import tag_of
 from gateway.ports import VariantPerformance
 from tests.control_house import NAME, House
+from tests.security.form import Form
 
 TAG = tag_of(NAME)
-LATE = 5_000
 GOOD = {"1": 0.2, "2": 0.2}
 
 
-def test_labels_that_come_after_their_time_are_counted_and_change_nothing() -> None:
+def test_labels_that_come_after_their_time_are_counted_and_change_nothing(form: Form) -> None:
+    late = form.pick(5_000, 20_000)
     house = House().open()
     house.start()
     house.serve(400, GOOD)
     house.look()
     before = (house.control.verdict(NAME)[1], house.document)
     now = house.clock.data()
-    flood = [OutcomeRecord(TAG, f"nobody-{n}", "label", 1, now, now) for n in range(LATE)]
-    house.log.append("attacker-p000001", list(enumerate(flood)), LATE)
-    assert house.log.expire_outcomes(now + 1.0) == LATE
-    replayed = list(enumerate(flood, start=LATE))
-    house.log.append("attacker-p000001", replayed, 2 * LATE)
+    flood = [OutcomeRecord(TAG, f"nobody-{n}", "label", 1, now, now) for n in range(late)]
+    house.log.append("attacker-p000001", list(enumerate(flood)), late)
+    assert house.log.expire_outcomes(now + 1.0) == late
+    replayed = list(enumerate(flood, start=late))
+    house.log.append("attacker-p000001", replayed, 2 * late)
     books = house.log.books().outcomes
-    assert books["expired"] == LATE
-    assert books["waiting"] == LATE
+    assert books["expired"] == late
+    assert books["waiting"] == late
     house.look()
     assert (house.control.verdict(NAME)[1].finding, house.document) == (before[0].finding, before[1])
-    assert house.log.expire_outcomes(now + 1.0) == LATE
+    assert house.log.expire_outcomes(now + 1.0) == late
     books = house.log.books().outcomes
-    assert (books["expired"], books["waiting"]) == (2 * LATE, 0)
+    assert (books["expired"], books["waiting"]) == (2 * late, 0)
     assert books["accepted"] == sum(n for name, n in books.items() if name not in {"accepted", "corrected"}), books
+    form.note(f"{books['expired']} of {2 * late} late ones and replays counted; the decision stands", "all; unchanged")
 
 
 def counted(house: House) -> list[VariantPerformance]:

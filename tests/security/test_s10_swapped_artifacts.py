@@ -6,9 +6,10 @@ from pathlib import Path
 from gateway.adapters.models import joblib_folder
 from gateway.core.errors import ModelUnusable
 from tests.adapters.test_models_prepare import OnLoad, prepared
+from tests.security.form import Form
 
 
-def test_two_hundred_races_load_no_unpinned_byte(tmp_path: Path) -> None:
+def test_two_hundred_races_load_no_unpinned_byte(tmp_path: Path, form: Form) -> None:
     cache, card = prepared(tmp_path)
     place, told, over = tmp_path / "cache" / card.path / "model.joblib", tmp_path / "loaded", threading.Event()
     good = place.read_bytes()
@@ -34,4 +35,6 @@ def test_two_hundred_races_load_no_unpinned_byte(tmp_path: Path) -> None:
     finally:
         over.set()
         swapper.join()
-    assert not told.exists()
+    races, ran = loaded + refused, told.exists()
+    form.note(f"{'some' if ran else 'no'} unpinned byte loaded in {races} races, {refused} refused", "none in 200")
+    assert not ran

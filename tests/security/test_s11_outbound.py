@@ -3,7 +3,10 @@
 Every ``connect`` of this process is seen by an audit hook, the interpreter's own: none may go where it must not.
 """
 
+import json
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +20,7 @@ import pytest
 from gateway.adapters.models import open_model_store
 from gateway.adapters.outbound import fetch, permitted
 from gateway.core.errors import ModelUnusable, OutboundRefused
+from tests.security.form import Form
 
 _seen: list[tuple[Any, ...]] = []
 _watching = threading.Event()
@@ -78,6 +82,38 @@ NEVER = {
     "a newline": "http://127.0.0.1:1\r\nX: y/",
     "a space": "http://169.254.169.254 .example.com/",
 }
+
+
+PLACES = [*NEVER.values(), "runs:/1/x", "mlflow-artifacts:/x", "s3://b/k", "models://h/x/1", "../x"]
+"""Model URIs that name a place."""
+ALERTED = [
+    "json://169.254.169.254/",
+    "json://2852039166/",
+    "json://100.100.100.200/",
+    "xml://168.63.129.16/",
+    "jsons://[fd00:ec2::254]/",
+    "mailto://me:secret@169.254.169.254?to=ops@example.org",
+    "rsyslog://169.254.169.254/",
+]
+"""Alert targets, by HTTP, by mail and by datagram."""
+
+
+def test_not_a_packet_leaves_for_what_is_never_called(form: Form) -> None:
+    """In a network of its own, where every packet is seen, also those of code that is not ours."""
+    if shutil.which("ip") is None or shutil.which("unshare") is None:
+        pytest.skip("this machine lacks ip or unshare")
+    command = ["unshare", "-rn", sys.executable, "-m", "tests.security.vectors"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    if "unshare" in done.stderr:
+        pytest.skip(f"this machine lets nobody make a network: {done.stderr.strip()[:200]}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    form.note(
+        f"{len(found['packets'])} packets in {found['vectors']} tries; one that is let leaves {found['control']}",
+        "0 of 40",
+    )
+    assert found["control"] > 0
+    assert found["packets"] == []
 
 
 @pytest.mark.parametrize("name", NEVER)
@@ -157,13 +193,11 @@ def test_an_endless_answer_is_cut_off() -> None:
     server.server_close()
 
 
-@pytest.mark.parametrize("registry", ["joblib:models", "sqlite:///mlflow.db"])
-@pytest.mark.parametrize(
-    "uri", [*NEVER.values(), "runs:/1/x", "mlflow-artifacts:/x", "s3://b/k", "models://h/x/1", "../x"]
-)
+@pytest.mark.parametrize("registry", ["joblib:models", "sqlite:///{}/mlflow.db"])
+@pytest.mark.parametrize("uri", PLACES)
 def test_a_model_uri_that_names_a_place_is_refused_before_anything_is_called(
     registry: str, uri: str, tmp_path: Path
 ) -> None:
     with watched() as connections, pytest.raises(ModelUnusable):
-        open_model_store(registry, tmp_path).resolve(uri)
+        open_model_store(registry.format(tmp_path), tmp_path).resolve(uri)
     assert connections == []

@@ -3,9 +3,9 @@
 import httpx
 
 from tests.e2e.harness import Gateway, until
+from tests.security.form import Form
 from tests.security.house import bearer, secret_of
 
-INVENTED = 1_500
 MOST_NEW = 10
 """Series that the attack may add at most once each route has been met: what grows with time, nothing with names."""
 
@@ -31,7 +31,8 @@ def _invent(locked: Gateway, every: dict[str, str], numbers: range) -> None:
             locked.control.post("/admin/deployments/churn/canary", json=wanted, headers=every)
 
 
-def test_inventing_names_makes_no_series(locked: Gateway) -> None:
+def test_inventing_names_makes_no_series(locked: Gateway, form: Form) -> None:
+    rounds = form.pick(1_500, 25_000)  # four names each
     every = bearer(secret_of("all"))
     body = {"features": {"age": 40.0, "visits": 3.0}}
     for metric in ("label", "revenue"):
@@ -43,8 +44,9 @@ def test_inventing_names_makes_no_series(locked: Gateway) -> None:
     _invent(locked, every, range(1))  # each route and status has been met once
     until(lambda: any("/canary" in line for line in series(locked)), 10.0)
     before = series(locked)
-    _invent(locked, every, range(1, INVENTED))
+    _invent(locked, every, range(1, rounds))
     new = series(locked) - before
+    form.note(f"{len(new)} new series after {4 * rounds} invented names", f"<= {MOST_NEW} after 100,000")
     assert len(new) <= MOST_NEW, sorted(new)[:20]
     assert not [line for line in new if "made" in line.lower()]
 

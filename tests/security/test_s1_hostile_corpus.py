@@ -16,8 +16,10 @@ from gateway.edge import control_plane, data_plane
 from gateway.edge.doors import CONTROL_DOORS, DATA_DOORS
 from tests import control_house
 from tests.data_house import House
+from tests.e2e.harness import Gateway
 from tests.edge.test_control_plane import Desk
 from tests.edge.test_hostile import HEADERS, LIMIT_S, MARK, TOKENS, _documents, _outcomes, _slots
+from tests.security.form import Form
 from tests.security.house import ALL, bearer, locks, secret_of
 
 JSON = {"content-type": "application/json", "if-match": '"1"', **bearer(secret_of("all"))}
@@ -61,10 +63,12 @@ async def client(plane: str) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-async def judged(http: httpx.AsyncClient, route: str, body: bytes, headers: dict[str, str]) -> str | None:
+async def judged(
+    http: httpx.AsyncClient, route: str, body: bytes, headers: dict[str, str], *, real: bool = False
+) -> str | None:
     """What is wrong with the answer, or None."""
     method, _, template = route.partition(" ")
-    path = template.replace("{deployment}", "flight-delay").replace("{name}", "v9")
+    path = template.replace("{deployment}", "fuzzed" if real else "flight-delay").replace("{name}", "v9")
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     took = LIMIT_S + 1.0
     for _ in range(3):  # whoever is slow three times is slow, and not this machine
@@ -82,7 +86,8 @@ async def judged(http: httpx.AsyncClient, route: str, body: bytes, headers: dict
     return None
 
 
-def test_the_corpus_has_four_hundred_bodies_and_more() -> None:
+def test_the_corpus_has_four_hundred_bodies_and_more(form: Form) -> None:
+    form.note(f"{len(CORPUS)} bodies and {len(HEADERS)} headers at {len(TAKING)} routes", ">= 400 at every route")
     assert len(CORPUS) >= 400
 
 
@@ -98,6 +103,31 @@ async def test_no_header_breaks_a_route(plane: str, route: str) -> None:
     async with client(plane) as http:
         said = {name: await judged(http, route, b"{}", {**JSON, **headers}) for name, headers in HEADERS.items()}
     assert {name: what for name, what in said.items() if what is not None} == {}
+
+
+@pytest.mark.parametrize("plane", ["data", "control"])
+async def test_a_running_gateway_stands_it_all(plane: str, locked: Gateway, form: Form) -> None:
+    """Every body and header at every route over TLS; in the small form every fortieth."""
+    workers, client = locked.children("worker"), locked.data if plane == "data" else locked.control
+    sent: list[tuple[str, str, bytes, dict[str, str]]] = []
+    sent += [(route, name, body, {}) for _, route in routes_of(plane) for name, body in CORPUS.items()]
+    sent += [(route, name, b"{}", headers) for _, route in routes_of(plane) for name, headers in HEADERS.items()]
+    sent, wrong = sent[:: form.pick(40, 1)], {}
+    async with httpx.AsyncClient(base_url=client.base_url, verify=False, timeout=10.0) as http:
+        for route, name, body, headers in sent:
+            try:
+                what = await judged(http, route, body, {**JSON, **headers}, real=True)
+            except (httpx.LocalProtocolError, httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                continue  # no client of ours can say it, or the server heard enough and hung up
+            if what is not None:
+                wrong[route, name] = what
+    form.note(f"{len(sent):,} sent to a running {plane} plane, {len(wrong)} of them a 5xx or past {LIMIT_S} s", "0")
+    assert wrong == {}
+    assert locked.children("worker") == workers
+
+
+def routes_of(plane: str) -> list[tuple[str, str]]:
+    return [each for each in TAKING if each[0] == plane]
 
 
 @pytest.mark.parametrize("plane", ["data", "control"])

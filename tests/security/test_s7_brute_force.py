@@ -1,8 +1,12 @@
 """Row S7: guessing keys is cheap to refuse, bounded in what it logs, and hurts nobody who has a good one.
 
-The flood over real sockets beside a good client is in ``tests/security/test_locked_gateway.py``; here are the rules.
+The rules first, then a flood over TLS beside a good caller: 2,000 bad keys a second for five seconds, in full 5,000 for
+a minute.
 """
 
+import json
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
@@ -14,6 +18,8 @@ from starlette.exceptions import HTTPException
 from gateway.adapters.clock import ManualClock
 from gateway.edge.data_plane import DataPlane, create_app
 from tests.data_house import BODY, House
+from tests.e2e.harness import Gateway
+from tests.security.form import Form
 from tests.security.house import bearer, key, locks, secret_of
 
 
@@ -91,3 +97,39 @@ def test_a_lock_costs_microseconds(secret: str) -> None:
         return (time.perf_counter() - began) / 1_000
 
     assert min(a_thousand() for _ in range(5)) < 100e-6
+
+
+ASKED = {"features": {"age": 40.0, "visits": 3.0}}
+_COMES_FIRST = 0.99
+"""The share of the rate meant that a flood has to reach, to have been one."""
+
+
+def test_a_flood_of_bad_keys_hurts_nobody_who_has_a_good_one(gateway: Gateway, form: Form) -> None:
+    rate, seconds = form.pick(2_000, 5_000), form.pick(5, 60)
+    quiet = timed(gateway, seconds / 3)
+    before = len(gateway.log.splitlines())
+    command = [sys.executable, "-m", "tests.security.flood", str(gateway.data.base_url), str(seconds), str(rate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
+        besieged = timed(gateway, seconds - 1.0)
+        said = json.loads(attack.communicate(timeout=seconds + 60.0)[0])
+    reached, answers, lines = said["sent"] / said["seconds"], said["answers"], len(gateway.log.splitlines()) - before
+    form.note(f"{reached:,.0f} bad keys/s for {seconds} s, {answers}", "5,000/s for 60 s; 401, then 429")
+    form.note(f"good p99 {besieged * 1e3:.1f} ms, {quiet * 1e3:.1f} ms without; {lines} lines of log", "<= 1.5 times")
+    assert set(answers) <= {"401", "429"}
+    assert answers["401"] <= 50 * 2 * (1 + seconds / 60), "two workers, fifty a minute each"
+    assert lines <= 20 + seconds
+    if form.full:
+        assert reached >= _COMES_FIRST * rate
+        assert besieged <= 1.5 * quiet
+    else:
+        assert besieged < max(4 * quiet, 0.05)  # attacker, caller, gateway and other tests share this machine's cores
+
+
+def timed(gateway: Gateway, seconds: float) -> float:
+    """Seconds within which 99 of 100 good requests are answered, asked one after the other for so long."""
+    taken, until = [], time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        assert gateway.data.post("/predict", json=ASKED, headers=bearer(secret_of("shop"))).status_code == 200
+        taken.append(time.perf_counter() - began)
+    return sorted(taken)[int(0.99 * len(taken))]

@@ -1,7 +1,10 @@
-"""What opens the doors: keys in a file, tokens of an identity provider, and how often each may knock."""
+"""What opens the doors: keys in a file, and how often each may knock.
+
+Tokens of an identity provider (:mod:`gateway.adapters.access.tokens`) are imported by whoever has one: they bring
+cryptography along.
+"""
 
 from gateway.adapters.access.key_file import KeyFile
 from gateway.adapters.access.rates import Rates
-from gateway.adapters.access.tokens import KeySet, Tokens
 
-__all__ = ["KeyFile", "KeySet", "Rates", "Tokens"]
+__all__ = ["KeyFile", "Rates"]

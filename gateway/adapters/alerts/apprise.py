@@ -1,7 +1,8 @@
 """Alerts through apprise: Slack, PagerDuty, mail, webhooks and a hundred more, each a URL.
 
 One thread of its own groups, sends and retries, so a dead target costs its own thread's time and a counter, and nothing
-else. Targets hold secrets: they are never logged nor shown, only numbered.
+else. Targets hold secrets: they are never logged nor shown, only numbered. Whatever plugin sends, the address it
+connects to is judged as for our own calls, and redirects are not followed.
 """
 
 import queue
@@ -12,6 +13,7 @@ from typing import Any, Final
 import structlog
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
+from gateway.adapters.guarded import guarded
 from gateway.core.alerts import Alert, Inbox, Kind, Message, Severity
 from gateway.core.errors import SettingsError
 from gateway.ports import Clock
@@ -30,8 +32,8 @@ class AppriseAnnouncer:
     """Announces alerts of the ``kinds`` wanted to every one of ``targets``; ``link`` is put below each message.
 
     ``group_s`` and ``quiet_s`` are machine seconds, see :class:`gateway.core.alerts.Inbox`. ``wait_s`` is the pause
-    before the second attempt; it doubles. Raises SettingsError for a target that apprise does not know, and where
-    apprise is not installed.
+    before the second attempt; it doubles. ``inside`` permits targets on private networks. Raises
+    SettingsError for a target that apprise does not know, and where apprise is not installed.
     """
 
     def __init__(
@@ -45,11 +47,12 @@ class AppriseAnnouncer:
         link: str = "",
         count: Count = lambda _kind, _became: None,
         wait_s: float = 1.0,
+        inside: bool = True,
     ) -> None:
         self._targets = [_opened(number, url) for number, url in enumerate(targets, 1)]
         self._clock, self._kinds, self._link, self._count = clock, frozenset(kinds), link, count
         self._inbox = Inbox(group_s, quiet_s)
-        self._wait_s = wait_s
+        self._wait_s, self._inside = wait_s, inside
         self._queue: queue.Queue[Alert | object] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
         self._thread.start()
@@ -100,7 +103,8 @@ class AppriseAnnouncer:
 
         def notify() -> bool:
             try:
-                return bool(target.notify(body=message.body(self._link), title=message.title, notify_type=kind))
+                with guarded(inside=self._inside):
+                    return bool(target.notify(body=message.body(self._link), title=message.title, notify_type=kind))
             except Exception as error:  # noqa: BLE001 - a hundred plugins of other people's, in our thread
                 log.warning("alert_target_raised", error=type(error).__name__)
                 return False
@@ -120,7 +124,8 @@ def _opened(number: int, url: str) -> Any:  # noqa: ANN401 - apprise is untyped
         import apprise
     except ImportError as error:
         raise SettingsError("alerts.targets needs apprise: pip install 'gateway[alerts]'.") from error
-    target = apprise.Apprise()
+    asset = apprise.AppriseAsset(http_redirects=False, async_mode=False)  # one after the other
+    target = apprise.Apprise(asset=asset)
     if not target.add(url):
         scheme = url.partition("://")[0] if "://" in url else "?"
         raise SettingsError(f"alerts.targets: number {number} ({scheme}://...) is no URL that apprise can use.")

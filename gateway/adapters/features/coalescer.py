@@ -8,10 +8,51 @@ asked for, so nobody can be handed a reply meant for somebody else.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
+Asked = TypeVar("Asked", contravariant=True)
+Answered = TypeVar("Answered", covariant=True)
+Landed: TypeAlias = Callable[[Sequence[Answer] | Exception], None]
+"""Told once what became of a list of asks: the answers in order, or what went wrong for all of them."""
+
+
+class Lane(Protocol[Asked, Answered]):
+    """A way to the store for one batch at a time."""
+
+    def start(self, asks: Sequence[Asked], landed: Callable[[Sequence[Answered] | Exception], None]) -> None:
+        """Send a batch off. ``landed`` is told in this turn of the loop or a later one."""
+
+    async def close(self) -> None:
+        """Break off what is under way, and tell nobody."""
+
+
+class TaskLane(Generic[Ask, Answer]):
+    """A lane that runs a coroutine function in a task for each batch."""
+
+    def __init__(self, call: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]) -> None:
+        self._call = call
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, asks: Sequence[Ask], landed: Landed[Answer]) -> None:
+        """As the protocol."""
+        self._task = asyncio.get_running_loop().create_task(self._run(asks, landed))
+
+    async def close(self) -> None:
+        """As the protocol."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, asks: Sequence[Ask], landed: Landed[Answer]) -> None:
+        try:
+            answers = await self._call(asks)
+        except Exception as error:  # noqa: BLE001 - the border of a foreign store: its error goes to whoever asked
+            landed(error)
+        else:
+            landed(answers)
 
 
 class StoreRefused(Exception):
@@ -83,15 +124,14 @@ class _Batch(Generic[Ask, Answer]):
 
 
 class Coalescer(Generic[Ask, Answer]):
-    """Shares ``lanes`` among concurrent callers. A lane answers a list of asks, in order, or raises for all of them."""
+    """Shares ``lanes`` among concurrent callers, and closes them."""
 
-    def __init__(
-        self, lanes: Sequence[Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]], breaker: Breaker | None = None
-    ) -> None:
+    def __init__(self, lanes: Sequence[Lane[Ask, Answer]], breaker: Breaker | None = None) -> None:
+        self._lanes = lanes
         self._idle = list(lanes)
         self._breaker = breaker or Breaker()
         self._pending: deque[_Batch[Ask, Answer]] = deque()
-        self._flights: set[asyncio.Task[None]] = set()
+        self._flying: dict[int, _Batch[Ask, Answer]] = {}
 
     async def ask(self, ask: Ask, budget_s: float) -> Answer:
         """Answer ``ask`` within ``budget_s`` machine seconds.
@@ -124,10 +164,9 @@ class Coalescer(Generic[Ask, Answer]):
     async def close(self) -> None:
         """Break off what is under way; whoever still waits gets ConnectionError."""
         self._breaker.close()
-        for flight in self._flights:
-            flight.cancel()
-        await asyncio.gather(*self._flights, return_exceptions=True)
-        for batch in self._pending:
+        for lane in self._lanes:
+            await lane.close()
+        for batch in [*self._flying.values(), *self._pending]:
             _settle_all(batch, ConnectionError("closed"))
 
     def _launch(self) -> None:
@@ -137,23 +176,18 @@ class Coalescer(Generic[Ask, Answer]):
             if live:
                 batch.asks = [batch.asks[index] for index in live]
                 batch.waiting = [batch.waiting[index] for index in live]
-                flight = asyncio.get_running_loop().create_task(self._fly(self._idle.pop(), batch))
-                self._flights.add(flight)
-                flight.add_done_callback(self._flights.discard)
+                lane = self._idle.pop()
+                self._flying[id(batch)] = batch
+                lane.start(batch.asks, partial(self._land, lane, batch))
             elif not batch.reported:
                 self._breaker.untried()
 
-    async def _fly(
-        self, lane: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]], batch: _Batch[Ask, Answer]
-    ) -> None:
-        try:
-            answers = await lane(batch.asks)
-        except asyncio.CancelledError:
-            _settle_all(batch, ConnectionError("closed"))
-            raise
-        except Exception as error:  # noqa: BLE001 - the border of a foreign store: its error goes to whoever asked
+    def _land(self, lane: Lane[Ask, Answer], batch: _Batch[Ask, Answer], answers: Sequence[Answer] | Exception) -> None:
+        """Hand out what came of a batch, and let the next one go."""
+        del self._flying[id(batch)]
+        if isinstance(answers, Exception):
             self._report(batch, succeeded=False)
-            _settle_all(batch, error)
+            _settle_all(batch, answers)
         else:
             self._report(batch, succeeded=True)
             for future, answer in zip(batch.waiting, answers, strict=True):

@@ -164,8 +164,9 @@ def decode(cell: bytes | None, kinds: frozenset[str]) -> tuple[Scalar, Status]:
     return None, Status.NULL if kind == "null_val" else Status.UNAVAILABLE
 
 
-_DOUBLE_TAG = 0x29  # field 5, eight bytes follow
+_DOUBLE_TAG = b"\x29"  # field 5, eight bytes follow
 _DOUBLE_BYTES = 9
+_NINE = frozenset({_DOUBLE_BYTES})
 
 
 def decode_doubles(cells: Sequence[bytes | None]) -> tuple[float, ...] | None:
@@ -174,10 +175,13 @@ def decode_doubles(cells: Sequence[bytes | None]) -> tuple[float, ...] | None:
     >>> decode_doubles([bytes.fromhex("29000000000000f83f")] * 2), decode_doubles([None])
     ((1.5, 1.5), None)
     """
-    for cell in cells:
-        if cell is None or len(cell) != _DOUBLE_BYTES or cell[0] != _DOUBLE_TAG:
-            return None
-    return _doubles(len(cells)).unpack(b"".join(cells))  # type: ignore[arg-type]  # none of them is None
+    try:
+        joined = b"".join(cells)  # type: ignore[arg-type]  # where one is None it says so
+    except TypeError:
+        return None
+    if not _NINE.issuperset(map(len, cells)) or joined[::_DOUBLE_BYTES].strip(_DOUBLE_TAG):  # type: ignore[arg-type]
+        return None
+    return _doubles(len(cells)).unpack(joined)
 
 
 @cache

@@ -69,8 +69,8 @@ class RedisFeatureSource:
     ) -> None:
         self._on_error = on_error
         self._layouts: dict[str, _Layout] = {}
-        self._lanes = [Lane(partial(_connection, location, stalled_s), stalled_s) for _ in range(2)]
-        self._coalescer: Coalescer[Sequence[Command], Sequence[Reply]] = Coalescer(self._lanes, breaker)
+        lanes = [Lane(partial(_connection, location, stalled_s), stalled_s) for _ in range(2)]
+        self._coalescer: Coalescer[Sequence[Command], Sequence[Reply]] = Coalescer(lanes, breaker)
 
     async def read(self, plan: FeaturePlan, rows: Sequence[Mapping[str, Scalar]], budget_s: float) -> FeatureBatch:
         """Deliver what Redis holds for each row within ``budget_s``; UNAVAILABLE rows when it cannot say."""
@@ -99,8 +99,6 @@ class RedisFeatureSource:
     async def close(self) -> None:
         """Drop both connections; reads under way come back UNAVAILABLE."""
         await self._coalescer.close()
-        for lane in self._lanes:
-            await lane.close()
 
     def _cells(
         self, layout: _Layout, keys: Sequence[Sequence[bytes | None]], replies: Sequence[Reply]

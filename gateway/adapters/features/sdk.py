@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from gateway.adapters.features.coalescer import Breaker, Coalescer, StoreRefused
+from gateway.adapters.features.coalescer import Breaker, Coalescer, StoreRefused, TaskLane
 from gateway.adapters.features.encoding import KINDS, KeyEncoder
 from gateway.adapters.features.feast_compiler import uses_full_names
 from gateway.adapters.features.reading import OnError, ignore
@@ -63,7 +63,7 @@ class SdkFeatureSource:
         self._store: Any = None
         self._services: dict[str, list[_Service]] = {}
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="features-sdk")
-        self._coalescer: Coalescer[_Ask, FeatureBatch] = Coalescer([self._call], breaker)
+        self._coalescer: Coalescer[_Ask, FeatureBatch] = Coalescer([TaskLane(self._call)], breaker)
 
     async def read(self, plan: FeaturePlan, rows: Sequence[Row], budget_s: float) -> FeatureBatch:
         """Deliver what the SDK finds for each row within ``budget_s``; UNAVAILABLE rows when it cannot say."""

@@ -1,7 +1,7 @@
 """Models compiled to native code, without user Python: cheap enough to run on the event loop itself.
 
-Each form is a file of its own (``onnx``, ``treelite``); how one is chosen and proved is :mod:`.choosing`. All that is
-shared stands here: rows in, checked outputs out.
+Each form is a file of its own (``linear``, ``onnx``, ``treelite``); how one is chosen and proved is
+:mod:`.choosing`. All that is shared stands here: rows in, checked outputs out.
 """
 
 import hashlib
@@ -96,7 +96,8 @@ def open_compiled(content: bytes, card: ModelCard) -> CompiledModel:
 
 def forms() -> dict[str, FormCompiler]:
     """Every form there is, by the word that cards say."""
+    from gateway.adapters.models.linear import Linear
     from gateway.adapters.models.onnx import Onnx
     from gateway.adapters.models.treelite import Treelite
 
-    return {"onnx": Onnx(), "treelite": Treelite()}
+    return {"linear": Linear(), "onnx": Onnx(), "treelite": Treelite()}

@@ -174,7 +174,7 @@ class PoolRunner:
         """
         inline = self._inline.get(part.model.digest)
         if inline is not None and inline.takes(rows):
-            return await inline.predict(rows)
+            return inline.predict(rows)
         model = self._models.get(part.model.digest)
         if model is None:
             raise NoModelReady(part.model.name)
@@ -209,9 +209,9 @@ class PoolRunner:
         self._models[model.card.digest] = model
 
     def together(self, digest: str) -> int:
-        """How many rows of a model are best asked for at once: one, unless it is compiled and gains by company."""
+        """How many rows of a model are best asked for at once: 0 of one that runs in threads, 1 without a gain."""
         inline = self._inline.get(digest)
-        return 1 if inline is None else inline.together
+        return 0 if inline is None else inline.together
 
     def drop(self, digest: str) -> None:
         """Forget a model and close its pools; unknown digests are fine. Call it on the event loop."""

@@ -1,6 +1,7 @@
 """A spool in memory, for tests: same frames, same offsets, same refusals, no disk."""
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.adapters.spool import frames
 from gateway.core.errors import LogRefused
@@ -32,13 +33,23 @@ class MemorySpool:
     def append_soon(self, event: Event) -> "asyncio.Future[None]":
         """Keep one record now: memory gains nothing by company."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        try:
-            self.append(event)
-        except LogRefused as error:
-            future.set_exception(error)
+        refusal = self._refusal(event)
+        if refusal is not None:
+            future.set_exception(refusal)
         else:
             future.set_result(None)
         return future
+
+    def append_all(self, events: Sequence[Event]) -> list[LogRefused | None]:
+        """Keep several, each for itself."""
+        return [self._refusal(event) for event in events]
+
+    def _refusal(self, event: Event) -> LogRefused | None:
+        try:
+            self.append(event)
+        except LogRefused as error:
+            return error
+        return None
 
     async def flush(self) -> None:
         """Count the call; memory is as safe as it gets. Raises LogRefused when ``full``."""

@@ -7,7 +7,7 @@ called after it returns. Nothing here reads, and nothing here knows what a recor
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,25 @@ class SegmentSpool:
         if len(self._waiting) == 1:
             loop.call_soon(self._append_waiting)
         return future
+
+    def append_all(self, events: Sequence[Event]) -> list[LogRefused | None]:
+        """Hand all frames to the kernel in one write; where that fails one by one, so that each is refused for itself.
+
+        A refused one leaves no part of itself in the segment.
+        """
+        self._append_waiting()
+        try:
+            self._append(b"".join([frames.encode(event) for event in events]))
+        except LogRefused as refusal:
+            return [refusal] if len(events) == 1 else [self._refusal(event) for event in events]
+        return [None] * len(events)
+
+    def _refusal(self, event: Event) -> LogRefused | None:
+        try:
+            self.append(event)
+        except LogRefused as refusal:
+            return refusal
+        return None
 
     async def flush(self) -> None:
         """Return once an fsync that began after everything appended so far has ended well.

@@ -151,6 +151,9 @@ def told(history: list[tuple[Rank, Scalar]], place: Rank, value: Scalar) -> dict
     >>> told(history, Rank(2.0, 2.0, "w", 100), 0), len(history)
     ({'corrected': 1, 'duplicate': 0}, 2)
     """
+    if not history:  # as it nearly always is
+        history.append((place, value))
+        return {}
     at = bisect(history, place, key=itemgetter(0))
     first = max(0, at - 1)
     was = overruled([value for _, value in history[first : at + 1]])

@@ -46,7 +46,7 @@ from gateway.core.events import (
 )
 from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
-from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
+from gateway.ports import EXPIRED_AT_ONCE, Books, StoredPrediction, VariantPerformance, Window
 
 _Id = tuple[str, str]
 _Record = TypeVar("_Record", PredictionRecord, ShadowRecord, OutcomeRecord, CrashRecord)
@@ -162,18 +162,19 @@ class MemoryEventLog:
         """Remember that it is gone."""
         self._gone.add(writer)
 
-    def expire_outcomes(self, before: float) -> int:
+    def expire_outcomes(self, before: float, most: int = EXPIRED_AT_ONCE) -> int:
         """Forget outcomes that waited too long, a prediction's metric as a whole."""
-        expired = 0
         waiting = [(tag, request) for (tag, _), request in self._requests.items() if not request.predictions]
-        for tag, request in waiting:
-            for metric in request.metrics():
-                history = request.history(metric)
-                if max(kept.record.received_at for kept in history) < before:
-                    request.outcomes = [kept for kept in request.outcomes if kept not in history]
-                    self._expired.append((tag, [kept.record.value for kept in history]))
-                    expired += 1
-        return expired
+        late = [
+            (tag, request, history)
+            for tag, request in waiting
+            for history in map(request.history, request.metrics())
+            if max(kept.record.received_at for kept in history) < before
+        ]
+        for tag, request, history in late[:most]:
+            request.outcomes = [kept for kept in request.outcomes if kept not in history]
+            self._expired.append((tag, [kept.record.value for kept in history]))
+        return len(late[:most])
 
     def cursors(self) -> Mapping[str, int]:
         """How far every spool has been drained."""

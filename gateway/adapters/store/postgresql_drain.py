@@ -158,14 +158,15 @@ class Drain:
         """Ask for everything that the log holds about the batch's ids, shadows, metrics and keys."""
         ids = sorted({(event.tag, event.body) for _, event in self._fresh if not isinstance(event, Punctuation)})
         self._known: dict[_Id, Known] = {key: Known() for key in ids}
-        for tag, body, *counts in self._ask(queries.KNOWN, ids):
-            self._known[tag, body] = Known(*counts)
+        self._days_of: defaultdict[_Id, set[int]] = defaultdict(set)
+        for tag, body, attempt, at in self._ask(queries.ATTEMPTS, ids):
+            self._known[tag, body].attempts = max(self._known[tag, body].attempts, attempt)
+            self._days_of[tag, body].add(day_of(at))
+        for tag, body, crashes, first in self._ask(queries.CRASHES_BEFORE, ids):
+            self._known[tag, body].crashes, self._known[tag, body].crashed_first = crashes, first
         for tag, body, metric in self._ask(queries.WAITING, ids):
             self._known[tag, body].waiting.add(metric)
         metrics = {(e.tag, e.body, e.metric) for _, e in self._fresh if isinstance(e, OutcomeRecord)}
-        self._days_of: defaultdict[_Id, set[int]] = defaultdict(set)
-        for tag, body, at in self._ask(queries.TIMES, sorted({key[:2] for key in metrics})):
-            self._days_of[tag, body].add(day_of(at))
         self._histories: defaultdict[_Metric, list[tuple[Rank, Scalar]]] = defaultdict(list)
         for tag, body, metric, *ranked, value in self._ask(queries.HISTORIES, sorted(metrics), 3):
             self._histories[tag, body, metric].append((Rank(*ranked), unpack_scalar(value)))

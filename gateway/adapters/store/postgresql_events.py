@@ -36,7 +36,7 @@ from gateway.adapters.store.rows import (
 from gateway.core.events import Event, EvidenceRow, JoinedRow, OutcomeRecord, PairRow, Position, Punctuation, ServedRow
 from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
-from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
+from gateway.ports import EXPIRED_AT_ONCE, Books, StoredPrediction, VariantPerformance, Window
 
 
 class PostgresEventLog:
@@ -66,12 +66,12 @@ class PostgresEventLog:
                 counts.add(tag, "shadows", dropped_for(WORKER_DIED), n)
             counts.write(connection)
 
-    def expire_outcomes(self, before: float) -> int:
+    def expire_outcomes(self, before: float, most: int = EXPIRED_AT_ONCE) -> int:
         """Forget outcomes that waited too long, a prediction's metric as a whole; prepare the weeks to come."""
         with self._database.writing() as connection:
             tags = [tag for (tag,) in rows(connection, queries.TAGS_WAITING, (before,))]
             connection.execute(queries.TAKE_TURN, (tags,))  # no drain joins what is given up here
-            expired = rows(connection, queries.EXPIRE_WAITS_OF, (before, tags)) if tags else []
+            expired = rows(connection, queries.EXPIRE_WAITS_OF, (before, tags, most)) if tags else []
             if expired:
                 connection.execute(queries.EXPIRE_OUTCOMES, columns(expired, 3))
             counts = Counts()

@@ -14,12 +14,14 @@ TAKE_TURN: LiteralString = """
     SELECT pg_advisory_xact_lock(hashtextextended(tag, 0)) FROM (SELECT unnest(%s::text[]) AS tag) AS tags
 """
 WATERMARK: LiteralString = "SELECT watermark FROM leadership"
-KNOWN: LiteralString = """
-    SELECT tag, body,
-           (SELECT coalesce(max(attempt), 0) FROM predictions AS p WHERE p.tag = id.tag AND p.body = id.body),
-           (SELECT count(*) FROM crashes AS c WHERE c.tag = id.tag AND c.body = id.body),
-           (SELECT count(*) FROM crashes AS c WHERE c.tag = id.tag AND c.body = id.body AND c.first)
-    FROM unnest(%s::text[], %s::text[]) AS id (tag, body)
+ATTEMPTS: LiteralString = """
+    SELECT tag, body, attempt, at
+    FROM predictions JOIN unnest(%s::text[], %s::text[]) AS id (tag, body) USING (tag, body)
+"""
+CRASHES_BEFORE: LiteralString = """
+    SELECT tag, body, count(*), count(*) FILTER (WHERE first)
+    FROM crashes JOIN unnest(%s::text[], %s::text[]) AS id (tag, body) USING (tag, body)
+    GROUP BY tag, body
 """
 WAITING: LiteralString = """
     SELECT tag, body, metric FROM waiting JOIN unnest(%s::text[], %s::text[]) AS id (tag, body) USING (tag, body)
@@ -28,9 +30,6 @@ HISTORIES: LiteralString = """
     SELECT tag, body, metric, observed_at, received_at, spool_id, place, value
     FROM unnest(%s::text[], %s::text[], %s::text[]) AS told (tag, body, metric)
     JOIN outcomes USING (tag, body, metric) JOIN spools USING (spool)
-"""
-TIMES: LiteralString = """
-    SELECT tag, body, at FROM predictions JOIN unnest(%s::text[], %s::text[]) AS id (tag, body) USING (tag, body)
 """
 SHADOWS_BEFORE: LiteralString = """
     SELECT tag, body, generation, count(*)
@@ -109,7 +108,9 @@ CURSORS: LiteralString = "SELECT spool_id, cursor FROM spools"
 END_DEBTS: LiteralString = "DELETE FROM owed WHERE writer = %s RETURNING tag, n"
 TAGS_WAITING: LiteralString = "SELECT DISTINCT tag FROM waiting WHERE received_at < %s ORDER BY tag"
 EXPIRE_WAITS_OF: LiteralString = """
-    DELETE FROM waiting WHERE received_at < %s AND tag = ANY(%s) RETURNING tag, body, metric
+    DELETE FROM waiting WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM waiting WHERE received_at < %s AND tag = ANY(%s) ORDER BY received_at LIMIT %s
+    )) RETURNING tag, body, metric
 """
 EXPIRE_OUTCOMES: LiteralString = """
     DELETE FROM outcomes USING unnest(%s::text[], %s::text[], %s::text[]) AS gone (tag, body, metric)

@@ -4,7 +4,8 @@ A :class:`Drain` lives for one transaction. What only the log can tell - which r
 request the first of its key, which outcome overrules which - is settled here and never again.
 """
 
-from collections import Counter
+import json
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from operator import itemgetter
 
@@ -12,7 +13,7 @@ import apsw
 
 from gateway.adapters.spool.names import writer_of
 from gateway.adapters.store import outbox, sqlite_outbox
-from gateway.adapters.store.database import rows, value
+from gateway.adapters.store.database import Row, rows, value
 from gateway.adapters.store.joins import (
     Rank,
     arm_latency,
@@ -30,6 +31,8 @@ from gateway.adapters.store.rows import PackedAnswer, pack, unpack_scalar
 from gateway.core.deployments import Scalar
 from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRecord, ShadowRecord
 
+_Id = tuple[str, str]
+"""Tag and body."""
 _RANK = itemgetter(0)
 _BEFORE = """
     SELECT (SELECT coalesce(max(attempt), 0) FROM predictions WHERE tag = ?1 AND body = ?2),
@@ -41,10 +44,13 @@ _INSERT_SHADOW = "INSERT INTO shadows VALUES (NULL, ?1, ?2, ?3, 1 + ?4, ?5, ?6, 
 _SHADOWS_BEFORE = "SELECT count(*) FROM shadows WHERE tag = ? AND body = ? AND generation = ?"
 _INSERT_BET = "INSERT INTO bets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_CLAIM = "INSERT INTO claims VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_HISTORY = """
-    SELECT observed_at, received_at, spool_id, offset, value
-    FROM outcomes JOIN spools USING (spool) WHERE tag = ? AND body = ? AND metric = ?
+_HISTORIES = """
+    SELECT o.tag, o.body, o.metric, o.observed_at, o.received_at, spool_id, o.offset, o.value
+    FROM json_each(?) AS told
+    CROSS JOIN outcomes AS o ON o.tag = told.value ->> 0 AND o.body = told.value ->> 1
+    JOIN spools ON spools.spool = o.spool
 """
+_INSERT_OUTCOME = "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _WAIT = """
     INSERT INTO waiting VALUES (?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET received_at = max(received_at, excluded.received_at)
@@ -55,7 +61,10 @@ _LATEST_PROPENSITY = """
 """
 _ADD_COUNT = "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 _ADD_CHANGES = "INSERT INTO days VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET changes = changes + excluded.changes"
-_DAYS_OF = "SELECT at FROM predictions WHERE tag = ? AND body = ?"
+_TIMES = """
+    SELECT p.tag, p.body, p.at
+    FROM json_each(?) AS told CROSS JOIN predictions AS p ON p.tag = told.value ->> 0 AND p.body = told.value ->> 1
+"""
 _ADD_OWED = "INSERT INTO owed VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n"
 
 
@@ -77,7 +86,8 @@ class Counts:
 class Drain:
     """Stores records of one spool inside the caller's transaction; ``finish`` writes the counts and the cursor.
 
-    Records of the kinds in ``tells`` are put into the outbox too.
+    What was known of the predictions that outcomes are about is read once for all of them, so that a batch of late ones
+    costs a few statements. Records of the kinds in ``tells`` are put into the outbox too.
     """
 
     def __init__(self, connection: apsw.Connection, spool_id: str, tells: Collection[str] = ()) -> None:
@@ -92,13 +102,17 @@ class Drain:
         self._counts = Counts()
         self._owed: Counter[str] = Counter()
         self._days: Counter[tuple[str, int]] = Counter()
-        self._histories: dict[tuple[str, str, str], list[tuple[Rank, Scalar]]] = {}
+        self._outcomes: list[Row] = []
+        self._times: dict[_Id, list[float]] = {}
+        """Data times of a prediction and its repetitions, of those that outcomes of this batch are about."""
+        self._histories: defaultdict[tuple[str, str, str], list[tuple[Rank, Scalar]]] = defaultdict(list)
+        """What was told of them before, in order of rank: a flood on one id stays affordable."""
 
     def store(self, events: Sequence[tuple[int, Event]]) -> None:
         """Store what is not known yet."""
-        for offset, event in events:
-            if offset < self._cursor:
-                continue
+        fresh = [(offset, event) for offset, event in events if offset >= self._cursor]
+        self._learn({(event.tag, event.body) for _, event in fresh if isinstance(event, OutcomeRecord)})
+        for offset, event in fresh:
             self._entries += outbox.record_entry(event, self._spool_id, offset, self._tells)
             if isinstance(event, PredictionRecord):
                 self._store_prediction(event, offset)
@@ -111,6 +125,7 @@ class Drain:
 
     def finish(self, end: int) -> None:
         """Write what was counted and move the cursor."""
+        self._connection.executemany(_INSERT_OUTCOME, self._outcomes)
         self._counts.write(self._connection)
         sqlite_outbox.put(self._connection, self._entries)
         writer = writer_of(self._spool_id)
@@ -128,6 +143,8 @@ class Drain:
         self._counts.add(record.tag, "shadows", "eligible", len(record.shadows))
         self._owed[record.tag] += len(record.shadows)
         self._days[record.tag, day_of(record.at)] += 1
+        if (record.tag, record.body) in self._times:
+            self._times[record.tag, record.body].append(record.at)
         if not earlier:
             self._join_waiting(record)
 
@@ -174,30 +191,31 @@ class Drain:
         self._counts.add(record.tag, "outcomes", "waiting", -joined)
         self._counts.add(record.tag, "outcomes", "joined", joined)
 
+    def _learn(self, ids: Collection[_Id]) -> None:
+        if not ids:
+            return
+        self._times = {one: [] for one in ids}
+        told = (json.dumps(sorted(ids)),)
+        for tag, body, at in rows(self._connection, _TIMES, told):
+            self._times[tag, body].append(at)
+        for tag, body, metric, *place, packed in rows(self._connection, _HISTORIES, told):
+            self._histories[tag, body, metric].append((Rank(*place), unpack_scalar(packed)))
+        for history in self._histories.values():
+            history.sort(key=_RANK)
+
     def _store_outcome(self, record: OutcomeRecord, offset: int) -> None:
         tag, body, metric = record.tag, record.body, record.metric
-        history = self._history(tag, body, metric)
+        history, times = self._histories[tag, body, metric], self._times[tag, body]
         row = (tag, body, metric, self._spool, offset, record.observed_at, record.received_at)
-        self._execute(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, pack(record.value), record.source)
-        )
+        self._outcomes.append((*row, pack(record.value), record.source))
         self._counts.add(tag, "outcomes", "accepted")
-        known, _, _ = value(self._connection, _BEFORE, (tag, body))
-        self._days.update({(tag, day_of(at)) for (at,) in rows(self._connection, _DAYS_OF, (tag, body))})
-        if not known:
+        self._days.update({(tag, day_of(at)) for at in times})
+        if not times:
             self._execute(_WAIT, (tag, body, metric, record.received_at))
         if not history:
-            self._counts.add(tag, "outcomes", "joined" if known else "waiting")
+            self._counts.add(tag, "outcomes", "joined" if times else "waiting")
         for name, n in told(history, rank(record, self._spool_id, offset), record.value).items():
             self._counts.add(tag, "outcomes", name, n)
-
-    def _history(self, tag: str, body: str, metric: str) -> list[tuple[Rank, Scalar]]:
-        """What was told before, in order of rank; read once per drain, so that a flood on one id stays affordable."""
-        key = (tag, body, metric)
-        if key not in self._histories:
-            found = [(Rank(*row[:4]), unpack_scalar(row[4])) for row in rows(self._connection, _HISTORY, key)]
-            self._histories[key] = sorted(found, key=_RANK)
-        return self._histories[key]
 
     def _store_shadow(self, record: ShadowRecord, offset: int) -> None:
         earlier = value(self._connection, _SHADOWS_BEFORE, (record.tag, record.body, record.generation))

@@ -37,7 +37,7 @@ from gateway.adapters.store.sqlite_drain import Counts, Drain
 from gateway.core.events import Event, EvidenceRow, JoinedRow, OutcomeRecord, PairRow, Position, ServedRow
 from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
-from gateway.ports import Books, StoredPrediction, VariantPerformance, Window
+from gateway.ports import EXPIRED_AT_ONCE, Books, StoredPrediction, VariantPerformance, Window
 
 
 class SqliteEventLog:
@@ -63,12 +63,10 @@ class SqliteEventLog:
                 counts.add(tag, "shadows", dropped_for(WORKER_DIED), n)
             counts.write(connection)
 
-    def expire_outcomes(self, before: float) -> int:
+    def expire_outcomes(self, before: float, most: int = EXPIRED_AT_ONCE) -> int:
         """Forget outcomes that waited too long, a prediction's metric as a whole."""
         with self._database.writing() as connection:
-            expired = rows(
-                connection, "DELETE FROM waiting WHERE received_at < ? RETURNING tag, body, metric", (before,)
-            )
+            expired = rows(connection, queries.EXPIRE_WAITS, (before, most))
             connection.executemany("DELETE FROM outcomes WHERE tag = ? AND body = ? AND metric = ?", expired)
             counts = Counts()
             for tag, _, _ in expired:

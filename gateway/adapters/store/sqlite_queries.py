@@ -138,3 +138,9 @@ HISTORY = """
 """
 
 BOOKS = "SELECT book, name, sum(n) FROM counts WHERE ?1 IS NULL OR tag = ?1 GROUP BY book, name"
+
+EXPIRE_WAITS = """
+    DELETE FROM waiting WHERE (tag, body, metric) IN (
+        SELECT tag, body, metric FROM waiting WHERE received_at < ?1 ORDER BY received_at LIMIT ?2
+    ) RETURNING tag, body, metric
+"""

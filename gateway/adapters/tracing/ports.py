@@ -8,7 +8,7 @@ from opentelemetry.util.types import AttributeValue
 
 from gateway.adapters.tracing.passages import PASSAGE, Passage
 from gateway.core.deployments import Scalar
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, LogRefused
 from gateway.core.events import Event, PredictionRecord
 from gateway.core.features import FeatureBatch, FeaturePlan, Status
 from gateway.core.routing import Part, RoutingTable
@@ -113,6 +113,14 @@ class TracedSpool:
         if passage is not None:
             done.add_done_callback(lambda _: passage.spooled())
         return done
+
+    def append_all(self, events: Sequence[Event]) -> list[LogRefused | None]:
+        """As the port."""
+        passages = [_spooling(event) for event in events]
+        refusals = self._inner.append_all(events)
+        if passages and passages[0] is not None:
+            passages[0].spooled()
+        return refusals
 
     async def flush(self) -> None:
         """As the port."""

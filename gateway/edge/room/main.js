@@ -36,7 +36,7 @@ function Room() {
     </div>
     <${Books} />
     ${place === "p" && id && html`<${Prediction} key=${id} id=${id} close=${back} />`}
-    ${problem?.status === 401 && html`<${Key} />`}`;
+    ${[401, 403].includes(problem?.status) && html`<${Key} />`}`;
 }
 
 function Deployment({ deployment }) {

@@ -8,19 +8,32 @@ const CAUSES = { none: "nothing has moved", data: "the data moved, for every arm
 /**
  * Follows `GET /admin/deployments/{d}/drift`: {cause, watches: [{variant, version, reference, trouble, until, rows,
  * findings: [{feature, scope, finding, evidence, needed, distances: {psi, js, ks}, alarm: {sentence} | null,
- * cells: [{label, reference, live}]}]}]}. `cells` are shares in [0, 1]; without them the figures stand alone.
+ * cells: [{label, reference, live}]}]}], skew: {at, rows, trouble, features: [{feature, compared, share}]}}. `cells` are
+ * shares in [0, 1]; without them the figures stand alone. `?report=html` is a page of its own, by Evidently.
  */
 export function Drift({ name }) {
-  const { said, problem } = useFeed(`admin/deployments/${encodeURIComponent(name)}/drift`, 15);
+  const about = `admin/deployments/${encodeURIComponent(name)}/drift`;
+  const { said, problem } = useFeed(about, 15);
   const watches = (said?.watches || []).filter((one) => one.findings.length > 0);
   const trouble = said?.watches?.find((one) => one.trouble)?.trouble;
   const none = problem?.status === 404 || (said && watches.length === 0);
   return html`<section id="drift" aria-label="Drift">
-    <h2 class="section">Drift ${watches.length > 0 && html`<span class="quiet">${CAUSES[said.cause] || said.cause}</span>`}</h2>
+    <h2 class="section">Drift ${watches.length > 0 && html`<span class="quiet">${CAUSES[said.cause] || said.cause} · <a href=${`${about}?report=html`} target="_blank" rel="noopener">report</a></span>`}</h2>
     ${none ? html`<div class="panel"><p class="empty">No reference profile: nothing to compare live traffic with.${trouble ? ` ${trouble}` : ""}</p></div>`
       : problem && !said ? html`<div class="panel"><p class="empty">${problem.message}</p></div>`
       : watches.map((watch) => html`<${Watch} key=${`${watch.variant}/${watch.generation}`} watch=${watch} />`)}
+    <${Skew} skew=${said?.skew} />
   </section>`;
+}
+
+/** How much of what was served differs from what the offline store says it was, feature by feature, the worst first. */
+function Skew({ skew }) {
+  if (!skew || (skew.at == null && !skew.trouble)) return null;
+  const worst = [...skew.features].sort((a, b) => b.share - a.share);
+  return html`<div class="panel" id="skew"><h3>Served and offline</h3>
+    <p class="quiet">${skew.at == null ? "" : `${count(skew.rows)} served vectors compared at ${moment(skew.at)}`}${skew.trouble && html` <span class="warn">${skew.trouble}</span>`}</p>
+    ${worst.length > 0 && html`<dl>${worst.map((one) => html`<div key=${one.feature} data-skew=${one.feature}><dt>${one.feature}</dt><dd class=${one.share > 0 ? "warn" : ""}>${percent(one.share)} of ${count(one.compared)} differ</dd></div>`)}</dl>`}
+  </div>`;
 }
 
 const Watch = ({ watch }) => html`<div class="watch" data-watch=${watch.variant}>

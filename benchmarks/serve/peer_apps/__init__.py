@@ -1,0 +1,1 @@
+"""What each peer runs, in an environment of its own: these files import nothing of the gateway."""
