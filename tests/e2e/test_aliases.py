@@ -139,7 +139,7 @@ def test_only_aliases_are_moved_and_the_whole_life_happens(
     assert stages == {"None"}  # nobody uses them
 
     client.set_registered_model_alias(DEPLOYMENT, "challenger", "4")
-    until(lambda: tags(client, "4").get("decision") == "refused", 30.0)
+    until(lambda: tags(client, "4").get("decision") == "refused" and "reason" in tags(client, "4"), 30.0)
     assert "is a pickle" in tags(client, "4")["reason"]
     until(lambda: aliases(client) == {"champion": "2"}, 15.0)
 

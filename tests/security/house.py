@@ -90,7 +90,7 @@ class Provider:
 
     def claims(self, now: float, **changes: Any) -> dict[str, Any]:
         """The claims of a good token; None takes one out."""
-        said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "scope": "read operate", "exp": now + 600, **changes}
+        said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "scope": "read operate", "exp": now + 7_200, **changes}
         return {name: value for name, value in said.items() if value is not None}
 
     def token(self, now: float, headers: Mapping[str, Any] | None = None, **changes: Any) -> str:
