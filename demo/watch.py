@@ -92,7 +92,8 @@ class Healing:
             "promote": self.over,
             "demote": self.over,
         }
-        if action in events:
+        before = action in ("retrained", "retraining_failed") and not self.asked.is_set()
+        if action in events and not before:  # a run that was asked for before this round ends in it
             events[action].set()
 
     def first(self, action: str) -> dict[str, Any] | None:
