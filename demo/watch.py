@@ -92,8 +92,7 @@ class Healing:
             "promote": self.over,
             "demote": self.over,
         }
-        before = action in ("retrained", "retraining_failed") and not self.asked.is_set()
-        if action in events and not before:  # a run that was asked for before this round ends in it
+        if action in events:
             events[action].set()
 
     def first(self, action: str) -> dict[str, Any] | None:
