@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from demo.client import Gateway
+from demo.healing import CLOSING
 from demo.pictures import Photographer
 from demo.player import Player
 from demo.process import Serving, somebody_serves
 from demo.screen import Screen
-from demo.story import ACTS, MARCH, SAMPLE, Stage
+from demo.story import MARCH, OPENING, SAMPLE, Stage
 from demo.writer import HistoryWriter
 from models.flights.data import instant
 from models.flights.layout import DEFAULT, MODEL, Layout
 from models.flights.prepare import prepare
 
+ACTS = (*OPENING, *CLOSING)
 CONFIG = Path("gateway.yaml")
 REPORT = Path("demo-report.json")
 STATE = Path("state/gateway")
@@ -92,7 +94,7 @@ def _report(stage: Stage, told: bool, books: Any, seconds: float) -> None:
     report = {
         "told": told,
         "seconds": round(seconds, 1),
-        "sample": [f"{days.first} to {days.last}" for days in SAMPLE],
+        "sample": list(map(str, SAMPLE)),
         "acts": [asdict(act) for act in stage.acts],
         "ledger": books,
         "machine": {"cores": os.cpu_count(), "python": platform.python_version()},

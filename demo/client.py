@@ -8,7 +8,9 @@ from typing import Any, Self
 
 import aiohttp
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_TIMEOUT = aiohttp.ClientTimeout(total=600)
+_KEPT_S = 2.0
+"""How long an idle connection is used again: for less than the doors keep it open."""
 _PATIENCE = 20
 """How often a caller asks again who was told to come back."""
 
@@ -45,7 +47,7 @@ class Gateway:
         self._connections = connections
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=self._connections)
+        connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEPT_S)
         self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
         return self
 
@@ -111,6 +113,13 @@ class Gateway:
         async with self._session.post(url, json=body) as response:
             if response.status >= 300:
                 raise UnexpectedAnswer(f"POST {path}", response.status, await response.text())
+            return await response.json()
+
+    async def prediction(self, prediction_id: str) -> Any:
+        """Read one prediction with what its shadows said, and its outcome."""
+        async with self._session.get(f"{self._control}/admin/predictions/{prediction_id}") as response:
+            if response.status != 200:
+                raise UnexpectedAnswer("GET /admin/predictions", response.status, await response.text())
             return await response.json()
 
     async def ledger(self, settle_s: float = 5.0) -> Any:

@@ -40,6 +40,8 @@ class Tally:
     fallbacks: int = 0
     degraded: int = 0
     outcomes: int = 0
+    landed: list[str] = field(default_factory=list)
+    """Predictions whose truth was posted, by id."""
     started: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
@@ -105,5 +107,6 @@ class Player:
         while self._landing and self._landing[0][0] <= now:
             at, prediction_id, late = heapq.heappop(self._landing)
             landed.append({"prediction_id": prediction_id, "outcome": late, "observed_at": timestamp(at)})
+            tally.landed.append(prediction_id)
         for start in range(0, len(landed), _FEEDBACK_BATCH):
             tally.outcomes += await self.gateway.feedback(landed[start : start + _FEEDBACK_BATCH])

@@ -28,7 +28,7 @@ def somebody_serves(*urls: str) -> str | None:
 
 
 class Serving:
-    """``gateway serve`` as a child process; its log goes to a file."""
+    """``gateway serve`` as a child process; its log goes to a file. What it runs in turn finds this ``python``."""
 
     def __init__(self, config: Path, log: Path) -> None:
         self._config, self._log = config, log
@@ -40,7 +40,8 @@ class Serving:
                 [sys.executable, "-m", "gateway", "serve", "--config", str(self._config)],
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"TZ": "UTC"},
+                env=os.environ
+                | {"TZ": "UTC", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
                 start_new_session=True,
             )
         return self

@@ -1,4 +1,4 @@
-"""The gateway that a reader of the docs has before them after `make demo`: flight-delay, version 2 stable, 1 before it.
+"""The gateway that a reader of the docs has before them after `make demo`: flight-delay, version 5 stable.
 
 It serves the committed ``gateway.yaml``; its models are small ones with the example's inputs, in a folder, so that
 neither the flights nor Feast nor MLflow are needed.
@@ -31,9 +31,9 @@ _INPUTS = tuple(Field(name, _TYPES[kind]) for name, kind in REQUEST_COLUMNS.item
 def flights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """It runs as long as the tests do; ask for ``served`` to find it as the demo leaves it."""
     folder = tmp_path_factory.mktemp("docs")
-    for version in range(1, 5):
+    for version in range(1, 6):
         save(folder / "models", FLIGHTS, str(version), _model(version), inputs=_INPUTS)
-    (folder / "models" / FLIGHTS / ALIASES_FILE).write_text('{"champion": "1", "challenger": "2"}')
+    (folder / "models" / FLIGHTS / ALIASES_FILE).write_text('{"champion": "1"}')
     gateway = Gateway(folder, _config(folder))
     try:
         yield gateway.start()
@@ -43,16 +43,16 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture
 def served(flights: Gateway) -> Gateway:
-    """No candidate alive, version 2 stable."""
+    """No candidate alive, version 5 stable."""
     for variant in _state(flights)["variants"]:
         if variant["phase"] in ("preparing", "running", "waiting", "paused"):
             flights.control.post(f"{ADMIN}/demote", json={"candidate": variant["name"]})
-    if _stable(flights) != "2":
-        started = flights.control.post(f"{ADMIN}/canary", json={"model": f"models:/{FLIGHTS}/2", "plan": "direct"})
+    if _stable(flights) != "5":
+        started = flights.control.post(f"{ADMIN}/canary", json={"model": f"models:/{FLIGHTS}/5", "plan": "direct"})
         assert started.status_code == 201, started.text
         until(lambda: _phase(flights) == "running", 20.0)
         assert flights.control.post(f"{ADMIN}/promote").status_code == 200
-    until(lambda: _stable(flights) == "2")
+    until(lambda: _stable(flights) == "5")
     return flights
 
 
