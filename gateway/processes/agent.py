@@ -9,7 +9,6 @@ import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -56,6 +55,7 @@ from gateway.processes.retraining_duty import RetrainingDuty, Stirred
 from gateway.processes.streams import Streams
 from gateway.processes.sweeping import Sweeping
 from gateway.processes.tables import find_on_disk
+from gateway.processes.thread import Thread
 from gateway.processes.watchman import Watchman
 from gateway.registry import Following
 from gateway.settings import Settings
@@ -81,11 +81,11 @@ class Agent:
     def __init__(self, settings: Settings, beat_fd: int) -> None:
         self._settings = settings
         self._beat_fd = beat_fd
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="control")  # a change never waits for a drain
-        self._serving = ThreadPoolExecutor(1, thread_name_prefix="desk")  # nor does an operator
-        self._meeting = ThreadPoolExecutor(1, thread_name_prefix="hosts")
-        self._counting = ThreadPoolExecutor(1, thread_name_prefix="count")
+        self._run = Thread("store")
+        self._ask = Thread("control")  # a change never waits for a drain
+        self._serve = Thread("desk")  # nor does an operator
+        self._among_hosts = Thread("hosts")
+        self._count = Thread("count")
         metrics, stirred = AgentMetrics(), Stirred()
         self._announcer = compose.announcer(settings, metrics.alert)
         told: list[AlertSink] = [LogSink(), DecisionSink(self._announcer), metrics, self]
@@ -102,34 +102,14 @@ class Agent:
         specs = settings.specs()
         self._provider = Provider(parts, specs, self._plans, self._publisher, self._run, self._wake)
         self._gatekeeper = Gatekeeper(parts.control, parts.store.events, compose.models_folder(settings), self._run)
-        self._registry = RegistryWatch(
-            Reach(parts.registry, self._provider.prepare, self._gatekeeper.results, self._run),
-            Following(parts.judge),
-            lambda: self._publisher.states,
-            settings.registry_every,
-        )
+        self._registry = self._follows(parts)
         self._gauges = Gauges(parts.store.events, self._publisher, self._drainer, self._line, settings.live_window)
         self._watchman = Watchman(settings, parts.clock)
         self._forgetting = self._forgets(parts)
-        self._sweeping = Sweeping(
-            parts.cache, parts.store.events, parts.clock, self._run, self._named_models, settings.outcome_ttl
-        )
+        self._sweeping = self._sweeps(parts)
         self._streams = Streams(settings, parts, metrics, lambda: self._publisher.tables, self._run)
-        comparer = None if settings.features is None else Comparer(settings.features)
-        hearing = Hearing(parts.store.events, parts.judge)
-        self._drift = DriftDuty(
-            parts.drifting, hearing, self._publisher, lambda: self._marked, self._plans.in_force, comparer
-        )
-        self._retraining = RetrainingDuty(
-            parts.triggers,
-            parts.leading_runs,
-            parts.clock,
-            lambda: self._publisher.states,
-            lambda: self._marked,
-            stirred,
-            partial(open_target, folder=compose.retraining_folder(settings)),
-            partial(compose.open_export, settings),
-        )
+        self._drift = self._watches(parts)
+        self._retraining = self._retrains(parts, stirred)
         self._exposition = Exposition(
             multiprocess_folder(), ControlCollector(self._gauges.look, lambda: self._drift.reports)
         )
@@ -151,6 +131,32 @@ class Agent:
     def _forgets(self, parts: Controlling) -> Forgetting:
         keeping, lake = self._settings.retention.keeping(), compose.open_lake(self._settings)
         return Forgetting(keeping, parts.store.events, parts.store.control, parts.clock, self._run, lake)
+
+    def _sweeps(self, parts: Controlling) -> Sweeping:
+        ttl_s = self._settings.outcome_ttl
+        return Sweeping(parts.cache, parts.store.events, parts.clock, self._run, self._named_models, ttl_s)
+
+    def _follows(self, parts: Controlling) -> RegistryWatch:
+        reach = Reach(parts.registry, self._provider.prepare, self._gatekeeper.results, self._run)
+        following = Following(parts.judge)
+        return RegistryWatch(reach, following, lambda: self._publisher.states, self._settings.registry_every)
+
+    def _watches(self, parts: Controlling) -> DriftDuty:
+        comparer = None if self._settings.features is None else Comparer(self._settings.features)
+        hearing = Hearing(parts.store.events, parts.judge)
+        return DriftDuty(parts.drifting, hearing, self._publisher, lambda: self._marked, self._plans.in_force, comparer)
+
+    def _retrains(self, parts: Controlling, stirred: Stirred) -> RetrainingDuty:
+        return RetrainingDuty(
+            parts.triggers,
+            parts.leading_runs,
+            parts.clock,
+            lambda: self._publisher.states,
+            lambda: self._marked,
+            stirred,
+            partial(open_target, folder=compose.retraining_folder(self._settings)),
+            partial(compose.open_export, self._settings),
+        )
 
     def app(self) -> FastAPI:
         """The control plane, which begins and ends the agent's duties."""
@@ -246,26 +252,11 @@ class Agent:
         await asyncio.to_thread(self._hush)
         with contextlib.suppress(StoreUnavailable):  # then the others find out by its silence
             await self._run(self._fleet.leave)
-        for thread in (self._reading, self._serving, self._meeting, self._counting):
-            thread.shutdown(wait=True)
+        for thread in (self._ask, self._serve, self._among_hosts, self._count):
+            thread.close()
         await self._run(self._parts.store.close)
-        self._thread.shutdown(wait=True)
+        self._run.close()
         await asyncio.to_thread(self._announcer.close)
-
-    async def _run(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def _ask(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
-
-    async def _serve(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._serving, work)
-
-    async def _count(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._counting, work)
-
-    async def _among_hosts(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._meeting, work)
 
     def _wake(self) -> None:
         self._changed.set()

@@ -7,29 +7,29 @@ hold the databases' bookkeeping against.
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from dataclasses import replace
 
-from gateway.adapters.spool.names import writer_of
 from gateway.adapters.store.joins import (
-    LABEL,
-    SHADOW_BOOKS,
-    WORKER_DIED,
-    Answer,
     arm_latency,
-    assigned_arm,
     bets,
     day_of,
     draws,
-    dropped_for,
-    overruled,
-    pairable,
     performance,
-    rank,
-    stable_generation,
     visible,
 )
 from gateway.adapters.store.memory_outbox import MemoryOutbox
+from gateway.adapters.store.memory_rows import (
+    Bet,
+    Kept,
+    Request,
+    answer_of,
+    outcome_counts,
+    pair_row,
+    prediction_counts,
+    replayable_row,
+    served_row,
+    shadow_counts,
+)
 from gateway.adapters.store.outbox import record_entry
 from gateway.core.deployments import Scalar
 from gateway.core.events import (
@@ -48,90 +48,6 @@ from gateway.core.gates import Replayable
 from gateway.core.ids import tag_of
 from gateway.ports import EXPIRED_AT_ONCE, Books, StoredPrediction, VariantPerformance, Window
 
-_Id = tuple[str, str]
-_Record = TypeVar("_Record", PredictionRecord, ShadowRecord, OutcomeRecord, CrashRecord)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept(Generic[_Record]):
-    """A record and its place in the log; of a prediction also which attempt of its id it is."""
-
-    record: _Record
-    spool_id: str
-    offset: int
-    attempt: int = 0
-
-    @property
-    def id(self) -> _Id:
-        return self.record.tag, self.record.body
-
-    def seen(self, by: Mapping[str, int]) -> bool:
-        return visible(self.spool_id, self.offset, by)
-
-    def position(self, at: float) -> Position:
-        return Position(at, self.spool_id, self.offset)
-
-
-@dataclass(slots=True)
-class _Request:
-    """Everything the log holds under one prediction id, each list in log order."""
-
-    predictions: list[_Kept[PredictionRecord]] = field(default_factory=list)
-    crashes: list[_Kept[CrashRecord]] = field(default_factory=list)
-    shadows: list[_Kept[ShadowRecord]] = field(default_factory=list)
-    outcomes: list[_Kept[OutcomeRecord]] = field(default_factory=list)
-    crashed_first: bool = False
-    """No prediction record was there when the first crash was drained: the crash is what is judged."""
-
-    @property
-    def judged(self) -> _Kept[PredictionRecord] | None:
-        """The prediction record that counts, if one does."""
-        return next((kept for kept in self.predictions if kept.attempt == 1), None)
-
-    def history(self, metric: str) -> list[_Kept[OutcomeRecord]]:
-        """Outcomes of a metric, the one that counts last."""
-        of_metric = [kept for kept in self.outcomes if kept.record.metric == metric]
-        return sorted(of_metric, key=lambda kept: rank(kept.record, kept.spool_id, kept.offset))
-
-    def metrics(self) -> set[str]:
-        """Metrics of which there is any outcome."""
-        return {kept.record.metric for kept in self.outcomes}
-
-    def counting(self, seen: Mapping[str, int] | None = None) -> dict[str, Scalar]:
-        """The value that counts, by metric, among the outcomes that a look could see (None: all)."""
-        values: dict[str, Scalar] = {}
-        for metric in sorted(self.metrics()):
-            for kept in self.history(metric):
-                if seen is None or kept.seen(seen):
-                    values[metric] = kept.record.value
-        return values
-
-    def forget_crashes(self, day: int) -> list[_Kept[CrashRecord]]:
-        """Let go of a day's crashes; without its first one a request begins anew."""
-        gone = [kept for kept in self.crashes if day_of(kept.record.at) == day]
-        self.crashed_first = self.crashed_first and self.crashes[0] not in gone
-        self.crashes = [kept for kept in self.crashes if kept not in gone]
-        return gone
-
-    def joined(self) -> list[JoinedRow]:
-        """Every attempt, each with the outcomes that count."""
-        outcomes = {metric: self.history(metric)[-1].record for metric in self.metrics()}
-        return [
-            JoinedRow(kept.position(kept.record.at), kept.attempt, kept.record, outcomes) for kept in self.predictions
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Bet:
-    """A bet as the drain settled it; ``record`` None: the candidate crashed and nothing else is known."""
-
-    id: tuple[str, str]
-    generation: str
-    position: Position
-    candidate: bool
-    propensity: float
-    record: PredictionRecord | None
-
 
 class MemoryEventLog:
     """Every record in lists. Records of the kinds in ``tells`` wait in the outbox as well."""
@@ -139,14 +55,14 @@ class MemoryEventLog:
     def __init__(self, outbox: MemoryOutbox | None = None, tells: Collection[str] = ()) -> None:
         self._outbox, self._tells = outbox or MemoryOutbox(), tells
         self._cursors: dict[str, int] = {}
-        self._requests: defaultdict[tuple[str, str], _Request] = defaultdict(_Request)
-        self._bets: list[_Bet] = []
+        self._requests: defaultdict[tuple[str, str], Request] = defaultdict(Request)
+        self._bets: list[Bet] = []
         self._claims: set[tuple[str, str, int, str]] = set()
         self._expired: list[tuple[str, list[Scalar]]] = []
         self._gone: set[str] = set()
         self._closed: dict[tuple[str, int], bool] = {}
         """Days that were let go; True: nothing of it was left when it was last looked at."""
-        self._let_go: list[tuple[str, _Request]] = []
+        self._let_go: list[tuple[str, Request]] = []
         """What was forgotten, for the books: by tag, each prediction with what went with it."""
 
     def append(self, spool_id: str, events: Sequence[tuple[int, Event]], end: int) -> None:
@@ -196,13 +112,15 @@ class MemoryEventLog:
     def pairs(self, deployment: str, generation: str, stable: str, window: Window) -> list[PairRow]:
         """The pairs in the window."""
         tag = tag_of(deployment)
-        rows = (_pair(request, generation, stable, window) for (of, _), request in self._requests.items() if of == tag)
+        rows = (
+            pair_row(request, generation, stable, window) for (of, _), request in self._requests.items() if of == tag
+        )
         return sorted((row for row in rows if row is not None), key=operator.attrgetter("position"))
 
     def performance(self, deployment: str, after: float, until: float) -> list[VariantPerformance]:
         """Counts by variant."""
         tag = tag_of(deployment)
-        answers = (_answer(request) for (of, _), request in self._requests.items() if of == tag)
+        answers = (answer_of(request) for (of, _), request in self._requests.items() if of == tag)
         return performance(a for at, a in filter(None, answers) if after < at <= until)
 
     def degraded(self, deployment: str, generations: Collection[str], after: float, until: float) -> tuple[int, int]:
@@ -215,7 +133,7 @@ class MemoryEventLog:
         tag = tag_of(deployment)
         requests = [request for (of, _), request in self._requests.items() if of == tag]
         found = [
-            one for request in requests if (one := _replayable(request)) and (one.label is not None or not labelled)
+            one for request in requests if (one := replayable_row(request)) and (one.label is not None or not labelled)
         ]
         return sorted(found, key=operator.attrgetter("at"))[-limit:]
 
@@ -228,7 +146,7 @@ class MemoryEventLog:
     def served(self, deployment: str, limit: int) -> list[ServedRow]:
         """The newest requests, oldest first."""
         tag = tag_of(deployment)
-        rows = (_served(request) for (of, _), request in self._requests.items() if of == tag)
+        rows = (served_row(request) for (of, _), request in self._requests.items() if of == tag)
         found = sorted((row for row in rows if row is not None), key=lambda row: row.row.position)
         return found[-limit:]
 
@@ -271,7 +189,7 @@ class MemoryEventLog:
         if not page:
             for request in self._of(deployment):
                 if not request.predictions:
-                    self._let_go.append((tag, _Request(crashes=request.forget_crashes(day))))
+                    self._let_go.append((tag, Request(crashes=request.forget_crashes(day))))
             self._bets = [bet for bet in self._bets if bet.id[0] != tag or day_of(bet.position.at) != day]
             self._closed[tag, day] = True
         return len(page[:most])
@@ -283,17 +201,17 @@ class MemoryEventLog:
         self._claims -= set(some)
         return len(some)
 
-    def _forget_one(self, kept: _Kept[PredictionRecord], request: _Request) -> None:
+    def _forget_one(self, kept: Kept[PredictionRecord], request: Request) -> None:
         """Let a prediction go; with the last of its id, all that is known of it."""
         tag = kept.record.tag
         request.predictions.remove(kept)
         self._bets = [bet for bet in self._bets if bet.record is not kept.record]
         if request.predictions:
-            self._let_go.append((tag, _Request(predictions=[kept])))
+            self._let_go.append((tag, Request(predictions=[kept])))
             return
         histories = [request.history(metric) for metric in sorted(request.metrics())]
         self._expired += [(tag, [told.record.value for told in history]) for history in histories]
-        self._let_go.append((tag, _Request([kept], request.crashes, request.shadows)))
+        self._let_go.append((tag, Request([kept], request.crashes, request.shadows)))
         del self._requests[kept.id]
 
     def _changes(self, tag: str) -> Counter[int]:
@@ -303,10 +221,10 @@ class MemoryEventLog:
                 changes[day_of(kept.record.at)] += 1 + len(request.outcomes)
         return changes
 
-    def _tagged(self, tag: str) -> list[_Request]:
+    def _tagged(self, tag: str) -> list[Request]:
         return [request for (of, _), request in self._requests.items() if of == tag]
 
-    def _of(self, deployment: str) -> list[_Request]:
+    def _of(self, deployment: str) -> list[Request]:
         return self._tagged(tag_of(deployment))
 
     def prediction(self, tag: str, body: str) -> StoredPrediction | None:
@@ -328,20 +246,20 @@ class MemoryEventLog:
         requests = [request for (tag, _), request in self._requests.items() if only in {None, tag}]
         expired = [history for tag, history in self._expired if only in {None, tag}]
         let_go = [request for tag, request in self._let_go if only in {None, tag}]
-        shadows = _shadows([*requests, *let_go], self._gone)
-        return Books(_predictions(requests, let_go), _outcomes(requests, expired), shadows)
+        shadows = shadow_counts([*requests, *let_go], self._gone)
+        return Books(prediction_counts(requests, let_go), outcome_counts(requests, expired), shadows)
 
     def _keep(self, event: Event, spool_id: str, offset: int) -> None:
         if isinstance(event, PredictionRecord):
-            self._keep_prediction(_Kept(event, spool_id, offset))
+            self._keep_prediction(Kept(event, spool_id, offset))
         elif isinstance(event, CrashRecord):
-            self._keep_crash(_Kept(event, spool_id, offset))
+            self._keep_crash(Kept(event, spool_id, offset))
         elif isinstance(event, ShadowRecord):
-            self._requests[event.tag, event.body].shadows.append(_Kept(event, spool_id, offset))
+            self._requests[event.tag, event.body].shadows.append(Kept(event, spool_id, offset))
         elif isinstance(event, OutcomeRecord):
-            self._requests[event.tag, event.body].outcomes.append(_Kept(event, spool_id, offset))
+            self._requests[event.tag, event.body].outcomes.append(Kept(event, spool_id, offset))
 
-    def _keep_prediction(self, kept: _Kept[PredictionRecord]) -> None:
+    def _keep_prediction(self, kept: Kept[PredictionRecord]) -> None:
         request, record = self._requests[kept.id], kept.record
         last = max((one.attempt for one in request.predictions), default=0)
         kept = replace(kept, attempt=1 + max(last, int(request.crashed_first)))
@@ -352,7 +270,7 @@ class MemoryEventLog:
         for bet in bets(record):
             if bet.generation in open_to:
                 self._bets.append(
-                    _Bet(kept.id, bet.generation, kept.position(record.at), bet.candidate, bet.propensity, record)
+                    Bet(kept.id, bet.generation, kept.position(record.at), bet.candidate, bet.propensity, record)
                 )
 
     def _claim(self, record: PredictionRecord, generation: str) -> bool:
@@ -364,7 +282,7 @@ class MemoryEventLog:
             self._claims.add(claim)
         return True
 
-    def _keep_crash(self, kept: _Kept[CrashRecord]) -> None:
+    def _keep_crash(self, kept: Kept[CrashRecord]) -> None:
         request, record = self._requests[kept.id], kept.record
         first = not request.predictions and not request.crashes
         request.crashes.append(kept)
@@ -378,9 +296,9 @@ class MemoryEventLog:
         ]
         if earlier:
             propensity = max(earlier, key=operator.attrgetter("position")).propensity
-            self._bets.append(_Bet(kept.id, record.generation, kept.position(record.at), True, propensity, None))
+            self._bets.append(Bet(kept.id, record.generation, kept.position(record.at), True, propensity, None))
 
-    def _row(self, bet: _Bet, seen: Mapping[str, int]) -> EvidenceRow:
+    def _row(self, bet: Bet, seen: Mapping[str, int]) -> EvidenceRow:
         record = bet.record
         return EvidenceRow(
             bet.position,
@@ -393,129 +311,3 @@ class MemoryEventLog:
             latency_s=arm_latency(record) if record else 0.0,
             outcomes=self._requests[bet.id].counting(seen),
         )
-
-
-def _pair(request: _Request, generation: str, stable: str, window: Window) -> PairRow | None:
-    judged, seen = request.judged, window.visible
-    if judged is None or not judged.seen(seen) or not window.after < judged.record.at <= window.until:
-        return None
-    record = judged.record
-    if not pairable(record) or stable_generation(record) != stable:
-        return None
-    scored = [kept for kept in request.shadows if kept.record.generation == generation]
-    crashed = [kept for kept in request.crashes if kept.record.generation == generation]
-    shadow = scored[0].record if scored and scored[0].seen(seen) else None
-    if shadow is None and not any(kept.seen(seen) for kept in crashed):
-        return None
-    if shadow is not None and shadow.dropped is not None:
-        return None
-    return PairRow(
-        judged.position(record.at),
-        record.label,
-        record.score,
-        shadow.label if shadow else None,
-        shadow.score if shadow else None,
-        shadow_failed=shadow is None or shadow.error is not None,
-        outcomes=request.counting(seen),
-        stable_scores=record.scores,
-        shadow_scores=shadow.scores if shadow else None,
-    )
-
-
-def _served(request: _Request) -> ServedRow | None:
-    judged = request.judged
-    arm = assigned_arm(judged.record) if judged else None
-    if judged is None or arm is None or not judged.record.randomised or judged.record.degraded:
-        return None
-    record, labels = judged.record, [kept.record.observed_at for kept in request.history(LABEL)]
-    row = EvidenceRow(
-        judged.position(record.at),
-        candidate=False,
-        propensity=0.0,
-        failed=record.error is not None,
-        label=record.label,
-        score=record.score,
-        scores=record.scores,
-        latency_s=arm_latency(record),
-        outcomes=request.counting(),
-    )
-    delay = min(labels) - record.at if labels else None
-    return ServedRow(row, arm.generation, record.epoch, record.key_hash, delay)
-
-
-def _replayable(request: _Request) -> Replayable | None:
-    if request.judged is None or not request.judged.record.randomised or request.judged.record.degraded:
-        return None
-    record = request.judged.record
-    values = dict(zip(record.names, record.values, strict=False))
-    return Replayable(record.at, values, request.counting().get(LABEL))
-
-
-def _answer(request: _Request) -> tuple[float, Answer] | None:
-    judged = request.judged
-    arm = assigned_arm(judged.record) if judged else None
-    if judged is None or arm is None or not judged.record.randomised:
-        return None
-    record, outcomes = judged.record, request.counting()
-    labels = [kept.record.observed_at for kept in request.history(LABEL)]
-    return record.at, Answer(
-        arm.name,
-        arm.generation,
-        arm.digest,
-        record.error is not None,
-        record.degraded,
-        record.label,
-        record.score,
-        LABEL in outcomes,
-        outcomes.get(LABEL),
-        arm_latency(record),
-        min(labels) - record.at if labels else None,
-    )
-
-
-def _predictions(requests: Sequence[_Request], let_go: Sequence[_Request]) -> dict[str, int]:
-    held = sum(len(request.predictions) for request in requests)
-    stored = sum(bool(request.predictions) for request in requests)
-    expired = sum(len(request.predictions) for request in let_go)
-    crashed = sum(len(request.crashes) for request in (*requests, *let_go))
-    books = {"received": held + expired, "stored": stored, "duplicates": held - stored, "crashed": crashed}
-    return books | ({"expired": expired} if expired else {})
-
-
-def _outcomes(requests: Sequence[_Request], expired: Sequence[list[Scalar]]) -> dict[str, int]:
-    joined, waiting = 0, 0
-    histories = list(expired)
-    for request in requests:
-        metrics = request.metrics()
-        joined += len(metrics) if request.predictions else 0
-        waiting += 0 if request.predictions else len(metrics)
-        histories += [[kept.record.value for kept in request.history(metric)] for metric in metrics]
-    counts = [overruled(history) for history in histories]
-    return {
-        "accepted": sum(len(history) for history in histories),
-        "joined": joined,
-        "waiting": waiting,
-        "corrected": sum(corrected for corrected, _ in counts),
-        "expired": len(expired),
-        "duplicate": sum(duplicate for _, duplicate in counts),
-    }
-
-
-def _shadows(requests: Sequence[_Request], gone: set[str]) -> dict[str, int]:
-    owed: Counter[str] = Counter()
-    books = Counter(dict.fromkeys(SHADOW_BOOKS, 0))
-    for request in requests:
-        for prediction in request.predictions:
-            owed[writer_of(prediction.spool_id)] += len(prediction.record.shadows)
-        for shadow in request.shadows:
-            owed[writer_of(shadow.spool_id)] -= 1
-            reason = shadow.record.dropped
-            books.update(["done"] if reason is None else ["dropped", dropped_for(reason)])
-    for writer, pending in owed.items():
-        if writer not in gone:
-            books["pending"] += pending
-        elif pending:
-            books["dropped"] += pending
-            books[dropped_for(WORKER_DIED)] += pending
-    books["eligible"] = books["done"] + books["dropped"] + books["pending"]
-    return dict(books)
