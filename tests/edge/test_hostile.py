@@ -92,76 +92,84 @@ TOKENS: dict[str, bytes] = {
 """What is sent where a number, a string, a boolean or an id is wanted."""
 
 
-def _documents() -> Iterator[tuple[str, bytes]]:
-    good = b'{"entities":{"flight":7},"features":{"distance":1}}'
-    mark = MARK.encode()
-    yield from {
-        "nothing": b"",
-        "blank": b" \n\t ",
-        "a BOM": b"\xef\xbb\xbf" + good,
-        "UTF-16": good.decode().encode("utf-16"),
-        "UTF-32": good.decode().encode("utf-32"),
-        "NUL": b"\x00",
-        "half a document": good[:-9],
-        "two documents": good + good,
-        "trailing text": good + mark,
-        "trailing comma": good[:-1] + b",}",
-        "unclosed": b'{"entities": {',
-        "a bare word": mark,
-        "a number": b"1",
-        "a string": b'"' + mark + b'"',
-        "null": b"null",
-        "an array": b"[]",
-        "an array of bodies": b"[" + good + b"]",
-        "form": b"entities=" + mark,
-        "XML": b"<x>" + mark + b"</x>",
-        "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os.",
-        "gzip": b"\x1f\x8b\x08\x00" + mark,
-        "objects 1e3 deep": b'{"a":' * 1_000 + b"1" + b"}" * 1_000,
-        "objects 1e5 deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-        "unclosed 1e6 deep": b"[" * 1_000_000,
-        "mixed 1e5 deep": b'[{"a":' * 100_000,
-        "1e5 unknown features": b'{"entities":{"flight":7},"features":{' + _members(60_000) + b'"distance":1}}',
-        "1e5 unknown entities": b'{"features":{"distance":1},"entities":{' + _members(60_000) + b'"flight":7}}',
-        "1e5 unknown members": b"{" + _members(60_000) + b'"entities":{"flight":7}}',
-        "one member 1e5 times": b"{" + b'"entities":{},' * 70_000 + b'"features":{}}',
-        "colliding keys": b"{" + b",".join(b'"%d":0' % (n * (2**61 - 1)) for n in range(30_000)) + b"}",
-        "an empty batch": b'{"instances":[]}',
-        "a batch of null": b'{"instances":null}',
-        "a batch of nulls": b'{"instances":[null,null]}',
-        "a batch of numbers": b'{"instances":[' + b",".join([b"1"] * 1_000) + b"]}",
-        "1,001 instances": b'{"instances":[' + b",".join([good] * 1_001) + b"]}",
-        "1e5 instances": b'{"instances":[' + b",".join([b"{}"] * 100_000) + b"]}",
-        "a batch in a batch": b'{"instances":[{"instances":[' + good + b"]}]}",
-        "a batch with a request_id beside": b'{"instances":[' + good + b'],"request_id":"' + mark + b'"}',
-        "a batch with a stranger beside": b'{"instances":[' + good + b'],"' + mark + b'":1}',
-        "entities as array": b'{"entities":["' + mark + b'"],"features":{}}',
-        "entities as string": b'{"entities":"' + mark + b'","features":{}}',
-        "features as number": b'{"entities":{"flight":7},"features":5}',
-        "an unknown name with a slash": b'{"entities":{"flight":7},"features":{"a/b~c' + mark + b'":1,"distance":1}}',
-        "a name with a surrogate": b'{"entities":{"flight":7},"features":{"\\ud800":1,"distance":1}}',
-        "a name with NUL": b'{"entities":{"flight":7},"features":{"\\u0000":1,"distance":1}}',
-        "an empty name": b'{"entities":{"flight":7},"features":{"":1,"distance":1}}',
-        "__proto__": b'{"__proto__":{"' + mark + b'":1},"constructor":1}',
-        "a long name": b'{"entities":{"flight":7},"features":{"' + mark * 50_000 + b'":1,"distance":1}}',
-        "a routing key": good[:-1] + b',"routing_key":"' + mark + b'"}',
-        "a script": b'{"<script>alert(1)</script>' + mark + b'":"%s%n${jndi:ldap://x}"}',
-        "SQL": b'{"entities":{"flight":"1; DROP TABLE ' + mark + b'"},"features":{"distance":1}}',
-    }.items()
-    for name, member in {
-        "an empty request_id": b'""',
-        "a long request_id": b'"' + mark * 40 + b'"',
-        "a request_id with a newline": b'"a\\nb"',
-        "a request_id that is not ASCII": '"é"'.encode(),
-        "a request_id number": b"5",
-        "a request_id object": b"{}",
-        "a request_id with a surrogate": b'"\\ud83d"',
-    }.items():
-        yield name, good[:-1] + b',"request_id":' + member + b"}"
-
-
 def _members(count: int) -> bytes:
     return b"".join(b'"%x":1,' % n for n in range(count))
+
+
+_GOOD = b'{"entities":{"flight":7},"features":{"distance":1}}'
+_MARK = MARK.encode()
+_NO_DOCUMENT = {
+    "nothing": b"",
+    "blank": b" \n\t ",
+    "a BOM": b"\xef\xbb\xbf" + _GOOD,
+    "UTF-16": _GOOD.decode().encode("utf-16"),
+    "UTF-32": _GOOD.decode().encode("utf-32"),
+    "NUL": b"\x00",
+    "half a document": _GOOD[:-9],
+    "two documents": _GOOD + _GOOD,
+    "trailing text": _GOOD + _MARK,
+    "trailing comma": _GOOD[:-1] + b",}",
+    "unclosed": b'{"entities": {',
+    "a bare word": _MARK,
+    "a number": b"1",
+    "a string": b'"' + _MARK + b'"',
+    "null": b"null",
+    "an array": b"[]",
+    "an array of bodies": b"[" + _GOOD + b"]",
+    "form": b"entities=" + _MARK,
+    "XML": b"<x>" + _MARK + b"</x>",
+    "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os.",
+    "gzip": b"\x1f\x8b\x08\x00" + _MARK,
+}
+_LARGE = {
+    "objects 1e3 deep": b'{"a":' * 1_000 + b"1" + b"}" * 1_000,
+    "objects 1e5 deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "unclosed 1e6 deep": b"[" * 1_000_000,
+    "mixed 1e5 deep": b'[{"a":' * 100_000,
+    "1e5 unknown features": b'{"entities":{"flight":7},"features":{' + _members(60_000) + b'"distance":1}}',
+    "1e5 unknown entities": b'{"features":{"distance":1},"entities":{' + _members(60_000) + b'"flight":7}}',
+    "1e5 unknown members": b"{" + _members(60_000) + b'"entities":{"flight":7}}',
+    "one member 1e5 times": b"{" + b'"entities":{},' * 70_000 + b'"features":{}}',
+    "colliding keys": b"{" + b",".join(b'"%d":0' % (n * (2**61 - 1)) for n in range(30_000)) + b"}",
+}
+_STRANGE = {
+    "an empty batch": b'{"instances":[]}',
+    "a batch of null": b'{"instances":null}',
+    "a batch of nulls": b'{"instances":[null,null]}',
+    "a batch of numbers": b'{"instances":[' + b",".join([b"1"] * 1_000) + b"]}",
+    "1,001 instances": b'{"instances":[' + b",".join([_GOOD] * 1_001) + b"]}",
+    "1e5 instances": b'{"instances":[' + b",".join([b"{}"] * 100_000) + b"]}",
+    "a batch in a batch": b'{"instances":[{"instances":[' + _GOOD + b"]}]}",
+    "a batch with a request_id beside": b'{"instances":[' + _GOOD + b'],"request_id":"' + _MARK + b'"}',
+    "a batch with a stranger beside": b'{"instances":[' + _GOOD + b'],"' + _MARK + b'":1}',
+    "entities as array": b'{"entities":["' + _MARK + b'"],"features":{}}',
+    "entities as string": b'{"entities":"' + _MARK + b'","features":{}}',
+    "features as number": b'{"entities":{"flight":7},"features":5}',
+    "an unknown name with a slash": b'{"entities":{"flight":7},"features":{"a/b~c' + _MARK + b'":1,"distance":1}}',
+    "a name with a surrogate": b'{"entities":{"flight":7},"features":{"\\ud800":1,"distance":1}}',
+    "a name with NUL": b'{"entities":{"flight":7},"features":{"\\u0000":1,"distance":1}}',
+    "an empty name": b'{"entities":{"flight":7},"features":{"":1,"distance":1}}',
+    "__proto__": b'{"__proto__":{"' + _MARK + b'":1},"constructor":1}',
+    "a long name": b'{"entities":{"flight":7},"features":{"' + _MARK * 50_000 + b'":1,"distance":1}}',
+    "a routing key": _GOOD[:-1] + b',"routing_key":"' + _MARK + b'"}',
+    "a script": b'{"<script>alert(1)</script>' + _MARK + b'":"%s%n${jndi:ldap://x}"}',
+    "SQL": b'{"entities":{"flight":"1; DROP TABLE ' + _MARK + b'"},"features":{"distance":1}}',
+}
+_REQUEST_IDS = {
+    "an empty request_id": b'""',
+    "a long request_id": b'"' + _MARK * 40 + b'"',
+    "a request_id with a newline": b'"a\\nb"',
+    "a request_id that is not ASCII": '"é"'.encode(),
+    "a request_id number": b"5",
+    "a request_id object": b"{}",
+    "a request_id with a surrogate": b'"\\ud83d"',
+}
+
+
+def _documents() -> Iterator[tuple[str, bytes]]:
+    yield from (_NO_DOCUMENT | _LARGE | _STRANGE).items()
+    for name, member in _REQUEST_IDS.items():
+        yield name, _GOOD[:-1] + b',"request_id":' + member + b"}"
 
 
 def _slots() -> Iterator[tuple[str, bytes]]:
