@@ -65,6 +65,9 @@ class Ending:
         return f"{verb} after {seen['seconds']} s ({seen['flight_hours']:.0f} hours of flights): {reason}"
 
 
+_ENDS = frozenset({"retrained", "retraining_failed"})
+
+
 @dataclass
 class Healing:
     """How one round of the loop has gone so far: the alarm, the run, the version that came of it, and its life.
@@ -80,9 +83,11 @@ class Healing:
     decisions: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, line: dict[str, Any]) -> None:
-        """Take one line of the timeline into account."""
-        self.decisions.append(line)
+        """Take one line of the timeline into account, but not the end of a run that was asked for before this round."""
         action = line["action"]
+        if action in _ENDS and not self.asked.is_set():
+            return
+        self.decisions.append(line)
         events = {
             "retrain": self.asked,
             "retrained": self.trained,

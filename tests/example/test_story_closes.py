@@ -68,9 +68,18 @@ def test_a_round_that_somebody_touched_or_that_ended_otherwise_is_not(touched: d
 async def test_a_wait_ends_when_the_timeline_has_told_it() -> None:
     healing = Healing()
     waiting = asyncio.create_task(healing.until(healing.trained))
+    healing.take(line("retrain", "retraining", 240, 100.0, run="drift-1", trigger="drift"))
     await asyncio.sleep(0)
     healing.take(line("retraining_failed", "retraining", 240, 120.0))
     await waiting
+    assert healing.first("retrained") is None
+
+
+def test_the_end_of_a_run_that_was_asked_for_before_does_not_count() -> None:
+    healing = Healing()
+    healing.take(line("retrained", "retraining", 200, 90.0, run="drift-0"))
+    healing.take(line("retrain", "retraining", 240, 100.0, run="drift-1", trigger="drift"))
+    assert not healing.trained.is_set()
     assert healing.first("retrained") is None
 
 
