@@ -65,7 +65,7 @@ class Ending:
         return f"{verb} after {seen['seconds']} s ({seen['flight_hours']:.0f} hours of flights): {reason}"
 
 
-_ENDS = frozenset({"retrained", "retraining_failed"})
+_RUN_ENDS = frozenset({"retrained", "retraining_failed"})
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Healing:
     def take(self, line: dict[str, Any]) -> None:
         """Take one line of the timeline into account, but not the end of a run that was asked for before this round."""
         action = line["action"]
-        if action in _ENDS and not self.asked.is_set():
+        if action in _RUN_ENDS and not self.asked.is_set():
             return
         self.decisions.append(line)
         events = {

@@ -5,7 +5,7 @@ window (Flagger, Argo), a z-test repeated at every look, Mann-Whitney on per-min
 (Kayenta), and GrowthBook's asymptotic confidence sequence (gbstats; its formula was checked against gbstats 0.8.0).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,13 +137,3 @@ def _decided(scene: Scene, lives: int) -> dict[str, FloatArray]:
         if scene.bound and all(np.isfinite(one).all() for one in when.values()):
             break
     return when
-
-
-def peeking_share(lives: int, sizes: Sequence[int], source: Traffic) -> float:
-    """Return the share of lives that a z-test repeated at every look demotes: what the harness must not let pass."""
-    total, hit = np.zeros((lives, 4)), np.zeros(lives, dtype=bool)
-    for size in sizes:
-        counts, _, _ = source.draw(size, lives)
-        total += counts
-        hit |= repeated_z(total).astype(bool)
-    return float(hit.mean())

@@ -45,10 +45,6 @@ class Limit:
     probing: int = 0
     resume: float = 0.0
 
-    def allows(self, under_way: int) -> bool:
-        """Whether one more may come in."""
-        return under_way < int(self.now)
-
 
 def opened(least: int, greatest: int) -> Limit:
     """Begin in the middle.

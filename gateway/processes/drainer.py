@@ -17,8 +17,6 @@ from gateway.ports import Clock, EventLog
 
 log = structlog.get_logger(__name__)
 
-_EVIDENCE = ("prediction", "shadow", "outcome", "crash")
-
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
@@ -109,8 +107,3 @@ class Drainer:
             log.info("spool_torn", spool=spool_id)
         for writer in drained.dead:
             log.warning("worker_died", writer=writer, crashes=drained.events["crash"])
-
-
-def is_evidence(drained: Drained) -> bool:
-    """Whether a pass brought anything that a judge might want to see."""
-    return any(drained.events[kind] for kind in _EVIDENCE)

@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from gateway.core.deployments import Scalar
 from gateway.core.drift import joint
 from gateway.core.drift.profiles import (
@@ -106,14 +104,3 @@ def _joint(features: Sequence[FeatureProfile], columns: Mapping[str, Sequence[Sc
             axes += [joint.Axis(one.name, word=word) for word in one.categories[: joint.INDICATORS]]
     enough = len(axes) > 1 and len(half[axes[0].name]) >= 10 * len(axes)
     return joint.fitted(axes, half) if enough else None
-
-
-def thinned(columns: Mapping[str, Sequence[Scalar]], most: int) -> dict[str, list[Scalar]]:
-    """Keep at most ``most`` rows, evenly spaced.
-
-    >>> thinned({"x": [0, 1, 2, 3, 4, 5]}, 3)
-    {'x': [0, 2, 4]}
-    """
-    rows = len(next(iter(columns.values()), ()))
-    places = sorted({int(place) for place in np.linspace(0, rows, min(rows, most), endpoint=False)})
-    return {name: [column[place] for place in places] for name, column in columns.items()}
