@@ -26,7 +26,7 @@ from tests.data_house import BODY, House
 from tests.security.form import Form
 from tests.security.house import AUDIENCE, ISSUER, OIDC, Provider, bearer, key, locks, secret_of
 
-NOW = time.time()  # PyJWT reads the machine's own calendar
+NOW = time.time()  # PyJWT reads the machine's own calendar; this file may be read long before its tests run
 PROVIDER = Provider(Path("/nowhere"))
 OTHER = rsa.generate_private_key(65_537, 2_048)
 CURVE = ec.generate_private_key(ec.SECP256R1())
@@ -110,7 +110,7 @@ VECTORS: dict[str, Callable[[], str]] = {
     "no expiry": lambda: good(exp=None),
     "expiry a word": lambda: good(exp="tomorrow"),
     "expiry infinite": lambda: by_hand({"alg": "RS256", "kid": KID}, '{"exp": 1e999}'),
-    "not yet": lambda: good(nbf=NOW + 300),
+    "not yet": lambda: good(nbf=time.time() + 300),
     "issued tomorrow": lambda: good(iat=NOW + 86_400),
     "no subject": lambda: good(sub=None),
     "subject a list": lambda: good(sub=["ann"]),
