@@ -110,7 +110,7 @@ class House:
             path.unlink(missing_ok=True)
 
 
-def until_ready(url: str, process: "subprocess.Popen[bytes]", longest_s: float = 60.0) -> None:
+def until_ready(url: str, process: "subprocess.Popen[bytes]", longest_s: float = 180.0) -> None:
     """Wait until ``url`` answers 200. Raises RuntimeError where its process ends first, or time is up."""
     deadline = time.monotonic() + longest_s
     with httpx.Client(timeout=5.0) as client:
