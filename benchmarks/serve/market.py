@@ -29,6 +29,7 @@ def settle(run: Run) -> None:
             install(peer)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             run.absent[peer.name] = f"not installed: {error}"
+            say(f"{peer.name} could not be installed: {error}")
 
 
 def measure(
@@ -59,3 +60,4 @@ def _peers(run: Run, world: World, model: str, open_: contextlib.ExitStack) -> I
             yield open_.enter_context(served(peer, world, model))
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             run.absent[f"{peer.name}, {model}"] = f"not started: {error}"
+            say(f"{peer.name} could not be started: {error}")

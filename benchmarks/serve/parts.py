@@ -67,7 +67,12 @@ def measure(house: House, deployment: str, kind: str, requests: int) -> dict[str
         folder = Path(scratch, "state")
         shutil.copytree(house.folder, folder, ignore=shutil.ignore_patterns("spool", "run"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = scratch
-        found: dict[str, float] = uvloop.run(_measure(folder, deployment, kind, requests))
+        try:
+            found: dict[str, float] = uvloop.run(_measure(folder, deployment, kind, requests))
+        finally:
+            del os.environ[
+                "PROMETHEUS_MULTIPROC_DIR"
+            ]  # or whoever is started next would count in a folder that is gone
         return found
 
 

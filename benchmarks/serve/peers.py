@@ -132,7 +132,8 @@ PEERS = (
         kind="invocations",
         path="/invocations",
         before=_mlflow,
-        settings="one worker, the environment as it is",
+        settings="one worker, no access log",
+        environment={"UVICORN_ACCESS_LOG": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
     ),
 )
 
