@@ -64,6 +64,7 @@ def summary(run: Run) -> str:
         points_ = run.market.get(model, {})
         lines += [_summed(f"{peer}: {words}", points_, peer, "echo20") for peer in PEERS if peer in points_]
     lines += ["", f"{reached} of {len(goals)} goals reached; {run.machine.split(';')[0]}.", ""]
+    lines += [f"![Requests per second of everybody]({PLOT})", ""]
     return "\n".join(lines)
 
 
