@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar
 
 import httpx
@@ -141,6 +142,25 @@ class Gateway:
     def variant(self, name: str) -> dict[str, Any] | None:
         """One of its variants, if it is there."""
         return next((one for one in self.deployment()["variants"] if one["name"] == name), None)
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """Every decision about the deployment, the latest first."""
+        answer = self.control.get(f"/admin/deployments/{DEPLOYMENT}/timeline")
+        found: list[dict[str, Any]] = answer.json()["decisions"]
+        return found
+
+    def live(self, random: Random, people: int = 40) -> None:
+        """Some customers ask, and what became of them is told: whoever is over 30 leaves."""
+        ages = [random.uniform(0.0, 60.0) for _ in range(people)]
+        visits = [float(random.randrange(10)) for _ in ages]
+        body = {"instances": [{"features": {"age": a, "visits": v}} for a, v in zip(ages, visits, strict=True)]}
+        answer = self.data.post("/predict", json=body)
+        assert answer.status_code == 200, answer.text
+        items = [
+            {"prediction_id": said["prediction_id"], "outcome": int(age > 30.0)}
+            for said, age in zip(answer.json()["predictions"], ages, strict=True)
+        ]
+        assert self.tell(*items).status_code == 202
 
     def ledger(self, settle_s: float = 5.0) -> dict[str, Any]:
         """The books, drained."""
