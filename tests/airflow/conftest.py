@@ -86,6 +86,7 @@ class Airflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": "0" * 64,
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(self.log_port),
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",  # seconds, for a machine that does other things
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "PYTHONWARNINGS": "ignore",
             "TZ": "UTC",
@@ -138,7 +139,7 @@ def serving(airflow: Airflow) -> Iterator[Airflow]:
     (airflow.home / "simple_auth_manager_passwords.json.generated").write_text(json.dumps({USER: PASSWORD}))
     servers = [airflow.serve(name) for name in SERVERS]
     try:
-        until(airflow.serves, 300.0, 0.5)
+        until(airflow.serves, 600.0, 0.5)
         yield airflow
     finally:
         for server in servers:

@@ -289,7 +289,7 @@ def test_the_gateway_starts_a_dag_run_by_rest_and_hears_how_it_ended(
     run_id = asked.json()["id"]
     assert gateway.control.post(RETRAINING, json=wish).status_code == 200  # the same wish, the same run
 
-    run = until(partial(told, gateway, run_id), 600.0, 0.5)
+    run = until(partial(told, gateway, run_id), 1_800.0, 0.5)
     assert (run["phase"], run["attempt"]) == ("succeeded", 1), run
     assert run["said"].startswith(f"challenger of {DEPLOYMENT}: ")
     assert len(versions(client)) == len(before) + 1
@@ -301,7 +301,7 @@ def test_the_gateway_starts_a_dag_run_by_rest_and_hears_how_it_ended(
     def is_over() -> bool:
         return runs_of(airflow_server, run_id) == [("success", "REST_API", USER)]
 
-    until(is_over, 120.0, 0.5)  # the callback is not the last thing that Airflow writes down
+    until(is_over, 300.0, 0.5)  # the callback is not the last thing that Airflow writes down
     monkeypatch.setenv(SECRET, PASSWORD)
     again = WebhookTarget(airflow_target(airflow_server)).call(order(run_id, attempt=2))  # as after a crash in between
     assert (again.ended, again.link) == (False, run["link"])
