@@ -283,6 +283,9 @@ def told(gateway: Gateway, run_id: str) -> dict[str, Any] | None:
 def test_the_gateway_starts_a_dag_run_by_rest_and_hears_how_it_ended(
     airflow_server: Airflow, gateway: Gateway, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    random = Random(8)
+    for tick in range(12, 18):
+        serve(gateway, random, tick, 0.0)
     before, wish = versions(client), {"key": "ticket-812", "reason": "a new airline begins to fly"}
     asked = gateway.control.post(RETRAINING, json=wish)
     assert asked.status_code == 201, asked.text
