@@ -12,7 +12,7 @@ from gateway import looking
 from gateway.cases import Cases, evidence_of
 from gateway.core import judging
 from gateway.core.deployments import ModelCard
-from gateway.core.errors import ModelUnusable, UnknownVariant
+from gateway.core.errors import ModelUnusable, RevisionConflict, UnknownVariant
 from gateway.core.events import Decision
 from gateway.core.features import FeaturePlan
 from gateway.core.judging import Verdict
@@ -77,9 +77,15 @@ class Trials:
         note = Note("unshadow", actor, reason, name)
         return self._documents.change(deployment, lambda state: without_shadow(state, name), note)
 
-    def shown(self, deployment: str, name: str) -> Rollout:
-        """A shadow's trial, if pairs show the shadow to be safe. Raises InvalidTransition, UnknownVariant."""
-        return self._shown(self._documents.read(deployment), name)[0]
+    def shown(self, deployment: str, name: str, expected: int | None = None) -> Rollout:
+        """A shadow's trial, if pairs show the shadow to be safe. Raises InvalidTransition, UnknownVariant.
+
+        With ``expected``, RevisionConflict when that revision has gone by.
+        """
+        state = self._documents.read(deployment)
+        if expected is not None and state.revision != expected:
+            raise RevisionConflict(expected, state.revision)
+        return self._shown(state, name)[0]
 
     def promote(
         self,
@@ -92,12 +98,13 @@ class Trials:
         actor: str,
         reason: str,
         evidence: Mapping[str, Any] | None = None,
+        expected: int | None = None,
     ) -> Decision:
         """Let a shadow rise on what pairs have shown. ``model`` is its model, prepared and vetted once more.
 
-        Raises InvalidTransition where pairs do not show it to be safe, or may not stand for it, UnknownVariant for a
-        name that is no shadow on trial, ModelUnusable for another model than the one that watched, and what starting
-        a candidate raises.
+        With ``expected``, RevisionConflict when that revision has gone by. Raises InvalidTransition where pairs do not
+        show it to be safe, or may not stand for it, UnknownVariant for a name that is no shadow on trial,
+        ModelUnusable for another model than the one that watched, and what starting a candidate raises.
         """
         state, at = self._documents.read(deployment), self._documents.now(deployment)
         trial, verdict, shown = self._shown(state, name)
@@ -120,7 +127,7 @@ class Trials:
             return signalled(after, risen.name, Signal.PROMOTE, at, note.reason, 0, self._token)
 
         told = replace(note, candidate=risen.name, evidence=known | granted)
-        return self._documents.change(deployment, change, told)
+        return self._documents.change(deployment, change, told, expected)
 
     def _shown(self, state: DeploymentState, name: str) -> tuple[Rollout, Verdict, dict[str, Any]]:
         """A shadow's trial, the verdict that lets it rise, and what that rests on."""

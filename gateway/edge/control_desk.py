@@ -132,12 +132,18 @@ async def remove_shadow(plane: Plane, who: Who, deployment: str, name: Name, rea
     )
 
 
-@router.post("/shadows/{name}/promote", status_code=201, responses=schemas.problems([409]))
+@router.post("/shadows/{name}/promote", status_code=201, responses=schemas.problems([409, 412]))
 async def promote_shadow(
-    plane: Plane, who: Who, deployment: str, name: Name, body: ShadowPromotion = _TO_CANARY
+    plane: Plane,
+    who: Who,
+    deployment: str,
+    name: Name,
+    body: ShadowPromotion = _TO_CANARY,
+    if_match: IfMatch = None,
 ) -> DecisionView:
     """Make a canary, or stable, of a shadow that pairs have shown to be safe. Its model is held to the gate first."""
-    trial = await plane.run(lambda: plane.control.trials.shown(deployment, name))
+    seen = _seen(if_match)
+    trial = await plane.run(lambda: plane.control.trials.shown(deployment, name, seen))
     prepared = await plane.prepare(deployment, trial.model.uri)
     evidence = await _vetted(plane, who, deployment, prepared)
     return await _decided(
@@ -151,6 +157,7 @@ async def promote_shadow(
             actor=who,
             reason=body.reason,
             evidence=evidence,
+            expected=seen,
         ),
     )
 

@@ -71,6 +71,7 @@ _DEPLOYMENT = {
     "previous": [{"model": "flight-delay", "model_version": "5", "digest": "77" * 32}],
     "plans": ["careful"],
     "guardrails": ["error_rate", "accuracy"],
+    "labels_independent": False,
     "inputs": {
         "entities": [_FEATURE | {"name": "carrier", "type": "string"}],
         "features": [_FEATURE | {"name": "sched_dep_hour", "minimum": 0.0, "maximum": 23.0}],

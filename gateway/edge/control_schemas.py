@@ -117,6 +117,8 @@ class DeploymentView(View):
     previous: tuple[ModelView, ...]
     plans: tuple[str, ...]
     guardrails: tuple[str, ...]
+    labels_independent: bool
+    """The truth does not depend on what was predicted; only where that is declared do pairs promote a shadow."""
     inputs: InputsView
 
 

@@ -69,6 +69,7 @@ def deployment_view(
         previous=tuple(_model(part) for part in state.previous),
         plans=tuple(sorted(state.spec.plans)),
         guardrails=tuple(guardrail.metric for guardrail in state.spec.guardrails),
+        labels_independent=state.spec.labels_independent,
         inputs=_inputs(inputs_of(state.spec, cards_of(state), plan)),
     )
 

@@ -333,7 +333,12 @@ async def test_a_shadow_becomes_the_canary_or_stable(client: httpx.AsyncClient, 
         await client.post(f"{HERE}/shadows", json={"model": f"models:/flights/{name[1:]}", "name": name})
     house.serve(400, {"1": 0.3, "8": 0.1, "9": 0.1})
     house.look()
-    begun = await client.post(f"{HERE}/shadows/v8/promote", json={"plan": "quick"})
+    stale = {"If-Match": f'"{house.document.revision - 1}"'}
+    problem(
+        await client.post(f"{HERE}/shadows/v8/promote", json={"plan": "quick"}, headers=stale), 412, "revision-conflict"
+    )
+    seen = {"If-Match": f'"{house.document.revision}"'}
+    begun = await client.post(f"{HERE}/shadows/v8/promote", json={"plan": "quick"}, headers=seen)
     assert (begun.status_code, begun.json()["action"], begun.json()["candidate"]) == (201, "start", "canary")
     done = await client.post(f"{HERE}/shadows/v9/promote", json={"to": "stable", "plan": "quick", "reason": "better"})
     assert (done.status_code, done.json()["action"], done.json()["reason"]) == (201, "promote", "better")
