@@ -10,7 +10,7 @@ import typer
 
 from gateway import compose
 from gateway.core.errors import GatewayError, StoreUnavailable
-from gateway.edge import cli_audit, cli_drift, cli_keys, cli_models, cli_retraining, cli_rollout, cli_setup
+from gateway.edge import cli_audit, cli_drift, cli_keys, cli_models, cli_retraining, cli_rollout, cli_setup, cli_shadows
 from gateway.edge.cli_config import Config, settings_of
 from gateway.edge.cli_export import export
 from gateway.edge.cli_judge import backtest, replay
@@ -25,6 +25,7 @@ _OPERATOR = "gateway apply"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve models, and judge canaries from the truth.")
 app.add_typer(cli_rollout.app, name="rollout")
+app.add_typer(cli_shadows.app, name="shadow")
 app.add_typer(cli_retraining.app, name="retraining")
 for _command in (
     replay,

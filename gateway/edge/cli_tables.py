@@ -47,6 +47,24 @@ def deployment_table(deployment: Mapping[str, Any]) -> RenderableType:
     return Group(table, *_sentences(deployment))
 
 
+def verdict_table(verdict: Mapping[str, Any]) -> RenderableType:
+    """What the judge says of one candidate or shadow, guardrail by guardrail."""
+    title = f"{verdict['candidate']} (version {verdict['model_version']}): {verdict['finding']}"
+    table = Table("guardrail", "finding", "stable", "candidate", "seen", "harm", "safety", title=title)
+    table.title_justify = "left"
+    for one in verdict["guardrails"]:
+        table.add_row(
+            one["metric"],
+            _coloured(one["finding"]),
+            _figure(one["stable"], amount=one["amount"]),
+            _figure(one["candidate"], amount=one["amount"]),
+            f"{one['n_candidate']:,}",
+            _evidence(one["evidence_now"], one["threshold"]),
+            _evidence(one["promote_evidence"], one["promote_threshold"]),
+        )
+    return Group(table, *(Text(one["sentence"]) for one in verdict["guardrails"]))
+
+
 def decision_line(decision: Mapping[str, Any]) -> Text:
     """One line of the timeline."""
     who = f"{decision['candidate']}: " if decision.get("candidate") else ""
@@ -72,6 +90,14 @@ def rows_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     for row in rows:
         table.add_row(*map(_coloured, row))
     return table
+
+
+def _figure(value: float | None, *, amount: bool) -> str:
+    return "" if value is None else f"{value:.4g}" if amount else f"{value:.1%}"
+
+
+def _evidence(value: float | None, enough: float | None) -> str:
+    return "" if value is None or enough is None else f"{value:.3g} of {enough:.3g}"
 
 
 def _step(step: Mapping[str, Any] | None) -> str:

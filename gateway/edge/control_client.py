@@ -1,6 +1,7 @@
 """How commands reach a running control plane, and what they say when it says no. Exit codes are for scripts."""
 
 import json
+import os
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 
 from gateway.core.errors import GatewayError
-from gateway.settings import Settings
+from gateway.settings import KEY, Settings
 
 _LONGEST_S = 180.0
 """Preparing a model may take a minute, and measuring it another."""
@@ -50,8 +51,14 @@ class ControlClient:
 
     @classmethod
     def open(cls, settings: Settings, url: str | None) -> "ControlClient":
-        """Reach the control plane at ``url``, or the one that runs on these settings' state folder."""
-        return cls(httpx.Client(base_url=url or address_of(settings), timeout=_LONGEST_S))
+        """Reach the control plane at ``url``, or the one that runs on these settings' state folder.
+
+        With the key that ``GATEWAY_KEY`` holds, if it holds one; a key in a command's words would stand in the list of
+        processes.
+        """
+        key = os.environ.get(KEY)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return cls(httpx.Client(base_url=url or address_of(settings), timeout=_LONGEST_S, headers=headers))
 
     def __enter__(self) -> "ControlClient":
         return self
@@ -65,9 +72,14 @@ class ControlClient:
         """Ask. Raises CommandFailed."""
         return self._answer("GET", path, params=parameters)
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Tell, without the members that are None. Raises CommandFailed."""
-        return self._answer("POST", path, json={name: value for name, value in body.items() if value is not None})
+    def post(self, path: str, body: dict[str, Any], revision: int | None = None) -> dict[str, Any]:
+        """Tell, without the members that are None, and for ``revision`` only, if one is named. Raises CommandFailed."""
+        said = {name: value for name, value in body.items() if value is not None}
+        return self._answer("POST", path, json=said, headers={} if revision is None else {"If-Match": f'"{revision}"'})
+
+    def delete(self, path: str, **parameters: str) -> dict[str, Any]:
+        """Take away. Raises CommandFailed."""
+        return self._answer("DELETE", path, params=parameters)
 
     def deployment(self, named: str | None) -> str:
         """The deployment meant: the one named, the only one, or the default. Raises CommandFailed."""

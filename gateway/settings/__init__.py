@@ -36,6 +36,7 @@ from gateway.settings.words import Bytes, Port, Seconds, Share
 
 __all__ = [
     "CAREFUL",
+    "KEY",
     "AlertSettings",
     "BanditSettings",
     "DeploymentSettings",
@@ -60,6 +61,8 @@ __all__ = [
 
 _SERVICE_LINK = re.compile(r".*_(SERVICE_(HOST|PORT)(_.+)?|PORT|PORT_\d+_(TCP|UDP)(_.+)?)")
 _PREFIX = "GATEWAY_"
+KEY = "GATEWAY_KEY"
+"""The variable that holds the API key of whoever types commands; no setting of the gateway's own."""
 
 
 class Settings(BaseSettings):
@@ -267,7 +270,7 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
         if not name.upper().startswith(_PREFIX) or _SERVICE_LINK.fullmatch(name.upper()):
             continue  # Kubernetes puts GATEWAY_SERVICE_HOST and its kin into the pods beside a Service of that name
         head = name[len(_PREFIX) :].split("__")[0].lower()
-        if head not in Settings.model_fields:
+        if name.upper() != KEY and head not in Settings.model_fields:
             known = [_PREFIX + field.upper() for field in Settings.model_fields]
             raise SettingsError(f"{name}: no such setting{nearest(name.split('__')[0].upper(), known)}")
 

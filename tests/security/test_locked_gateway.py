@@ -1,5 +1,6 @@
 """Row S5 on a running gateway: locked doors over TLS, keys and tokens that come and go."""
 
+import json
 import os
 import subprocess
 import sys
@@ -49,6 +50,22 @@ def test_a_key_opens_what_its_scopes_say_and_stands_in_the_timeline(gateway: Gat
     revision = {"If-Match": gateway.control.get("/admin/deployments/churn", headers=ops).headers["etag"]}
     changed = gateway.control.put("/admin/deployments/churn/traffic", json=traffic, headers={**ops, **revision})
     assert (changed.status_code, changed.json()["actor"]) == (200, "ops")
+
+
+def test_commands_carry_the_key_of_whoever_types_them(gateway: Gateway) -> None:
+    trusted = {"SSL_CERT_FILE": str(gateway.folder / "tls.crt")}
+    known = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")} | trusted
+
+    def status(**key: str) -> subprocess.CompletedProcess[str]:
+        words = ["rollout", "status", "--json", "--url", str(gateway.control.base_url)]
+        settings = ["--config", str(gateway.folder / "gateway.yaml")]
+        command = [sys.executable, "-m", "gateway", *words, *settings]
+        return subprocess.run(command, capture_output=True, text=True, env=known | key)
+
+    refused, told = status(), status(GATEWAY_KEY=secret_of("ops"))
+    assert refused.returncode == 1 and "Send a key of this gateway" in refused.stderr
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["deployment"] == "churn"
 
 
 def test_a_key_made_or_revoked_while_it_runs_counts_within_seconds(gateway: Gateway) -> None:
