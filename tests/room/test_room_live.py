@@ -154,7 +154,8 @@ def test_every_guardrail_shows_estimates_intervals_counts_and_evidence_of_the_ve
             low, high = (room.words("percent", one[f"{arm}_{end}"]) for end in ("low", "high"))
             expect(cell.locator(".estimate")).to_have_text(room.words("percent", one[arm]))
             expect(cell.locator(".interval")).to_have_text(f"{low} {DASH} {high}")
-            expect(cell.locator(".n")).to_have_text(f"{one[f'bad_{arm}']:,} of {one[f'n_{arm}']:,}")
+            pairs = " pairs" if one["metric"].startswith("paired_") else ""
+            expect(cell.locator(".n")).to_have_text(f"{one[f'bad_{arm}']:,} of {one[f'n_{arm}']:,}{pairs}")
         _evidence(room, shown, "harm", one["evidence_now"], one["threshold"], "demotes")
         _evidence(room, shown, "safety", one["promote_evidence"], one["promote_threshold"], "passes")
 

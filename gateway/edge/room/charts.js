@@ -57,18 +57,19 @@ function optionsOf({ series, tell, bands, range, height, newest, said, width }) 
 
 function lineOf({ label, colour: name, dash, width = 1.5, fill, paths, gaps = false }) {
   const stroke = width ? colour(name) : "transparent";
-  return { label, stroke, dash, width, paths, fill: fill ? tint(name, fill) : undefined, spanGaps: !gaps, points: { show: gaps, size: 3.5, fill: stroke } };
+  return { label, stroke, dash, width, paths, fill: fill ? tint(name, fill) : undefined, spanGaps: !gaps, points: { show: gaps, size: 4.5, fill: stroke } };
 }
 
 /** A stepped area: what was counted in each span. */
 export const steps = uPlot.paths.stepped({ align: 1 });
 
 const clock = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit" });
+const seconds = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const days = new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", day: "numeric", month: "short" });
 
 function ticks(_, splits) {
-  const wide = splits.length > 1 && splits[1] - splits[0] >= 86400;
-  return splits.map((at) => (wide || at % 86400 === 0 ? days : clock).format(at * 1000));
+  const apart = splits.length > 1 ? splits[1] - splits[0] : 60;
+  return splits.map((at) => (apart >= 86400 || at % 86400 === 0 ? days : apart < 60 ? seconds : clock).format(at * 1000));
 }
 
 function drawMarks(made, marks) {

@@ -10,6 +10,7 @@ import { Kpis } from "./panels/kpis.js";
 import { leading, Overview, candidatesOf, stableOf } from "./panels/overview.js";
 import { Prediction } from "./panels/prediction.js";
 import { Rollout } from "./panels/rollout.js";
+import { Shadows } from "./panels/shadows.js";
 import { Timeline } from "./panels/timeline.js";
 import { Traffic, usePulse } from "./panels/traffic.js";
 import { colourOf, turn, useTheme } from "./theme.js";
@@ -57,7 +58,8 @@ function Deployment({ deployment }) {
       <p class="quiet">stable <b>v${stableOf(deployment).model_version}</b>${kpis?.model_age_s != null ? ` for ${lasting(kpis.model_age_s)}` : ""} · revision <span id="revision">${deployment.revision}</span>${deployment.config_drift ? html` · <span class="warn">the file on this host declares something else</span>` : ""}</p></div>
       <${Actions} deployment=${deployment} candidate=${candidate} decisions=${decisions} /></header>
     <${Rollout} deployment=${deployment} candidate=${candidate} verdict=${named && verdict} decisions=${decisions} choose=${pick} />
-    ${named && verdict && verdict.guardrails.length > 0 && html`<${Guardrails} verdict=${verdict} course=${course} marks=${marks} colour=${colour} />`}
+    ${named && verdict && verdict.guardrails.length > 0 && html`<${Guardrails} verdict=${verdict} course=${course} marks=${marks} colour=${colour} deployment=${deployment} />`}
+    <${Shadows} deployment=${deployment} decisions=${decisions} marks=${marks} />
     <${Traffic} pulse=${pulse} ...${range} marks=${marks} deployment=${deployment} />
     <${Drift} name=${deployment.deployment} />
     <div class="ends"><${Timeline} decisions=${timeline?.decisions} /><${Kpis} kpis=${kpis} /></div>`;

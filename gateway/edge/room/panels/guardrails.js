@@ -3,51 +3,56 @@ import { Chart } from "../charts.js";
 import { html, useMemo } from "../html.js";
 import { count, evidence, percent, quantity } from "../words.js";
 
-/** Show every guardrail of a verdict; `course` is how it came to that. */
-export function Guardrails({ verdict, course, marks, colour }) {
+const SIDES = ["stable", "candidate"];
+
+/** Show every guardrail of a verdict; `course` is how it came to that. Under watch the stable of now is measured by the one before. */
+export function Guardrails({ verdict, course, marks, colour, deployment }) {
+  const former = deployment.previous[0] ? `former v${deployment.previous[0].model_version}` : "former";
+  const told = verdict.phase === "watched" ? { sides: [former, `stable v${verdict.model_version}`], harms: "returns" } : {};
   const shown = verdict.guardrails.filter((one) => one.role !== "signal");
   const checks = verdict.guardrails.filter((one) => one.role === "signal");
   return html`<section id="guardrails" aria-label="Guardrails">
     <h2 class="section">Guardrails <span class="quiet">badness: higher is worse · bands hold at 95 %, at all times</span></h2>
     <div class="guardrails">
-      ${shown.map((one) => html`<${Guardrail} key=${one.metric} found=${one} at=${verdict.at} course=${course} marks=${marks} colour=${colour} />`)}
+      ${shown.map((one) => html`<${Guardrail} key=${one.metric} found=${one} at=${verdict.at} course=${course} marks=${marks} colour=${colour} ...${told} />`)}
     </div>
     ${checks.length > 0 && html`<ul class="checks">${checks.map((one) => html`<${Check} key=${one.metric} found=${one} />`)}</ul>`}
   </section>`;
 }
 
-function Guardrail({ found, at, course, marks, colour }) {
-  const say = found.amount ? quantity : percent;
+/** Show one guardrail. `sides` says who is compared, the yardstick first; `about` sets its chart's id apart where several stand on a page; `harms` says what follows from harm. */
+export function Guardrail({ found, at, course, marks, colour, sides = SIDES, about = "", harms = "demotes" }) {
+  const say = found.amount ? quantity : percent, paired = found.metric.startsWith("paired_");
   const data = useMemo(() => dataOf(found, at, course), [found, at, course]);
   const series = [
-    { label: "stable high", colour: "stable", width: 0, silent: true },
-    { label: "stable low", colour: "stable", width: 0, silent: true },
-    { label: "stable", colour: "stable", width: 1.75 },
-    { label: "candidate high", colour, width: 0, silent: true },
-    { label: "candidate low", colour, width: 0, silent: true },
-    { label: "candidate", colour, width: 1.75 },
+    { label: `${sides[0]} high`, colour: "stable", width: 0, silent: true },
+    { label: `${sides[0]} low`, colour: "stable", width: 0, silent: true },
+    { label: sides[0], colour: "stable", width: 1.75 },
+    { label: `${sides[1]} high`, colour, width: 0, silent: true },
+    { label: `${sides[1]} low`, colour, width: 0, silent: true },
+    { label: sides[1], colour, width: 1.75 },
   ];
   return html`<article class="panel guardrail" data-metric=${found.metric}>
     <header><h3>${found.metric}</h3>${found.dry_run && html`<span class="phase">dry run</span>`}
       <span class="finding finding-${found.finding}">${found.finding}</span></header>
     <dl class="arms">
-      <${Arm} name="stable" colour="stable" estimate=${say(found.stable)} low=${say(found.stable_low)} high=${say(found.stable_high)} n=${found.n_stable} bad=${found.amount ? null : found.bad_stable} />
-      <${Arm} name="candidate" colour=${colour} estimate=${say(found.candidate)} low=${say(found.candidate_low)} high=${say(found.candidate_high)} n=${found.n_candidate} bad=${found.amount ? null : found.bad_candidate} />
+      <${Arm} name="stable" said=${sides[0]} colour="stable" estimate=${say(found.stable)} low=${say(found.stable_low)} high=${say(found.stable_high)} n=${found.n_stable} pairs=${paired} bad=${found.amount ? null : found.bad_stable} />
+      <${Arm} name="candidate" said=${sides[1]} colour=${colour} estimate=${say(found.candidate)} low=${say(found.candidate_low)} high=${say(found.candidate_high)} n=${found.n_candidate} pairs=${paired} bad=${found.amount ? null : found.bad_candidate} />
     </dl>
     ${data[0].length > 1
-      ? html`<${Chart} id=${`chart-${found.metric}`} label=${`${found.metric}: ${found.sentence}`} data=${data} series=${series} marks=${marks}
+      ? html`<${Chart} id=${`chart-${about}${found.metric}`} label=${`${found.metric}: ${found.sentence}`} data=${data} series=${series} marks=${marks}
           tell=${say} bands=${[[1, 2, "stable", 0.16], [4, 5, colour, 0.16]]} range=${ranged(found.amount)} height=${150} />`
       : html`<p class="empty">No evidence yet: the first comparison appears with the first outcomes.</p>`}
-    <${Meter} name="harm" value=${found.evidence_now} peak=${found.evidence} threshold=${found.threshold} tone="fail" says="demotes" />
+    <${Meter} name="harm" value=${found.evidence_now} peak=${found.evidence} threshold=${found.threshold} tone="fail" says=${harms} />
     ${found.promote_threshold != null && html`<${Meter} name="safety" value=${found.promote_evidence} threshold=${found.promote_threshold} tone="pass" says="passes" />`}
     <p class="sentence">${found.sentence}</p>
   </article>`;
 }
 
-const Arm = ({ name, colour, estimate, low, high, n, bad }) => html`<div class="arm" data-arm=${name}>
-  <dt><i class="dot" style=${{ background: `var(--${colour})` }} /> ${name}</dt>
+const Arm = ({ name, said, colour, estimate, low, high, n, bad, pairs }) => html`<div class="arm" data-arm=${name}>
+  <dt><i class="dot" style=${{ background: `var(--${colour})` }} /> ${said}</dt>
   <dd><b class="estimate">${estimate}</b> <span class="interval">${low} – ${high}</span>
-    <span class="quiet n">${bad == null ? "" : `${count(bad)} of `}${count(n)}</span></dd>
+    <span class="quiet n">${bad == null ? "" : `${count(bad)} of `}${count(n)}${pairs ? " pairs" : ""}</span></dd>
 </div>`;
 
 /** An e-value on its way to a threshold; the way is logarithmic, as evidence multiplies. */

@@ -6,7 +6,7 @@ export function Kpis({ kpis }) {
   if (!kpis) return html`<section class="panel kpis" id="kpis" aria-label="Key figures"><h2>Key figures</h2><p class="empty">…</p></section>`;
   return html`<section class="panel kpis" id="kpis" aria-label="Key figures"><h2>Key figures</h2>
     <dl>
-      <div><dt>Deployments per week</dt><dd id="kpi-per-week">${kpis.per_week.toFixed(1)}</dd><dd class="quiet">promotions, of ${count(sum(kpis.weeks, "started"))} tried in 12 weeks</dd></div>
+      <div><dt>Deployments per week</dt><dd id="kpi-per-week">${kpis.per_week.toFixed(1)}</dd><dd class="quiet">promotions; ${count(sum(kpis.weeks, "started"))} candidates tried in 12 weeks</dd></div>
       <div><dt>Time to recovery</dt><dd id="kpi-recovery">${lasting(kpis.recovery_machine_s)}</dd><dd class="quiet">${kpis.recoveries ? `median of ${count(kpis.recoveries)}, from first request to demoted${told(kpis)}` : "nothing had to be taken back"}</dd></div>
       <div><dt>Model age</dt><dd id="kpi-age">${lasting(kpis.model_age_s)}</dd><dd class="quiet">${kpis.model_since == null ? "since before its timeline" : `stable since ${date(kpis.model_since)}`}</dd></div>
     </dl>

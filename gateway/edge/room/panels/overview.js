@@ -6,6 +6,7 @@ import { percent } from "../words.js";
 
 export const alive = (variant) => ["preparing", "running", "waiting", "paused", "watched"].includes(variant.phase);
 export const candidatesOf = (deployment) => deployment.variants.filter((one) => one.role === "candidate");
+export const shadowsOf = (deployment) => deployment.variants.filter((one) => one.role === "shadow");
 export const stableOf = (deployment) => deployment.variants.find((one) => one.role === "stable");
 
 /** The candidate that matters: the first alive, else the last there was. */
@@ -22,16 +23,26 @@ export function Overview({ deployments, chosen }) {
 
 function Card({ deployment, chosen }) {
   const candidate = leading(deployment), stable = stableOf(deployment);
-  const now = candidate && alive(candidate) ? candidate : null;
   return html`<a class="card" href=${`#/d/${encodeURIComponent(deployment.deployment)}`} aria-current=${chosen ? "page" : null}
       data-deployment=${deployment.deployment}>
     <span class="card-head"><strong>${deployment.deployment}</strong>${candidate && html`<${Phase} variant=${candidate} />`}</span>
     <${Split} deployment=${deployment} />
     <span class="card-foot">
-      <span>stable v${stable.model_version}${now ? ` · ${now.name} v${now.model_version} ${percent(now.weight, 0)}` : ""}</span>
+      <span class="standing">${[`stable v${stable.model_version}`, ...standings(deployment)].join(" · ")}</span>
       <${Spark} name=${deployment.deployment} />
     </span>
   </a>`;
+}
+
+/** What everybody but stable does now, each in a few words. */
+export function standings(deployment) {
+  const told = candidatesOf(deployment).filter(alive).map((one) => {
+    if (one.phase === "watched") return "under watch";
+    const who = `${one.name} v${one.model_version}`;
+    if (one.phase === "preparing") return `${who} in preparation`;
+    return one.weight > 0 || !one.shadow ? `${who} ${percent(one.weight, 0)}` : `${who} watches ${percent(one.shadow, 0)}`;
+  });
+  return [...told, ...shadowsOf(deployment).map((one) => `${one.name} v${one.model_version} watches${one.shadow < 1 ? ` ${percent(one.shadow, 0)}` : ""}`)];
 }
 
 export function Phase({ variant }) {

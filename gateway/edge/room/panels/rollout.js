@@ -40,8 +40,9 @@ function Until({ candidate, verdict, last }) {
     (verdict?.paused_by || []).length ? `Held by ${verdict.paused_by.join(", ")}.` : "",
   ].filter(Boolean);
   return html`<p class="until" id="until">
+    ${candidate.phase === "watched" && html`It answers everything; the stable before it scores the same requests, and comes back should this one be shown to be worse. `}
     ${still ? html`<strong>Decides in about ${lasting(still.seconds)}</strong> <span class="quiet">(${count(still.observations)} more observations, towards ${still.towards})</span>`
-      : html`<span class="quiet">When it will be decided cannot be said yet.</span>`}
+      : candidate.phase !== "watched" && html`<span class="quiet">When it will be decided cannot be said yet.</span>`}
     ${notes.map((note) => html` <span class="note">${note}</span>`)}
   </p>`;
 }
