@@ -65,7 +65,7 @@ from gateway.shadow import ShadowLane
 from gateway.triggers import Triggers
 
 if TYPE_CHECKING:
-    from gateway.adapters.tracing import Tracing
+    from gateway.adapters.tracing import AgentTraces, Tracing
 
 _KEYS_WITHIN_S = 20.0
 _EXPORTING = "gateway.processes.exporting"
@@ -115,7 +115,7 @@ def serving(
     predictions, outcomes = lane(PREDICTIONS), lane(OUTCOMES)
     marks = MarksFile(spool)
     features = FeatureReader(read_error)
-    shadows = ShadowLane(runner, predictions, clock, marks=marks, observer=observer, together=runner.together)
+    shadows = _shadow_lane(runner, predictions, clock, marks, observer, tracing)
     predict = Predict(
         routing=routing if tracing is None else tracing.routing(routing),
         features=features if tracing is None else tracing.features(features),
@@ -134,6 +134,23 @@ def serving(
     told = outcomes if tracing is None else tracing.spool(outcomes)
     feedback = Feedback(told, routing, clock, lambda: signing, observer)
     return Serving(predict, feedback, shadows, features, predictions, outcomes, marks)
+
+
+def _shadow_lane(
+    runner: PoolRunner,
+    spool: SegmentSpool,
+    clock: WallClock | ReplayClock,
+    marks: MarksFile,
+    observer: Observer,
+    tracing: "Tracing | None",
+) -> ShadowLane:
+    """The lane, each of whose runs is a span where requests are traced."""
+    if tracing is None:
+        return ShadowLane(runner, spool, clock, marks=marks, observer=observer, together=runner.together)
+    from gateway.adapters.tracing import TracedShadowLane  # an extra, which nobody pays for who does not ask for it
+
+    spans = tracing.shadows(observer)
+    return TracedShadowLane(spans, runner, spool, clock, marks=marks, together=runner.together)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +177,18 @@ class Controlling:
 
 
 def controlling(
-    settings: Settings, alerts: Sequence[AlertSink] | None = None, drift: Sequence[DriftSink] = ()
+    settings: Settings,
+    alerts: Sequence[AlertSink] | None = None,
+    drift: Sequence[DriftSink] = (),
+    tracing: "AgentTraces | None" = None,
 ) -> Controlling:
-    """Open the store and put the agent's stories together. Raises StoreUnavailable, SettingsError."""
+    """Open the store and put the agent's stories together; with ``tracing`` the store is traced.
+
+    Raises StoreUnavailable, SettingsError.
+    """
     host = host_name(settings)
-    store = open_store(settings.store_url, host, tells=told_kinds(settings))
+    opened = open_store(settings.store_url, host, tells=told_kinds(settings))
+    store = opened if tracing is None else tracing.store(opened)
     clock = open_clock(settings.clock)
     told = [*([LogSink()] if alerts is None else alerts), HeadKeeper(heads_file(settings), store.control)]
     gate = open_policy(settings.policy, clock)
@@ -212,6 +236,15 @@ def open_traces(settings: Settings, worker: int) -> "Tracing | None":
     from gateway.adapters.tracing import open_tracing  # an extra, which nobody pays for who does not ask for it
 
     return open_tracing(settings.traces, settings.trace_share, worker)
+
+
+def open_agent_traces(settings: Settings) -> "AgentTraces | None":
+    """Open the agent's way to the collector, where the settings name one."""
+    if not settings.traces:
+        return None
+    from gateway.adapters.tracing import open_agent_traces  # an extra, which nobody pays for who does not ask for it
+
+    return open_agent_traces(settings.traces, settings.trace_share)
 
 
 def announcer(settings: Settings, count: Callable[[Kind, str], None]) -> Announcer:

@@ -6,7 +6,7 @@ canary 2000 + flight, the shadow 3000 + flight.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -180,7 +180,8 @@ class House:
         self.features = CountingSource()
         self.spool, self.outcomes_spool = MemorySpool(), MemorySpool("memory-o000000")
         self.marks = Noted()
-        self.shadows = ShadowLane(self.runner, self.spool, self.clock, marks=self.marks, **options.pop("lane", {}))
+        make: Callable[..., ShadowLane] = options.pop("make_lane", ShadowLane)
+        self.shadows = make(self.runner, self.spool, self.clock, marks=self.marks, **options.pop("lane", {}))
         self._bodies = iter(range(1, 1_000_000))
         self.predict = Predict(
             routing=self.routing,

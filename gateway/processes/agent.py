@@ -53,6 +53,7 @@ from gateway.processes.publisher import Publisher
 from gateway.processes.registry_watch import Reach, RegistryWatch
 from gateway.processes.report_desk import ReportDesk
 from gateway.processes.retraining_duty import RetrainingDuty, Stirred
+from gateway.processes.rounds import Rounds
 from gateway.processes.streams import Streams
 from gateway.processes.sweeping import Sweeping
 from gateway.processes.tables import find_on_disk
@@ -89,10 +90,13 @@ class Agent:
         self._count = Thread("count")
         metrics, stirred = AgentMetrics(), Stirred()
         self._announcer = compose.announcer(settings, metrics.alert)
+        self._traces = compose.open_agent_traces(settings)
         told: list[AlertSink] = [LogSink(), DecisionSink(self._announcer), metrics, self]
-        self._parts = parts = compose.controlling(settings, told, [DriftAlerts(self._announcer), stirred])
+        told += [] if self._traces is None else [self._traces]
+        self._parts = parts = compose.controlling(settings, told, [DriftAlerts(self._announcer), stirred], self._traces)
         self._clock = parts.clock
         self._drainer = Drainer(parts.spool, parts.store.events, parts.clock)
+        self._rounds = Rounds(self._drainer, parts.judge, self._traces)
         self._fleet = Fleet(parts.store, parts.host, self._drainer, parts.clock)
         self._hush: Callable[[], None] = lambda: None
         self._plans = Plans(parts.compiler)
@@ -257,7 +261,9 @@ class Agent:
             thread.close()
         await self._run(self._parts.store.close)
         self._run.close()
-        await asyncio.to_thread(self._announcer.close)
+        for last_words in (self._announcer, self._traces):
+            if last_words is not None:
+                await asyncio.to_thread(last_words.close)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -315,7 +321,7 @@ class Agent:
         away = False
         while True:
             try:
-                behind = (await self._run(self._drainer.drain)).behind
+                behind = (await self._run(self._rounds.drain)).behind
                 await self._look()
                 await self._count_what_is_left()
             except GatewayError as error:
@@ -342,13 +348,7 @@ class Agent:
         names = [name for name, state in self._publisher.states.items() if looked_at(state)]
         for first in range(0, len(names), _LOOKS_AT_ONCE):
             some = names[first : first + _LOOKS_AT_ONCE]
-            await self._run(partial(self._look_at, some, mark))
-
-    def _look_at(self, names: Sequence[str], mark: float) -> None:
-        try:
-            self._parts.judge.look_at_all(names, mark, self._drainer.visible())
-        except GatewayError as error:  # the drain goes on; the next look sees everything this one did not
-            log.error("look_failed", reason=str(error))  # noqa: TRY400 - the sentence says it all
+            await self._run(partial(self._rounds.look, some, mark))
 
     async def _count_what_is_left(self) -> None:
         """Count what is spooled and not stored, for the ledgers of other hosts."""

@@ -176,8 +176,19 @@ def test_a_collector_that_is_not_there_costs_no_answer(tmp_path: Path) -> None:
         lonely.close()
 
 
-def test_a_worker_that_traces_nothing_has_nothing_of_it_in_memory() -> None:
-    said = "import sys, gateway.processes.worker; print(*sys.modules)"
+def test_the_agents_drains_and_decisions_are_spans_too(gateway: Gateway, collector: Collector) -> None:
+    traced(gateway)
+    drained = until(lambda: next((s for s in collector.spans if s.name == "drain" and attributes(s)), None))
+    assert attributes(drained)["gateway.predictions"] >= 1
+    below = until(lambda: [span for span in collector.spans if span.parent_span_id == drained.span_id])
+    assert {span.name for span in below} == {"store.append"}
+    decided = [attributes(span)["gateway.action"] for span in collector.spans if span.name == "decide"]
+    assert "found" in decided
+
+
+@pytest.mark.parametrize("process", ["worker", "agent"])
+def test_a_process_that_traces_nothing_has_nothing_of_it_in_memory(process: str) -> None:
+    said = f"import sys, gateway.processes.{process}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     ours = ("opentelemetry.sdk", "opentelemetry.exporter", "gateway.adapters.tracing", "gateway.edge.tracing")
     assert [name for name in done.stdout.split() if name.startswith(ours)] == []

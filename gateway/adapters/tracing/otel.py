@@ -8,14 +8,16 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway import __version__
 from gateway.adapters.tracing.passages import PASSAGE, Passage
 from gateway.adapters.tracing.ports import TracedFeatures, TracedRouting, TracedRunner, TracedSpool
-from gateway.ports import FeatureSource, Routing, Runner, Spool
+from gateway.adapters.tracing.rounds import AgentTraces
+from gateway.adapters.tracing.shadows import ShadowSpans
+from gateway.ports import FeatureSource, Observer, Routing, Runner, Spool
 
 _LAST_SPANS_MS: Final = 2_000
 _CONTEXT: Final = TraceContextTextMapPropagator()
@@ -59,6 +61,10 @@ class Tracing:
         """The port, traced."""
         return TracedSpool(inner)
 
+    def shadows(self, observer: Observer) -> ShadowSpans:
+        """Spans of shadows' runs, by an observer of their records around ``observer``."""
+        return ShadowSpans(self._tracer, observer)
+
     def close(self) -> None:
         """Send what is left, for two seconds at most. Blocks."""
         self._provider.force_flush(_LAST_SPANS_MS)
@@ -70,15 +76,24 @@ def open_tracing(url: str, share: float, worker: int) -> Tracing:
 
     What else OpenTelemetry knows (``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_RESOURCE_ATTRIBUTES`` ...) holds too.
     """
-    own = {"service.name": "gateway", "service.version": __version__, "service.instance.id": _instance(worker)}
+    return Tracing(_provider(url, ParentBased(TraceIdRatioBased(share)), f"worker-{worker}"))
+
+
+def open_agent_traces(url: str, share: float) -> AgentTraces:
+    """Send the agent's spans there: of a ``share`` of its rounds, and of every decision."""
+    return AgentTraces(_provider(url, TraceIdRatioBased(share), "agent"), _provider(url, ALWAYS_ON, "agent"))
+
+
+def _provider(url: str, sampler: Sampler, process: str) -> TracerProvider:
+    own = {"service.name": "gateway", "service.version": __version__, "service.instance.id": _instance(process)}
     named = {} if "OTEL_SERVICE_NAME" not in os.environ else {"service.name": os.environ["OTEL_SERVICE_NAME"]}
-    provider = TracerProvider(ParentBased(TraceIdRatioBased(share)), Resource.create({**own, **named}))
+    provider = TracerProvider(sampler, Resource.create({**own, **named}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(url, timeout=5)))
-    return Tracing(provider)
+    return provider
 
 
-def _instance(worker: int) -> str:
-    return f"{socket.gethostname()}/worker-{worker}/{os.getpid()}"
+def _instance(process: str) -> str:
+    return f"{socket.gethostname()}/{process}/{os.getpid()}"
 
 
 def _said(context: SpanContext) -> str:

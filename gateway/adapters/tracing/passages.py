@@ -18,11 +18,11 @@ PASSAGE: Final[ContextVar["Passage | None"]] = ContextVar("gateway_passage", def
 
 
 class Passage:
-    """The spans of one sampled request. ``whole`` is the span around all others."""
+    """The spans of one sampled request. ``whole`` is the span around all others, ``context`` what they begin under."""
 
     def __init__(self, tracer: Tracer, whole: Span) -> None:
         self._tracer, self.whole = tracer, whole
-        self._context = set_span_in_context(whole)
+        self.context = set_span_in_context(whole)
         self._route: Span | None = None
         self._spool: Span | None = None
         self._spooled_at = 0
@@ -37,7 +37,7 @@ class Passage:
         """Begin a part; the routing ends where another part begins."""
         if self._route is not None and self._route.is_recording():
             self._route.end()
-        return self._tracer.start_span(name, self._context, attributes=attributes)
+        return self._tracer.start_span(name, self.context, attributes=attributes)
 
     def model(self, attributes: dict[str, AttributeValue]) -> Span | None:
         """Begin a run of a model, unless there were too many."""
