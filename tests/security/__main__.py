@@ -20,6 +20,7 @@ from tests.security.form import FULL
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+_LONGEST = 400
 PROMISES = {
     "S1": "a hostile corpus at every route: no 5xx, nobody falls",
     "S2": "what a fuzzer makes up from our own document: we keep our word",
@@ -47,7 +48,7 @@ ALSO = {
 """Tests of a row that live where their subject does."""
 
 
-@dataclass
+@dataclass(eq=False)  # a plugin of pytest has to be hashable
 class Found:
     """What became of a row's tests."""
 
@@ -62,7 +63,7 @@ class Found:
         self.seconds += report.duration
         name = report.nodeid.rpartition("/")[2]
         if report.failed:
-            self.failed.append(f"{name}: {report.longreprtext.strip().splitlines()[-1]}")
+            self.failed.append(f"{name}: {_crash(report)}")
         elif report.skipped:
             why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             self.skipped.append(f"{name}: {why}")
@@ -84,6 +85,13 @@ class Found:
         yield from (f"            {figure}   ({passes})" for figure, passes in self.figures)
         yield from (f"          ! {line}" for line in self.failed)
         yield from (f"          - {line}" for line in self.skipped)
+
+
+def _crash(report: pytest.TestReport) -> str:
+    """What a failed test said, in a line; else where it failed."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = report.longreprtext if crash is None else crash.message
+    return " ".join(said.split())[:_LONGEST] or report.longreprtext.strip().splitlines()[-1]
 
 
 def files_of(row: str) -> list[Path]:

@@ -130,6 +130,7 @@ def timed(gateway: Gateway, seconds: float) -> float:
     taken, until = [], time.perf_counter() + seconds
     while time.perf_counter() < until:
         began = time.perf_counter()
-        assert gateway.data.post("/predict", json=ASKED, headers=bearer(secret_of("shop"))).status_code == 200
+        answer = gateway.data.post("/predict", json=ASKED, headers=bearer(secret_of("shop")))
         taken.append(time.perf_counter() - began)
+        assert answer.status_code == 200, f"{answer.status_code} {answer.text} after {taken[-1]:.3f} s"
     return sorted(taken)[int(0.99 * len(taken))]

@@ -38,7 +38,9 @@ def _server(app: FastAPI, behind: Behind) -> None:
     alive = schemas.gives(schemas.Alive, description="Yes")
     about: dict[str, Any] = {"tags": _TAGS, "response_class": Response}
 
-    @app.get("/v2", summary="This server", responses={200: schemas.gives(ServerMetadata, description="It")}, **about)
+    itself = {200: schemas.gives(ServerMetadata, description="It"), **schemas.problems([401, 429])}
+
+    @app.get("/v2", summary="This server", responses=itself, **about)
     async def server() -> Response:
         return _said({"name": "gateway", "version": __version__, "extensions": [oip.BINARY]})
 
@@ -52,8 +54,9 @@ def _server(app: FastAPI, behind: Behind) -> None:
 
 
 def _models(app: FastAPI, behind: Behind) -> None:
-    described = {200: schemas.gives(ModelMetadata, description="The deployment"), **schemas.problems([404, 503])}
-    alive = {200: schemas.gives(schemas.Alive, description="Yes"), **schemas.problems([404, 503])}
+    refused = schemas.problems([401, 403, 404, 429, 503])
+    described = {200: schemas.gives(ModelMetadata, description="The deployment"), **refused}
+    alive = {200: schemas.gives(schemas.Alive, description="Yes"), **refused}
 
     def about(responses: dict[int | str, dict[str, Any]], *names: str) -> dict[str, Any]:
         """Describe a route whose names in the path any text may be, so that none is ever refused as such."""

@@ -36,7 +36,11 @@ def install(app: FastAPI, behind: Behind, headers: list[dict[str, Any]]) -> None
         responses = {200: alive, **schemas.problems([503])}
         app.get(path, summary="Ready, as MLflow asks it", tags=_TAGS, responses=responses)(ping)
 
-    @app.get("/version", summary="Version of this gateway", tags=_TAGS, response_class=PlainTextResponse)
+    refused = schemas.problems([401, 429])
+
+    @app.get(
+        "/version", summary="Version of this gateway", tags=_TAGS, response_class=PlainTextResponse, responses=refused
+    )
     async def version() -> PlainTextResponse:
         return PlainTextResponse(__version__)
 
