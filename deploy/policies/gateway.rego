@@ -1,4 +1,5 @@
 # What a rollout and a promotion have to pass. Every sentence in `deny` is a reason against; none is permission.
+# Figures are rounded and said by %v: OPA's own %.1f garbles a number that happens to be whole.
 # The question is described in docs/reference/policy.md; the figures are in data.json beside this file.
 package gateway
 
@@ -17,19 +18,19 @@ deny contains msg if {
 # Data freshness: no decision on yesterday's traffic, nor where features were served by their fallbacks.
 deny contains msg if {
 	input.data.age_s > limits.most_age_s
-	msg := sprintf("the newest data is %.0f s old; at most %.0f s is allowed", [input.data.age_s, limits.most_age_s])
+	msg := sprintf("the newest data is %v s old; at most %v s is allowed", [round(input.data.age_s), limits.most_age_s])
 }
 
 deny contains msg if {
 	input.data.degraded > limits.most_degraded
-	msg := sprintf("%.1f %% of the requests had degraded features", [input.data.degraded * 100])
+	msg := sprintf("%v %% of the requests had degraded features", [round(input.data.degraded * 1000) / 10])
 }
 
 # Drift: answers that moved are looked at by people before a model rises on them.
 deny contains msg if {
 	is_number(input.drift.score)
 	input.drift.score > limits.most_drift
-	msg := sprintf("answers drifted by %.2f (PSI); at most %.2f is allowed", [input.drift.score, limits.most_drift])
+	msg := sprintf("answers drifted by %v (PSI); at most %v is allowed", [round(input.drift.score * 100) / 100, limits.most_drift])
 }
 
 # Approvals: who asked for it does not count.

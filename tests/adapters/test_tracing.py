@@ -116,7 +116,7 @@ def traces(exporter: InMemorySpanExporter) -> AgentTraces:
 def judged(traces: AgentTraces) -> House:
     """A house whose judge's store is traced, with a canary that is wrong most of the time."""
     house, store = House(), traces.store(open_store("memory:"))
-    house.state, house.log = store.control, store.events  # type: ignore[assignment]
+    house.state, house.log = store.control, store.events
     tokens = (f"t{number}" for number in range(100))
     house.control = Control(
         store.control, store.events, house.clock, JsonJudgeCodec(), token=lambda: next(tokens), alerts=[traces]
