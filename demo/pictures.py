@@ -58,7 +58,7 @@ def main() -> None:
         _take(wide, "room-proving.png")
         _when(lambda: _shown(small, "v3") and _text(small, ".rollout .phase") == "demoted")
         _take(small, "room-phone.png")
-        _when(lambda: _shown(dark, "v4") and _text(dark, ".rollout .phase") == "demoted")
+        _when(lambda: dark.locator("#drift .drift-drifted").count() > 0)
         dark.evaluate("document.getElementById('traffic').scrollIntoView()")
         _take(dark, "room-live.png")
         browser.close()

@@ -90,11 +90,16 @@ def start_locked(folder: Path, issuer: str, failures: str) -> Gateway:
         deployment={"default": True},
     )
     config["deployments"]["fuzzed"] = {"stable": "models:/churn/1", "guardrails": ["error_rate"], "allow_forced": True}
-    made = Gateway(folder, config).start(ready=False)
-    port = made.control.base_url.port
-    made.data = httpx.Client(base_url=made.data.base_url, verify=False, timeout=10.0)
-    made.control = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False, timeout=10.0)
-    until(made.is_ready, 60.0)
+    made = Gateway(folder, config)
+    try:
+        made.start(ready=False)
+        port = made.control.base_url.port
+        made.data = httpx.Client(base_url=made.data.base_url, verify=False, timeout=10.0)
+        made.control = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=False, timeout=10.0)
+        until(made.is_ready, 60.0)
+    except BaseException:  # nobody else would end it
+        made.close()
+        raise
     return made
 
 

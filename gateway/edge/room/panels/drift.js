@@ -43,13 +43,13 @@ const Watch = ({ watch }) => html`<div class="watch" data-watch=${watch.variant}
 
 function Feature({ found }) {
   const { psi, js, ks } = found.distances, far = (name, value) => `${name} ${value == null ? "–" : value.toFixed(3)}`;
-  const drifted = found.finding === "drifted";
+  const drifted = found.finding === "drifted", compared = [psi, js, ks].some((one) => one != null);
   const way = Math.max(0, Math.min(1, (found.evidence ?? 0) / found.needed));
   return html`<figure class="panel drift drift-${found.finding}" data-feature=${found.feature} data-scope=${found.scope} title=${found.alarm?.sentence || ""}>
-    <figcaption><h3>${found.feature}</h3><span class="finding finding-${drifted ? "fail" : "pass"}">${found.finding}</span></figcaption>
+    <figcaption><h3 title=${found.feature}>${found.feature}</h3><span class="finding finding-${drifted ? "fail" : "pass"}">${found.finding}</span></figcaption>
     ${found.cells?.length > 0 && html`<${Cells} name=${found.feature} cells=${found.cells} />`}
     <span class="meter meter-fail" role="meter" aria-label="evidence of drift" aria-valuemin="0" aria-valuemax="1" aria-valuenow=${way.toFixed(3)}><i style=${{ width: `${100 * way}%` }} /></span>
-    <p class="quiet">${far("PSI", psi)} · ${far("JS", js)} · ${far("KS", ks)}</p>
+    <p class="quiet">${compared ? `${far("PSI", psi)} · ${far("JS", js)} · ${far("KS", ks)}` : "too few requests to compare yet"}</p>
     ${found.alarm && html`<p class="warn">${quantity(found.alarm.live)} now, ${quantity(found.alarm.reference)} then, since ${moment(found.alarm.began)}</p>`}
   </figure>`;
 }

@@ -122,7 +122,7 @@ function Row({ name, cells, hue }) {
   const right = cells.reduce((total, one) => total + (one.accuracy || 0) * one.labelled, 0);
   const newest = (member) => cells.reduce((last, one) => one[member] || last, null);
   const [n, failed, labelled, delay, latency] = [sum("predictions"), sum("failed"), sum("labelled"), newest("label_delay_s"), newest("latency_s")];
-  const versions = [...new Set(cells.map((one) => one.model_version || "–"))].join(", ");
+  const versions = [...new Set(cells.map((one) => one.model_version || "earlier"))].join(", ");
   return html`<tr data-variant=${name}><th scope="row"><i class="dot" style=${{ background: `var(--${hue(name)})` }} /> ${name}</th>
     <td>${versions}</td><td data-cell="predictions">${count(n)}</td><td data-cell="failed">${percent(n ? failed / n : null)}</td>
     <td data-cell="accuracy">${percent(labelled ? right / labelled : null)}</td><td data-cell="coverage">${percent(n ? labelled / n : null)}</td>
