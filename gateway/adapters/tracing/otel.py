@@ -13,13 +13,13 @@ from opentelemetry.trace import SpanContext, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway import __version__
+from gateway.adapters.tracing.closing import close
 from gateway.adapters.tracing.passages import PASSAGE, Passage
 from gateway.adapters.tracing.ports import TracedFeatures, TracedRouting, TracedRunner, TracedSpool
 from gateway.adapters.tracing.rounds import AgentTraces
 from gateway.adapters.tracing.shadows import ShadowSpans
 from gateway.ports import FeatureSource, Observer, Routing, Runner, Spool
 
-_LAST_SPANS_MS: Final = 2_000
 _CONTEXT: Final = TraceContextTextMapPropagator()
 
 
@@ -67,8 +67,7 @@ class Tracing:
 
     def close(self) -> None:
         """Send what is left, for two seconds at most. Blocks."""
-        self._provider.force_flush(_LAST_SPANS_MS)
-        self._provider.shutdown()
+        close([self._provider])
 
 
 def open_tracing(url: str, share: float, worker: int) -> Tracing:
@@ -87,7 +86,7 @@ def open_agent_traces(url: str, share: float) -> AgentTraces:
 def _provider(url: str, sampler: Sampler, process: str) -> TracerProvider:
     own = {"service.name": "gateway", "service.version": __version__, "service.instance.id": _instance(process)}
     named = {} if "OTEL_SERVICE_NAME" not in os.environ else {"service.name": os.environ["OTEL_SERVICE_NAME"]}
-    provider = TracerProvider(sampler, Resource.create({**own, **named}))
+    provider = TracerProvider(sampler, Resource.create({**own, **named}), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(url, timeout=5)))
     return provider
 

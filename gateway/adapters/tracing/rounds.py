@@ -19,9 +19,9 @@ from opentelemetry.util.types import AttributeValue
 
 from gateway import __version__
 from gateway.adapters.store import Store
+from gateway.adapters.tracing.closing import close
 from gateway.core.events import Decision
 
-_LAST_SPANS_MS: Final = 2_000
 _EVENTS: Final = frozenset({"append", "evidence", "pairs"})
 _CONTROL: Final = frozenset({"write", "save_look"})
 _Port = TypeVar("_Port")
@@ -100,9 +100,7 @@ class AgentTraces:
 
     def close(self) -> None:
         """Send what is left, for two seconds at most. Blocks."""
-        for provider in self._providers:
-            provider.force_flush(_LAST_SPANS_MS)
-            provider.shutdown()
+        close(self._providers)
 
 
 class _Traced:
