@@ -12,7 +12,6 @@ from gateway.edge.cli import main
 from gateway.edge.control_client import Exit
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, until
 from tests.e2e.test_commands import Run, Said
-from tests.e2e.test_rollouts import live
 
 PLANS = {"half": {"steps": [{"weight": 0.5, "events": 1_000_000}], "watch": "1d"}}
 GUARDRAILS = [{"metric": "error_rate", "margin_absolute": 0.2}, {"metric": "accuracy", "margin_absolute": 0.02}]
@@ -61,7 +60,7 @@ def test_a_shadow_is_added_judged_without_any_candidate_beside_it_and_made_stabl
     random = Random(5)
 
     def passed() -> bool:
-        live(gateway, random)
+        gateway.live(random)
         return bool(said(run)["finding"] == "pass")
 
     until(passed, 60.0)
