@@ -109,7 +109,7 @@ TWELVE = (
     Sabotage(
         "a failed read is asked again three times, as redis-py does",
         "C7",
-        r"p99 of a read while (stopped|slow)",
+        r"p99 of an answer while (stopped|slow)",
         (
             Edit(
                 f"{_FEATURES}redis.py",
