@@ -123,7 +123,9 @@ def _run(tree: Path, sabotage: Sabotage) -> Run:
 
 
 def _narrow(most: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    """Bound what a process may take. Only softly: a child that loads a model sets a bound of its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def main() -> int:
