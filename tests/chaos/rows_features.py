@@ -37,13 +37,15 @@ _WORKERS = 2
 _PROBES_PER_S = 4.0
 """A breaker that is open lets one read through each half second: at most a connection and a command."""
 _RATE = 80.0
-_USERS = range(5_000, 5_200)
+USERS = range(5_000, 5_200)
 _NOBODY = -1
 _INPUTS = (Field("count", Type.INTEGER, example=1), Field("ratio", Type.NUMBER, example=0.5))
 
 
 @dataclass(frozen=True)
-class _House:
+class FeatureHouse:
+    """A gateway, the Redis that it reads, and the wire between them."""
+
     gateway: Gateway
     store: ValkeyServer
     between: Wire
@@ -65,7 +67,7 @@ class _House:
 
 
 @contextmanager
-def _house(folder: Path) -> Iterator[_House]:
+def feature_house(folder: Path) -> Iterator[FeatureHouse]:
     """A gateway of two workers, with a Valkey that Feast has written to behind a wire."""
     for version, base in zip(("1", "2"), ARMS.values(), strict=True):
         model = Coded(base)
@@ -75,13 +77,13 @@ def _house(folder: Path) -> Iterator[_House]:
     with ValkeyServer() as server, wire((server.host, server.port)) as between:
         (folder / "repo").mkdir()
         sandbox = FeastSandbox(folder / "repo", f"{{type: redis, connection_string: '127.0.0.1:{between.port},db=0'}}")
-        sandbox.write([Written(USER, {"user_id": u}, {"count": u, "ratio": 0.5}, time.time()) for u in _USERS])
+        sandbox.write([Written(USER, {"user_id": u}, {"count": u, "ratio": 0.5}, time.time()) for u in USERS])
         gateway = Gateway(folder, _config(folder))
         try:
             gateway.start()
             until(lambda: gateway.sample("gateway_workers") == {"": float(_WORKERS)}, 60.0)
-            until(lambda: not _asked_once(gateway)["degraded"], 30.0)
-            yield _House(gateway, server, between)
+            until(lambda: not asked_once(gateway)["degraded"], 30.0)
+            yield FeatureHouse(gateway, server, between)
         finally:
             gateway.close()
 
@@ -103,8 +105,9 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _asked_once(gateway: Gateway) -> dict[str, Any]:
-    answer = gateway.data.post(f"/predict/{DEPLOYMENT}", json={"entities": {"user_id": _USERS[0]}})
+def asked_once(gateway: Gateway) -> dict[str, Any]:
+    """One answer, which has to come."""
+    answer = gateway.data.post(f"/predict/{DEPLOYMENT}", json={"entities": {"user_id": USERS[0]}})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -118,11 +121,11 @@ def slow_store(setting: Setting) -> Outcome:
     """
     outcome, numbers = Outcome(what="answers and refusals while Redis was stopped, reset or slow"), itertools.count()
     answers, lasts = Answers(), setting.pick(3, 300)
-    with _house(setting.folder) as here:
+    with feature_house(setting.folder) as here:
         body = {"model": f"models:/{DEPLOYMENT}/2", "plan": "half"}
         began = here.gateway.control.post(f"/admin/deployments/{DEPLOYMENT}/canary", json=body, timeout=60.0)
         assert began.status_code == 201, began.text
-        until(lambda: any(_asked_once(here.gateway)["variant"] == "canary" for _ in range(10)), 30.0)
+        until(lambda: any(asked_once(here.gateway)["variant"] == "canary" for _ in range(10)), 30.0)
         with calling(here.gateway, _RATE, lambda _: _ask(next(numbers)), answers):
             for how in ("stopped", "reset", "slow"):
                 time.sleep(1.0)
@@ -132,7 +135,7 @@ def slow_store(setting: Setting) -> Outcome:
                 mended = time.time()
                 here.mend()
                 _judge(setting, here, how, answers.of(after=broken, before=mended), (broken, mended), outcome)
-                until(lambda: not _asked_once(here.gateway)["degraded"], 10.0)
+                until(lambda: not asked_once(here.gateway)["degraded"], 10.0)
         outcome.exactly("answers that did not say what they were made of", len(_untrue(answers)), 0)
         _compared(here.gateway, answers, outcome)
     return outcome
@@ -140,12 +143,12 @@ def slow_store(setting: Setting) -> Outcome:
 
 def _ask(number: int) -> Ask:
     """Four in five ask the deployment with defaults, the fifth the strict one."""
-    user = _USERS[number % len(_USERS)]
+    user = USERS[number % len(USERS)]
     return Ask(f"/predict/{DEPLOYMENT if number % 5 else _STRICT}", {"entities": {"user_id": user}})
 
 
 def _judge(
-    setting: Setting, here: _House, how: str, said: list[Said], broken: tuple[float, float], outcome: Outcome
+    setting: Setting, here: FeatureHouse, how: str, said: list[Said], broken: tuple[float, float], outcome: Outcome
 ) -> None:
     """The figures of one way to break."""
     lenient = [one for one in said if one.ask.path.endswith(DEPLOYMENT)]
@@ -190,7 +193,7 @@ def asked_in_vain(setting: Setting) -> Outcome:
     """O7: the store hangs up on everybody for good; all the workers together ask it far less than they are asked."""
     outcome, numbers, answers = Outcome(what="answers without a feature store"), itertools.count(), Answers()
     n = setting.pick(400, 20_000)
-    with _house(setting.folder) as here:
+    with feature_house(setting.folder) as here:
         here.break_it("reset")
         began = time.time()
         with calling(here.gateway, _RATE, lambda _: _ask(next(numbers)), answers):
