@@ -74,7 +74,7 @@ def _postgresql(folder: Path, n: int) -> Iterator[tuple[str, Filled]]:
     folder.chmod(0o755)
     note = folder / "filled.json"
     if (folder / "server" / "data").exists():
-        server = replace(Postgres.make(*_SERVER), folder=folder / "server")
+        server = Postgres.over(folder / "server", *_SERVER)
     else:
         server = Postgres.make(*_SERVER)
         shutil.move(server.folder, folder / "server")
