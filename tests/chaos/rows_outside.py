@@ -12,7 +12,8 @@ import httpx
 
 from tests.chaos.clients import ARMS
 from tests.chaos.report import Outcome, Row, Setting
-from tests.chaos.rows_features import USERS, FeatureHouse, feature_house
+from tests.chaos.rows_features import FeatureHouse, feature_house
+from tests.coded_features import NOBODY, USERS, body_of
 from tests.e2e.harness import DEPLOYMENT, Gateway, until
 
 
@@ -61,7 +62,7 @@ def _take_all_away(folder: Path, here: FeatureHouse) -> int:
 def _answer(gateway: Gateway) -> dict[str, Any]:
     """One answer; empty where none came."""
     with suppress(httpx.HTTPError):
-        asked = {"entities": {"user_id": USERS[0]}}
+        asked = body_of(USERS[0])
         answer = httpx.post(f"{gateway.data.base_url}/predict/{DEPLOYMENT}", json=asked, timeout=5.0)
         if answer.status_code == 200:
             found: dict[str, Any] = answer.json()
@@ -71,7 +72,7 @@ def _answer(gateway: Gateway) -> dict[str, Any]:
 
 def _by_default(answer: dict[str, Any]) -> bool:
     """Whether stable answered, and for what the deployment declares in place of what could not be read."""
-    return bool(answer) and bool(answer["degraded"]) and answer["prediction"] == ARMS["stable"] - 1.0
+    return bool(answer) and bool(answer["degraded"]) and answer["prediction"] == ARMS["stable"] + NOBODY
 
 
 ROWS = (Row("A8", "everything outside down: liveness and stable from the local cache", everything_outside_down),)
