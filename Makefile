@@ -73,7 +73,7 @@ chaos-quick: setup  ## the same in its small form (at most eight minutes)
 security: setup  ## hold every row of the locks in full, figure by figure (about an hour; asks the package index for known holes)
 	@$(BIN)/python -m tests.security $(ARGS)
 
-bench: setup  ## measure a worker beside its peers and hold it to every goal (about an hour; peers get environments of their own)
+bench: setup  ## measure a worker beside its peers and hold it to every goal (about 45 minutes, and ten once for the peers' environments)
 	@$(BIN)/python -m benchmarks.serve --peers $(ARGS)
 
 bench-quick: setup  ## the same without peers, in small (five minutes)

@@ -1,7 +1,8 @@
 """The acts in which the loop closes: drift is seen, the model is trained again, proves itself, and calm comes.
 
 Nothing here asks for a run, starts a rollout or moves an alias: flights are played, and the timeline is read. Data time
-stands still while a model is trained: at this speed half a minute of that would be days of flights.
+stands still while a model is trained: at this speed half a minute of that would be days of flights. What has been seen
+so far is read meanwhile.
 """
 
 import asyncio
@@ -65,10 +66,10 @@ async def autumn_calms(stage: Stage) -> Told:
     tally = Tally()
     async with watching(stage.gateway, stage.screen, Healing(), HEALS) as healing:
         await stage.player.play(stage.flights(AUTUMN), tally, healing.asked)
-        again = await _retrained(healing)
+        known = len(tally.landed)
+        again, found = await asyncio.gather(_retrained(healing), read(stage.gateway, tally.landed[:known]))
     await stage.player.land_all(tally)
-    await stage.gateway.ledger()
-    gain = await compared(stage.gateway, tally.landed)
+    gain = beside(found + await read(stage.gateway, tally.landed[known:]))
     september, run = instant(date(2013, 9, 1)), healing.first("retrain") or {}
     figures = asdict(tally.figures()) | {
         "beside": asdict(gain),
@@ -101,12 +102,13 @@ class Beside:
         return f"trained again {right}, Brier {self.brier_new:.4f} against {self.brier_old:.4f}"
 
 
-async def compared(gateway: Gateway, ids: Sequence[str]) -> Beside:
-    """Read what stable and the former stable said of each prediction since August, in the gateway's own log."""
+async def read(gateway: Gateway, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Read what stable and its shadows said of each prediction, and its truth, in the gateway's own log."""
+    await gateway.ledger()
     found: list[dict[str, Any]] = []
     for first in range(0, len(ids), _AT_ONCE):
         found += await asyncio.gather(*(gateway.prediction(one) for one in ids[first : first + _AT_ONCE]))
-    return beside(found)
+    return found
 
 
 def beside(predictions: Sequence[dict[str, Any]]) -> Beside:

@@ -1,7 +1,7 @@
 """Plays flights against the gateway, many thousand times faster than life, in the order in which things happened.
 
-In every window of data time: the one writer brings the histories up to date, the flights due to leave ask for a
-prediction each, and the truth about those that have landed since goes to ``/feedback``.
+In every window of data time: the one writer brings the histories up to date, and meanwhile the truth about those that
+have landed goes to ``/feedback``; then the flights due to leave ask for a prediction each.
 """
 
 import asyncio
@@ -83,11 +83,11 @@ class Player:
                 break
             due = list(window)
             self.began = due[0].at if self.began is None else self.began
-            await self.writer.advance(float(index * WINDOW_S))
+            await asyncio.gather(self.writer.advance(float(index * WINDOW_S)), self._land(self.now, tally))
             await asyncio.gather(*(self._ask(flight, tally) for flight in due))
             self.now = due[-1].at
-            await self._land(self.now, tally)
             self.watch(self.now, tally)
+        await self._land(self.now, tally)
         return tally
 
     async def land_all(self, tally: Tally) -> None:

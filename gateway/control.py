@@ -108,7 +108,7 @@ class Control:
             for deployment in deployments:
                 state = self.read(deployment)
                 leaning += [deployment] if any(one.current.bandit for one in in_order(state)) else []
-                for one in (*looked_at(state), *state.trials.values()):
+                for one in looked_at(state):
                     try:
                         if self._asked(state, one, watermark, visible, bare=True)[2] is not None:
                             due.append((deployment, one.name))

@@ -23,7 +23,7 @@ class Courses:
         about = (opening.deployment, opening.generation)
         if about not in self._last:
             self._last[about] = next(reversed(self._state.course(*about)), None)
-        if worth_keeping(self._last[about], point_of(verdict)):
+        if worth_keeping(self._last[about], verdict):
             point = point_of(drawn())
             self._state.save_point(*about, point)
             self._last[about] = point

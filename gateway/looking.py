@@ -5,7 +5,7 @@ Nothing is stored here and nothing is decided.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from gateway.core import judging
@@ -23,7 +23,7 @@ from gateway.ports import EventLog, Window
 OUT_OF_ORDER_S = 3_600.0
 """By how much data time of a candidate's first requests may lie before its start (replays are not quite in order)."""
 
-_SIDES = tuple(field.name.removeprefix("stable_") for field in fields(PairRow) if field.name.startswith("stable_"))
+_SIDES = tuple(name.removeprefix("stable_") for name in PairRow._fields if name.startswith("stable_"))
 
 
 def opening_of(deployment: str, rollout: Rollout, stable: str, at: float) -> Opening:
@@ -138,7 +138,7 @@ def _swapped(row: PairRow) -> PairRow:
     sides: dict[str, Any] = {f"shadow_{side}": getattr(row, f"stable_{side}") for side in _SIDES}
     for side in _SIDES:
         sides[f"stable_{side}"] = None if row.shadow_failed else getattr(row, f"shadow_{side}")
-    return replace(row, **sides, shadow_failed=False)
+    return row._replace(**sides, shadow_failed=False)
 
 
 def _windows(rollout: Rollout, case: JudgeState, watermark: float, visible: Mapping[str, int]) -> tuple[Window, Window]:

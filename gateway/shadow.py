@@ -24,6 +24,8 @@ NOT_LOADED: Final = "not_loaded"
 TOO_LATE: Final = "too_late"
 CROWDED: Final = "crowded"
 CLOSED: Final = "closed"
+GATHER_S: Final = 0.002
+"""Machine seconds that a shadow waits for company where one call for several pays: nobody waits for its score."""
 _SAME_TIME_S = 1.0
 
 
@@ -49,6 +51,8 @@ class _Waiting(NamedTuple):
 class ShadowLane:
     """A queue of at most ``bound`` invitations per shadow, worked off one by one, or so many ``together``.
 
+    Those that may be scored together wait ``GATHER_S`` for each other, which spares a lone request most of its shadow.
+
     An invitation older than ``patience_s`` machine seconds is not run: the judge's watermark waits for it.
     ``together`` says of a model's digest how many rows are best scored in one call.
     """
@@ -71,6 +75,7 @@ class ShadowLane:
         self._bound, self._patience_s, self._together = bound, patience_s, together
         self._queues: dict[str, deque[_Waiting]] = {}
         self._runs: dict[str, asyncio.Task[None]] = {}
+        self._gathering: dict[str, asyncio.TimerHandle] = {}
         self._pending: dict[int, float] = {}
         self._closed = False
 
@@ -87,7 +92,7 @@ class ShadowLane:
         self._pending[id(invitation)] = invitation.at
         queue.append(_Waiting(invitation, self._clock.machine()))
         if name not in self._runs:
-            self._runs[name] = asyncio.get_running_loop().create_task(self._work(name, queue), name=f"shadow {name}")
+            self._gather(name, len(queue), self._together(invitation.part.model.digest))
 
     def pending(self) -> int:
         """How many accepted invitations have no record yet."""
@@ -99,12 +104,17 @@ class ShadowLane:
 
     async def drain(self, timeout_s: float) -> None:
         """Return once nothing is pending, or after ``timeout_s`` seconds."""
+        for name in list(self._gathering):
+            self._begin(name)
         if self._runs:
             await asyncio.wait(list(self._runs.values()), timeout=timeout_s)
 
     async def close(self) -> None:
         """Accept nothing more and drop what is pending, each with its record."""
         self._closed = True
+        for alarm in self._gathering.values():
+            alarm.cancel()
+        self._gathering.clear()
         runs = list(self._runs.values())
         for run in runs:
             run.cancel()
@@ -112,6 +122,20 @@ class ShadowLane:
         for queue in self._queues.values():
             while queue:  # a run that was cancelled before it began has left them here
                 self._end(queue.popleft().invitation, dropped=CLOSED)
+
+    def _gather(self, name: str, waiting: int, most: int) -> None:
+        """Begin to work a queue off: at once where nothing is gained by more of it, or else within ``GATHER_S``."""
+        if waiting >= most:
+            self._begin(name)
+        elif name not in self._gathering:
+            self._gathering[name] = asyncio.get_running_loop().call_later(GATHER_S, self._begin, name)
+
+    def _begin(self, name: str) -> None:
+        alarm = self._gathering.pop(name, None)
+        if alarm is not None:
+            alarm.cancel()
+        work = self._work(name, self._queues[name])
+        self._runs[name] = asyncio.get_running_loop().create_task(work, name=f"shadow {name}")
 
     def _refusal(self, invitation: Invitation, waiting: int, crowded: bool) -> str | None:
         if self._closed:

@@ -30,7 +30,7 @@ class MlflowServer:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, longest_s: float = 60.0) -> "MlflowServer":
+    def start(self, longest_s: float = 180.0) -> "MlflowServer":
         """Start it unless it runs, and wait until it answers."""
         if self.process is not None and self.process.poll() is None:
             return self

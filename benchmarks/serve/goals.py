@@ -13,13 +13,24 @@ from benchmarks.serve.paced import Paced
 
 PEERS = ("litserve", "mlserver", "bentoml", "ray-serve", "mlflow", "article")
 
+Points = dict[str, dict[int, list[Point]]]
+"""By subject and connections, round by round."""
+
 
 @dataclass
 class Run:
     """Everything that was measured. Whatever was left out is empty, and so are the goals that rest on it."""
 
-    points: dict[str, dict[int, list[Point]]] = field(default_factory=dict)
-    """By subject and connections, round by round."""
+    how: str = ""
+    """By what load, and how long."""
+    machine: str = ""
+    points: Points = field(default_factory=dict)
+    market: dict[str, Points] = field(default_factory=dict)
+    """By model: the peers, and the gateway and the echo among them."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Peers that could not be measured, and why not."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """How each peer was set up."""
     reads: dict[str, list[float]] = field(default_factory=dict)
     parts: dict[str, float] = field(default_factory=dict)
     paced: dict[str, list[Paced]] = field(default_factory=dict)
@@ -43,11 +54,9 @@ def judge(run: Run) -> list[Goal]:
     return [goal for row in _ROWS for goal in row(run)]
 
 
-def ratio(run: Run, one: str, other: str, connections: int, what: str = "rps") -> float | None:
+def ratio(points: Points, one: str, other: str, connections: int, what: str = "rps") -> float | None:
     """The median over rounds of a figure of one subject over that of another."""
-    pairs = zip(
-        run.points.get(one, {}).get(connections, ()), run.points.get(other, {}).get(connections, ()), strict=False
-    )
+    pairs = zip(points.get(one, {}).get(connections, ()), points.get(other, {}).get(connections, ()), strict=False)
     found = [getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in pairs]
     return statistics.median(found) if found else None
 
@@ -65,25 +74,28 @@ def _most(says: str, most: float, found: float | None, unit: str = "", digits: i
 def _full(run: Run) -> Iterator[Goal]:
     for connections, least in ((1, 0.75), (16, 1.0), (64, 1.0)):
         says = f"everything on, requests/s over a bare echo, {connections} connections"
-        yield from _least(says, least, ratio(run, "gateway-feast", "echo", connections))
+        yield from _least(says, least, ratio(run.points, "gateway-feast", "echo", connections))
 
 
 def _article(run: Run) -> Iterator[Goal]:
     for connections in (1, 16, 64):
         says = f"everything on, requests/s over the article's endpoint with Feast's SDK, {connections} connections"
-        yield from _least(says, 6.0, ratio(run, "gateway-feast", "article-feast", connections))
+        yield from _least(says, 6.0, ratio(run.points, "gateway-feast", "article-feast", connections))
     says = "its p99 over the article's, 64 connections"
-    yield from _most(says, 0.1, ratio(run, "gateway-feast", "article-feast", 64, "p99"))
+    yield from _most(says, 0.1, ratio(run.points, "gateway-feast", "article-feast", 64, "p99"))
 
 
 def _peers(run: Run) -> Iterator[Goal]:
+    for name, error in run.absent.items():
+        yield Goal(f"{name}: measured", "yes", error.strip().splitlines()[-1][:160], reached=False)
+    points = run.market.get("logistic", {})
     for connections in (1, 16, 64):
-        measured = [peer for peer in PEERS if connections in run.points.get(peer, {})]
+        measured = [peer for peer in PEERS if connections in points.get(peer, {})]
         if len(measured) < 2:  # the article's alone is no field of peers
             continue
         for what, better, words in (("rps", max, "requests/s"), ("p99", min, "p99")):
-            best = better(measured, key=lambda peer: _median(run.points[peer][connections], what))
-            found = ratio(run, "gateway-logistic", best, connections, what)
+            best = better(measured, key=lambda peer: _median(points[peer][connections], what))
+            found = ratio(points, "gateway", best, connections, what)
             says = f"features in the body, {words} over the best peer ({best}), {connections} connections"
             yield from _least(says, 4.0, found) if what == "rps" else _most(says, 0.25, found)
 
@@ -92,7 +104,7 @@ def _trees(run: Run) -> Iterator[Goal]:
     for model, words in (("forest", "random forest of 100 trees"), ("boosting", "HistGradientBoosting")):
         for connections in (1, 16, 64):
             says = f"{words}, requests/s over a bare echo, {connections} connections"
-            yield from _least(says, 0.8, ratio(run, f"gateway-{model}", "echo20", connections))
+            yield from _least(says, 0.8, ratio(run.points, f"gateway-{model}", "echo20", connections))
 
 
 def _reads(run: Run) -> Iterator[Goal]:
@@ -127,12 +139,12 @@ def _paced(run: Run) -> Iterator[Goal]:
 
 def _disk(run: Run) -> Iterator[Goal]:
     says = "durability disk over process, requests/s, 64 connections"
-    yield from _least(says, 0.8, ratio(run, "gateway-feast-disk", "gateway-feast", 64))
+    yield from _least(says, 0.8, ratio(run.points, "gateway-feast-disk", "gateway-feast", 64))
 
 
 def _workers(run: Run) -> Iterator[Goal]:
     says = "two workers over one, two cores with the load generator on them, 64 connections"
-    yield from _least(says, 1.5, ratio(run, "gateway-logistic-two", "gateway-logistic", 64))
+    yield from _least(says, 1.5, ratio(run.points, "gateway-logistic-two", "gateway-logistic", 64))
 
 
 def _worker(run: Run) -> Iterator[Goal]:
@@ -148,6 +160,10 @@ def _curves(run: Run) -> Iterator[Goal]:
         found = steps[-1].cpu_us / steps[0].cpu_us
         says = f"processor time per request, {steps[-1].amount} deployments over {steps[0].amount}"
         yield from _most(says, 1.25, found)
+    steps = run.curves.get("log", [])
+    if len(steps) > 1:
+        says = f"processor time per request, a log of {steps[-1].amount:,} predictions over one of {steps[0].amount:,}"
+        yield from _most(says, 1.25, steps[-1].cpu_us / steps[0].cpu_us)
     for name in ("shadows", "features"):
         steps = run.curves.get(name, [])
         if len(steps) > 1:

@@ -28,6 +28,8 @@ from gateway.core.routing import Part, RoutingTable, Shadow
 from gateway.processes.tables import leave_on_disk
 from gateway.settings import Settings, freeze
 
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""In the environment of everybody who is measured: two cores are shared, and waiting threads spin."""
 ENTITIES = (Field("user_id", Type.INTEGER), Field("merchant_id", Type.STRING))
 
 
@@ -58,8 +60,7 @@ class House:
             state_dir=self.folder, max_spool=2**36, max_concurrency=1_024, **{"log_level": "warning", **self.settings}
         )
         (run / "settings.json").write_text(freeze(settings))
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        environment = {**os.environ, **one_thread, "PROMETHEUS_MULTIPROC_DIR": str(run / "metrics")}
+        environment = {**os.environ, **ONE_THREAD, "PROMETHEUS_MULTIPROC_DIR": str(run / "metrics")}
         began = time.monotonic()
         for index in range(workers):
             self._start_one(index, listener, environment)
@@ -110,7 +111,7 @@ class House:
             path.unlink(missing_ok=True)
 
 
-def until_ready(url: str, process: "subprocess.Popen[bytes]", longest_s: float = 60.0) -> None:
+def until_ready(url: str, process: "subprocess.Popen[bytes]", longest_s: float = 180.0) -> None:
     """Wait until ``url`` answers 200. Raises RuntimeError where its process ends first, or time is up."""
     deadline = time.monotonic() + longest_s
     with httpx.Client(timeout=5.0) as client:

@@ -119,22 +119,26 @@ def body(kind: str, n: int, prefix: str) -> str:
     if kind == "entities":
         user = n * 7 % USERS
         return f'{{"entities":{{"user_id":{user},"merchant_id":"m{user % MERCHANTS}"}},"request_id":"{prefix}-{n}"}}'
-    numbers = [f"{((n + place) % 1000) / 500 - 1:.3f}" for place in range(_width(kind))]
-    return _text(kind, numbers, f"{prefix}-{n}")
+    return _text(kind, [f"{number:.3f}" for number in numbers(n, _width(kind))], f"{prefix}-{n}")
+
+
+def numbers(n: int, width: int) -> list[float]:
+    """The features of body ``n``."""
+    return [((n + place) % 1000) / 500 - 1 for place in range(width)]
 
 
 def _width(kind: str) -> int:
     return int(kind.partition("-")[2] or len(NAMES))
 
 
-def _text(kind: str, numbers: Sequence[str], request_id: str) -> str:
+def _text(kind: str, written: Sequence[str], request_id: str) -> str:
     """A body with features: the gateway's own, or as another protocol has it."""
-    row = ",".join(numbers)
+    row = ",".join(written)
     if kind == "v2":
-        return f'{{"inputs":[{{"name":"rows","shape":[1,{len(numbers)}],"datatype":"FP64","data":[{row}]}}]}}'
+        return f'{{"inputs":[{{"name":"rows","shape":[1,{len(written)}],"datatype":"FP64","data":[{row}]}}]}}'
     if kind == "invocations":
         return f'{{"inputs":[[{row}]]}}'
-    values = ",".join(f'"{name}":{number}' for name, number in zip(names_of(_width(kind)), numbers, strict=True))
+    values = ",".join(f'"{name}":{number}' for name, number in zip(names_of(_width(kind)), written, strict=True))
     return f'{{"features":{{{values}}},"request_id":"{request_id}"}}'
 
 
@@ -154,13 +158,13 @@ async def _in_python(url: str, kind: str, connections: int, seconds: float, pref
     """Keep ``connections`` busy by hand-written HTTP over asyncio streams."""
     host, port, path = re.fullmatch(r"http://([^:/]+):(\d+)(/.*)", url).groups()  # type: ignore[union-attr]
     until, taken, errors = time.perf_counter() + seconds, list[float](), 0
-    numbers = iter(range(10**9))
+    asked = iter(range(10**9))
 
     async def client() -> None:
         nonlocal errors
         reader, writer = await asyncio.open_connection(host, int(port))
         while time.perf_counter() < until:
-            content = body(kind, next(numbers), prefix)
+            content = body(kind, next(asked), prefix)
             began = time.perf_counter()
             writer.write(
                 f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"

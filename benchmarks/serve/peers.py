@@ -13,20 +13,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import httpx
+import joblib
 
-from benchmarks.serve.load import body
+from benchmarks.serve.house import ONE_THREAD
+from benchmarks.serve.load import body, numbers
+from benchmarks.serve.progress import say
 from benchmarks.serve.subject import Subject
 from benchmarks.serve.world import World
 
 APPS = Path(__file__).parent / "peer_apps"
 _SAME = ("scikit-learn", "joblib")
 """The models were written by these, so every peer reads them with the same."""
+_CLOSE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ PEERS = (
         kind="invocations",
         path="/invocations",
         before=_mlflow,
-        settings="one worker, the environment as it is",
+        settings="one worker, no access log",
+        environment={"UVICORN_ACCESS_LOG": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
     ),
 )
 
@@ -140,14 +145,19 @@ def cache() -> Path:
 
 
 def install(peer: Peer) -> Path:
-    """Make the peer's environment, if it is not there yet; return its folder of programs."""
+    """Make the peer's environment, if it is not there yet; return its folder of programs.
+
+    Raises RuntimeError with what the installer said last.
+    """
     wanted = [*peer.requirements, *(f"{name}=={version(name)}" for name in _SAME), "uvloop", "httptools"]
     folder = cache() / f"{peer.name}-{hashlib.sha256(' '.join(wanted).encode()).hexdigest()[:12]}"
     if not (folder / "ready").exists():
-        print(f"Making the environment of {peer.name} ...", flush=True)
+        say(f"making the environment of {peer.name}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, *wanted], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        made = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise RuntimeError(made.stderr.strip()[-500:])
         (folder / "ready").touch()
     return folder / "bin"
 
@@ -161,8 +171,7 @@ def served(peer: Peer, world: World, model: str = "logistic") -> Iterator[Subjec
     folder.mkdir(parents=True, exist_ok=True)
     stand = Stand(install(peer), world.model(model), port, folder)
     peer.before(stand)
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {**os.environ, **one_thread, **peer.environment, "SERVE_MODEL": str(stand.model)}
+    environment = {**os.environ, **ONE_THREAD, **peer.environment, "SERVE_MODEL": str(stand.model)}
     environment["PATH"] = f"{stand.bin}{os.pathsep}{environment['PATH']}"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -170,7 +179,8 @@ def served(peer: Peer, world: World, model: str = "logistic") -> Iterator[Subjec
         )
     url = f"http://127.0.0.1:{port}{peer.path}"
     try:
-        _until_answers(url, peer.kind, process, folder / "log")
+        answer = _until_answers(url, peer.kind, process, folder / "log")
+        _check(answer, peer.kind, stand.model)
         yield Subject(peer.name if model == "logistic" else f"{peer.name}-{model}", url, peer.kind, process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -183,19 +193,28 @@ def served(peer: Peer, world: World, model: str = "logistic") -> Iterator[Subjec
 
 def _until_answers(
     url: str, kind: str, process: "subprocess.Popen[bytes]", log: Path, longest_s: float = 180.0
-) -> None:
-    """Wait until a prediction is answered well. Raises RuntimeError with the end of its log."""
+) -> httpx.Response:
+    """Wait until a prediction is answered well, and return the answer. Raises RuntimeError with the end of its log."""
     deadline = time.monotonic() + longest_s
     with httpx.Client(timeout=10.0) as client:
         while process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(httpx.TransportError):
-                head = {"Content-Type": "application/json"}
-                if client.post(url, content=body(kind, 1, "ready"), headers=head).status_code == 200:
-                    return
+                answer = client.post(url, content=body(kind, 1, "ready"), headers={"Content-Type": "application/json"})
+                if answer.status_code == 200:
+                    return answer
             time.sleep(0.2)
     raise RuntimeError(f"{url} does not answer: {log.read_text(errors='replace')[-2000:]}")
 
 
-def available(names: Sequence[str]) -> list[Peer]:
-    """The peers of these names."""
-    return [peer for peer in PEERS if peer.name in names]
+def _check(answer: httpx.Response, kind: str, model: Path) -> None:
+    """Hold a peer's first answer to the model it was given. Raises RuntimeError for any other."""
+    estimator = joblib.load(model)
+    row = [numbers(1, estimator.n_features_in_)]
+    said = answer.json()
+    if kind == "invocations":  # MLflow serves ``predict``: a label
+        found, expected = said["predictions"][0], estimator.predict(row)[0]
+    else:
+        found = said["outputs"][0]["data"][0] if kind == "v2" else said["score"]
+        expected = estimator.predict_proba(row)[0, 1]
+    if abs(found - expected) > _CLOSE:
+        raise RuntimeError(f"{answer.url} answers {found}, and its model {expected}")

@@ -1,28 +1,100 @@
-"""What a run comes to on paper: the goals, and behind them every figure with its spread."""
+"""What a run comes to on paper: the goals, and behind them every figure with its spread.
+
+The run itself is kept beside the page, so that a page can be drawn again, and be held to its figures by a test.
+"""
 
 import os
 import platform
+import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.serve.goals import Goal, Run, ratio
+import msgspec
+
+from benchmarks.serve import plots
+from benchmarks.serve.goals import PEERS, Points, Run, judge, ratio
 from benchmarks.serve.load import Point
 
 RESULTS = Path("benchmarks/results")
-FILE, PLOT = RESULTS / "serve.md", RESULTS / "serve.svg"
+KEPT, FILE, PLOT = (RESULTS / f"serve.{kind}" for kind in ("json", "md", "svg"))
+README = Path("README.md")
 PACKAGES = ("fastapi", "uvicorn", "pydantic", "msgspec", "feast", "scikit-learn", "redis", "onnxruntime", "treelite")
 
 
-def write(run: Run, goals: Sequence[Goal], how: str, settings: Mapping[str, str]) -> str:
-    """Write everything down. ``how`` says how it was measured, ``settings`` how each peer was set up."""
+def keep(run: Run) -> None:
+    """Keep a run."""
+    KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n")
+
+
+def kept() -> Run:
+    """The run that was kept last."""
+    return msgspec.json.decode(KEPT.read_bytes(), type=Run)
+
+
+def write(run: Run) -> None:
+    """Write the page, the plot, and the README's figures."""
+    FILE.write_text(page(run))
+    plots.draw(run, PLOT)
+    README.write_text(in_readme(README.read_text(), run))
+
+
+def in_readme(text: str, run: Run) -> str:
+    """The README with the figures of a run between its two marks."""
+    return _MARKED.sub(lambda found: f"{found[1]}{summary(run)}{found[2]}", text)
+
+
+_MARKED = re.compile(r"(<!-- speed -->\n).*?(<!-- /speed -->\n)", re.DOTALL)
+
+
+def summary(run: Run) -> str:
+    """What the README says of a run: how many goals were reached, and requests per second beside the others."""
+    goals = judge(run)
+    reached = sum(goal.reached for goal in goals)
+    lines = [
+        "| requests/s at 1, 16 and 64 connections, one worker each | of a bare FastAPI echo | p99 ms at 64 |",
+        "|---|---|---|",
+    ]
+    for words, points, subject, echo in _SUMMED:
+        found = run.points if points == "" else run.market.get(points, {})
+        if subject in found:
+            lines.append(_summed(words, found, subject, echo))
+    for model, words in _MARKET:
+        points_ = run.market.get(model, {})
+        lines += [_summed(f"{peer}: {words}", points_, peer, "echo20") for peer in PEERS if peer in points_]
+    lines += ["", f"{reached} of {len(goals)} goals reached; {run.machine.split(';')[0]}.", ""]
+    lines += [f"![Requests per second of everybody]({PLOT})", ""]
+    return "\n".join(lines)
+
+
+_SUMMED = (
+    ("**gateway**: three Feast views on Redis, logistic model, shadow at 100 %", "", "gateway-feast", "echo"),
+    ("the article's FastAPI endpoint with Feast's SDK on the same Redis", "", "article-feast", "echo"),
+    ("**gateway**: features in the body, logistic model, shadow at 100 %", "logistic", "gateway", "echo20"),
+    ("**gateway**: features in the body, forest of 100 trees", "forest", "gateway", "echo20"),
+)
+_MARKET = (("logistic", "logistic model"), ("forest", "forest"))
+
+
+def _summed(words: str, points: Points, subject: str, echo: str) -> str:
+    by_connections = sorted(points[subject].items())
+    rps = " / ".join(f"{statistics.median(point.rps for point in each):,.0f}" for _, each in by_connections)
+    shares = [ratio(points, subject, echo, count) for count, _ in by_connections]
+    of_echo = " / ".join("" if share is None else f"{share:.2f}" for share in shares)
+    last = statistics.median(point.p99 for point in by_connections[-1][1])
+    return f"| {words}: {rps} | {of_echo} | {last:,.1f} |"
+
+
+def page(run: Run) -> str:
+    """Everything."""
+    goals = judge(run)
     reached = sum(goal.reached for goal in goals)
     lines = [
         "# One worker each, measured side by side",
         "",
-        f"{machine()}.",
-        how,
+        f"{run.machine}.",
+        run.how,
         "",
         f"**{reached} of {len(goals)} goals reached.** What misses is marked.",
         "",
@@ -32,7 +104,7 @@ def write(run: Run, goals: Sequence[Goal], how: str, settings: Mapping[str, str]
         "",
         "![Requests per second](serve.svg)",
         *_points(run),
-        *_peers(settings),
+        *_market(run),
         *_reads(run),
         *_parts(run),
         *_paced(run),
@@ -55,13 +127,21 @@ def _points(run: Run) -> Iterator[str]:
         "",
         "Medians over the rounds, spread in brackets (lowest-highest). `of echo`: the",
     )
-    yield "median of the ratios to the bare echo of the same body, taken within each round."
-    yield from ("", "| subject | connections | requests/s | of echo | p50 ms | p99 ms | p99.9 ms | CPU us | errors |")
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for subject, by_connections in run.points.items():
-        for connections, points in sorted(by_connections.items()):
-            echo = "echo" if subject in ("echo", "article-feast") or "-feast" in subject else "echo20"
-            yield _row(subject, connections, points, ratio(run, subject, echo, connections))
+    yield from ("median of the ratios to the bare echo of the same body, taken within each round.", "", *_HEAD)
+    for subject in run.points:
+        echo = "echo" if subject in ("echo", "article-feast") or "-feast" in subject else "echo20"
+        yield from _rows(run.points, subject, echo)
+
+
+_HEAD = (
+    "| subject | connections | requests/s | of echo | p50 ms | p99 ms | p99.9 ms | CPU us | errors |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def _rows(points: Points, subject: str, echo: str) -> Iterator[str]:
+    for connections, each in sorted(points[subject].items()):
+        yield _row(subject, connections, each, ratio(points, subject, echo, connections))
 
 
 def _row(subject: str, connections: int, points: Sequence[Point], of_echo: float | None) -> str:
@@ -74,10 +154,24 @@ def _row(subject: str, connections: int, points: Sequence[Point], of_echo: float
     return f"| {subject} | {connections} | {spread} | {ratio_} | {rest} | {cpu:.0f} | {errors} |"
 
 
-def _peers(settings: Mapping[str, str]) -> Iterator[str]:
-    if settings:
-        yield from ("", "Peers, one worker each, in environments of their own with the same scikit-learn:", "")
-        yield from (f"- {name}: {words}" for name, words in settings.items())
+def _market(run: Run) -> Iterator[str]:
+    if run.settings:
+        yield from ("", "## Among peers", "")
+        yield "One worker each, in environments of their own with the same scikit-learn and the same model file; all"
+        yield from (
+            "alive at once, asked in turn. The gateway draws, remembers, and has a shadow at 100 % (logistic).",
+            "",
+        )
+        yield from (f"- {name}: {words}" for name, words in run.settings.items())
+        yield from (f"- **not measured**, {name}: {_last_line(error)}" for name, error in run.absent.items())
+    for model, points in run.market.items():
+        yield from ("", f"### {model}", "", *_HEAD)
+        for subject in points:
+            yield from _rows(points, subject, "echo20")
+
+
+def _last_line(error: str) -> str:
+    return error.strip().splitlines()[-1]
 
 
 def _reads(run: Run) -> Iterator[str]:
@@ -133,9 +227,11 @@ def _curves(run: Run) -> Iterator[str]:
                 f"| {name} | {step.amount} | {step.rps:,.0f} | {step.cpu_us:.0f} | {step.p50:.2f} | {step.mb:.0f} |"
                 for step in steps
             )
-        yield ""
-        yield "A worker opens no store, so the length of the log is nothing to a request; what it costs the agent is in"
-        yield "[looks](judge.md)."
+        yield from (
+            "",
+            "`log`: a whole gateway on SQLite, its agent draining; the deployment had so many predictions before.",
+        )
+        yield "A worker opens no store. What 10^7 predictions cost the agent: [the log at size](size.md)."
 
 
 def _processes(run: Run) -> Iterator[str]:

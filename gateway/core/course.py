@@ -5,9 +5,10 @@ finding changes, or when what was seen has grown by a twentieth: every request a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
-from gateway.core.findings import Finding, Verdict
+from gateway.core.findings import Finding, MetricFinding, Verdict
 
 GROWTH = 0.05
 """By what share a metric has to have seen more before another point is worth keeping."""
@@ -46,30 +47,32 @@ class CoursePoint:
 
 def point_of(verdict: Verdict) -> CoursePoint:
     """Take from a verdict what is drawn: numbers, no sentences."""
-    names = MetricPoint.__slots__
-    points = tuple(MetricPoint(**{name: getattr(found, name) for name in names}) for found in verdict.findings)
+    points = tuple(MetricPoint(*_drawn(found)) for found in verdict.findings)
     return CoursePoint(verdict.at, verdict.finding, points)
 
 
-def worth_keeping(last: CoursePoint | None, now: CoursePoint) -> bool:
-    """Whether ``now`` shows something that ``last``, the point kept before it, does not."""
-    if not any(_seen(one) for one in now.metrics):
+_drawn = attrgetter(*(field.name for field in fields(MetricPoint)))
+
+
+def worth_keeping(last: CoursePoint | None, now: Verdict) -> bool:
+    """Whether ``now``, with its intervals or without, shows something that the point kept before it does not."""
+    if not any(_seen(one) for one in now.findings):
         return False
     if last is None:
         return True
     if now.at <= last.at:
         return False
     before = {one.metric: one for one in last.metrics}
-    return now.finding is not last.finding or any(_moved(before, one) for one in now.metrics)
+    return now.finding is not last.finding or any(_moved(before, one) for one in now.findings)
 
 
-def _moved(before: Mapping[str, MetricPoint], now: MetricPoint) -> bool:
+def _moved(before: Mapping[str, MetricPoint], now: MetricFinding) -> bool:
     last = before.get(now.metric)
     if last is None or last.finding is not now.finding:
         return True
     return _seen(now) > _seen(last) and _seen(now) >= (1.0 + GROWTH) * _seen(last)
 
 
-def _seen(one: MetricPoint) -> int:
+def _seen(one: MetricPoint | MetricFinding) -> int:
     """Count what the metric rests on: the candidate's, or stable's while the candidate has none."""
     return one.n_candidate or (1 if one.n_stable else 0)

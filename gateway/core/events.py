@@ -5,7 +5,7 @@ Events are the one truth. A record is written once by the process that saw it ha
 """
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.core.deployments import Scalar
 
@@ -129,8 +129,7 @@ class Punctuation:
 Event: TypeAlias = PredictionRecord | ShadowRecord | OutcomeRecord | CrashRecord | Punctuation
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """Where a record stands: its identity, and the order inside a look."""
 
     at: float
@@ -138,8 +137,7 @@ class Position:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceRow:
+class EvidenceRow(NamedTuple):
     """One randomised request of a candidate's life as the judge sees it: candidate or stable, and what came of it.
 
     ``propensity`` is P(candidate) between the two arms, ``pi_c / (pi_c + pi_s)``. ``failed`` charges the assigned
@@ -158,8 +156,7 @@ class EvidenceRow:
     outcomes: dict[str, Scalar]
 
 
-@dataclass(frozen=True, slots=True)
-class PairRow:
+class PairRow(NamedTuple):
     """One stable-served request that a shadow scored too, with the outcomes that count at the look."""
 
     position: Position

@@ -22,7 +22,7 @@ from gateway.core.calibration import open_calibration
 from gateway.core.cases import open_pairs, open_rate, open_ratio
 from gateway.core.deployments import Guardrail, Role, Task
 from gateway.core.events import EvidenceRow, PairRow
-from gateway.core.evidence.intervals import Estimate, Stratum, estimate, paired_estimate
+from gateway.core.evidence.intervals import Estimate, Stratum, estimates, paired_estimate
 from gateway.core.findings import Finding, MetricFinding, Verdict, all_safe, percent
 from gateway.core.judge_state import (
     JUDGE_VERSION,
@@ -220,21 +220,25 @@ def verdict(state: JudgeState, at: float, *, bare: bool = False) -> Verdict:
 
 def drawn(state: JudgeState, bare: Verdict) -> Verdict:
     """Return a bare verdict with its intervals, as a picture needs them."""
-    seen = ((found, _estimated(state, found.metric)) for found in bare.findings)
-    return replace(bare, findings=tuple(found if one is None else bounded(found, one) for found, one in seen))
+    names = [found.metric for found in bare.findings]
+    strata = {name: those for name in names if (those := _strata(state, name)) is not None}
+    seen = dict(zip(strata, estimates(list(strata.values())), strict=True)) | _seen_on_pairs(state, names)
+    findings = (bounded(one, seen[one.metric]) if one.metric in seen else one for one in bare.findings)
+    return replace(bare, findings=tuple(findings))
 
 
-def _estimated(state: JudgeState, name: str) -> Estimate | None:
-    """Estimate what a bare finding lacks the intervals of; None for one that has them, or has none."""
+def _strata(state: JudgeState, name: str) -> Sequence[Stratum] | None:
+    """The counts that a bare finding's intervals are worked out from; None for one that has them, or has none."""
     if name in state.rates:
-        return estimate(state.rates[name].strata)
+        return state.rates[name].strata
     if name in state.tails:
-        return estimate(state.tails[name].strata)
-    if name in state.blocks:
-        return estimate(state.blocks[name].rate.strata)
-    if name in state.pairs:
-        return paired_estimate(*state.pairs[name].cells)
-    return share_estimate(state.paired_shares[name]) if name in state.paired_shares else None
+        return state.tails[name].strata
+    return state.blocks[name].rate.strata if name in state.blocks else None
+
+
+def _seen_on_pairs(state: JudgeState, names: Sequence[str]) -> dict[str, Estimate]:
+    pairs = {name: paired_estimate(*state.pairs[name].cells) for name in names if name in state.pairs}
+    return pairs | {name: share_estimate(state.paired_shares[name]) for name in names if name in state.paired_shares}
 
 
 def _seen(strata: Sequence[Stratum]) -> int:

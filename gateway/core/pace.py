@@ -43,6 +43,8 @@ def seen_by_then(rollout: Rollout, case: JudgeState) -> int:
 def since_opened(rollout: Rollout, case: JudgeState) -> Rollout:
     """The rollout with no time counted from before its case was opened."""
     since, patient_since = max(rollout.since, case.opened_at), max(rollout.patient_since, case.opened_at)
+    if (since, patient_since) == (rollout.since, rollout.patient_since):
+        return rollout
     return replace(rollout, since=since, patient_since=patient_since)
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from gateway.core.block_cases import BlockCase, CoverageCase, PairRankCase, RankCase
 from gateway.core.calibration import Bins, CalibrationCase
@@ -42,6 +42,16 @@ from gateway.core.value_cases import MeanCase, PairMeanCase
 _NONE = Stratum(1.0)
 
 
+class _Weighable(Protocol):
+    """A case with evidence of harm and of safety."""
+
+    @property
+    def harm(self) -> Wealth: ...
+
+    @property
+    def safety(self) -> Wealth: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """What a guardrail's evidence is held against. ``waiting`` names what else keeps it from passing ("": nothing)."""
@@ -61,16 +71,22 @@ class Bar:
 class _Weighed:
     """The log evidence of a case. ``worst`` is that of safety if all missing labels spoke against the candidate."""
 
-    harm: Wealth
+    peak: float
+    now: float
     safe: float
     worst: float | None = None
 
 
+def _weighed(case: _Weighable, worst: Wealth | None = None) -> _Weighed:
+    return _Weighed(
+        case.harm.peak, case.harm.log_total, case.safety.log_total, None if worst is None else worst.log_total
+    )
+
+
 def rate_finding(bar: Bar, case: RateCase) -> MetricFinding:
     """Report a binary metric of two arms."""
-    found = _put(bar, _seen(bar, case.strata), case.harm, _counts(case.strata))
-    weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
-    return _worded(bar, found, weighed, lambda: counts(found, bar.metric.of, bar.metric.says))
+    found = _put(bar, _seen(bar, case.strata), _weighed(case, case.worst), _counts(case.strata))
+    return _worded(bar, found, lambda: counts(found, bar.metric.of, bar.metric.says))
 
 
 def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
@@ -79,14 +95,14 @@ def pair_finding(bar: Bar, case: PairCase) -> MetricFinding:
     n = sum(case.cells)
     sizes = Stratum(1.0, n, only_stable + both, n, only_candidate + both)
     seen = paired_estimate(*case.cells, bounds=not bar.bare)
-    found = _put(bar, seen, case.harm, sizes)
+    found = _put(bar, seen, _weighed(case), sizes)
 
     def said() -> str:
         if bar.metric.kind is Kind.AGREEMENT:
             return f"{percent(found.candidate)} of its {n:,} {bar.metric.of} {bar.metric.says}"
         return counts(found, bar.metric.of, bar.metric.says)
 
-    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), said)
+    return _worded(bar, found, said)
 
 
 def block_finding(bar: Bar, case: BlockCase) -> MetricFinding:
@@ -96,22 +112,21 @@ def block_finding(bar: Bar, case: BlockCase) -> MetricFinding:
 
 def mean_finding(bar: Bar, case: MeanCase) -> MetricFinding:
     """Report an amount of two arms."""
-    found = _in_unit(bar.metric, _put(bar, mean_estimate(case.strata), case.harm))
-    found = _sized(found, case.strata)
-    weighed = _Weighed(case.harm, case.safety.log_total, case.worst.log_total)
-    return _worded(bar, found, weighed, lambda: amounts(found, bar.metric.of))
+    put = _put(bar, mean_estimate(case.strata), _weighed(case, case.worst), _sizes(case.strata))
+    found = _in_unit(bar.metric, put)
+    return _worded(bar, found, lambda: amounts(found, bar.metric.of))
 
 
 def pair_mean_finding(bar: Bar, case: PairMeanCase) -> MetricFinding:
     """Report an amount of both models on the same requests."""
-    n = case.difference.n
-    found = replace(_in_unit(bar.metric, _put(bar, _seen_on_pairs(case), case.harm)), n_stable=n, n_candidate=n)
-    return _worded(bar, found, _Weighed(case.harm, case.safety.log_total), lambda: amounts(found, bar.metric.of))
+    found = _in_unit(bar.metric, _put(bar, _seen_on_pairs(case), _weighed(case), _pairs(case)))
+    return _worded(bar, found, lambda: amounts(found, bar.metric.of))
 
 
 def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
     """Report a distribution: rates are exceedances of one threshold, quantiles are told beside them."""
-    found = _put(bar, _seen(bar, case.strata), case.harm, _counts(case.strata))
+    weighed = _Weighed(case.harm.peak, case.harm.log_total, case.shown_safe)
+    found = _put(bar, _seen(bar, case.strata), weighed, _counts(case.strata))
     edge = edge_of(case.bins[SHOWN]) if case.bins else None
     unit = " s" if bar.metric.kind is Kind.SLOWER else ""
 
@@ -119,20 +134,19 @@ def tail_finding(bar: Bar, case: TailCase) -> MetricFinding:
         beyond = counts(found, bar.metric.of, f"{bar.metric.says} {quantity(edge)}{unit}")
         return f"{beyond}; {_quantiles(case, unit)}"
 
-    return _worded(bar, found, _Weighed(case.harm, case.shown_safe), said)
+    return _worded(bar, found, said)
 
 
 def rank_finding(bar: Bar, case: RankCase) -> MetricFinding:
     """Report a ranking: the rates are 1 - AUC."""
-    found = _sized(_put(bar, mean_estimate(case.mean.strata), case.mean.harm), case.mean.strata)
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), lambda: _aucs(bar, found))
+    found = _put(bar, mean_estimate(case.mean.strata), _weighed(case.mean), _sizes(case.mean.strata))
+    return _worded(bar, found, lambda: _aucs(bar, found))
 
 
 def pair_rank_finding(bar: Bar, case: PairRankCase) -> MetricFinding:
     """Report a ranking of both models on the same requests: the rates are 1 - AUC."""
-    found = _put(bar, _seen_on_pairs(case.mean), case.mean.harm)
-    found = replace(found, n_stable=case.mean.difference.n, n_candidate=case.mean.difference.n)
-    return _worded(bar, found, _Weighed(case.mean.harm, case.mean.safety.log_total), lambda: _aucs(bar, found))
+    found = _put(bar, _seen_on_pairs(case.mean), _weighed(case.mean), _pairs(case.mean))
+    return _worded(bar, found, lambda: _aucs(bar, found))
 
 
 def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
@@ -142,9 +156,8 @@ def calibration_finding(bar: Bar, case: CalibrationCase) -> MetricFinding:
 
 def pair_share_finding(bar: Bar, case: PairShareCase) -> MetricFinding:
     """Report a rate among requests that each model picks itself, of both models on the same requests."""
-    found = _put(bar, share_estimate(case, bounds=not bar.bare), case.harm, _picked(case))
-    weighed = _Weighed(case.harm, case.safety.log_total)
-    return _worded(bar, found, weighed, lambda: counts(found, bar.metric.of, bar.metric.says))
+    found = _put(bar, share_estimate(case, bounds=not bar.bare), _weighed(case), _picked(case))
+    return _worded(bar, found, lambda: counts(found, bar.metric.of, bar.metric.says))
 
 
 def share_estimate(case: PairShareCase, *, bounds: bool = True) -> Estimate:
@@ -165,18 +178,15 @@ def _calibrated(
     bar: Bar, seen: Estimate, mean: MeanCase | PairMeanCase, stable: Bins, candidate: Bins
 ) -> MetricFinding:
     found = replace(
-        _put(bar, seen, mean.harm),
+        _put(bar, seen, _weighed(mean), Stratum(1.0, sum(stable.n), 0, sum(candidate.n))),
         stable=stable.error,
         candidate=candidate.error,
         stable_low=0.0,
         stable_high=1.0,
         candidate_low=0.0,
         candidate_high=1.0,
-        n_stable=sum(stable.n),
-        n_candidate=sum(candidate.n),
     )
-    weighed = _Weighed(mean.harm, mean.safety.log_total)
-    return _worded(bar, found, weighed, lambda: amounts(found, bar.metric.of))
+    return _worded(bar, found, lambda: amounts(found, bar.metric.of))
 
 
 def ratio_finding(name: str, case: RatioCase, of: str, *, worded: bool = True) -> MetricFinding:
@@ -186,8 +196,8 @@ def ratio_finding(name: str, case: RatioCase, of: str, *, worded: bool = True) -
     expected = sum(one.n * one.propensity for one in case.strata) / n if n else None
     observed = n_candidate / n if n else None
     difference = None if observed is None or expected is None else observed - expected
-    said = f"{n_candidate:,} of {n:,} {of} were the candidate's ({percent(observed)}, {percent(expected)} expected)"
-    said = said if worded else ""
+    shares = f"{percent(observed)}, {percent(expected)} expected" if worded else ""
+    said = f"{n_candidate:,} of {n:,} {of} were the candidate's ({shares})" if worded else ""
     return _alarm(name, case.mismatch, 1.0 / RATIO_ALPHA, said, difference, (n - n_candidate, n_candidate))
 
 
@@ -212,7 +222,11 @@ def counted(found: MetricFinding) -> bool:
 
 def doubtful(found: MetricFinding) -> bool:
     """Whether the harm evidence now stands above ``1 / sqrt(alpha_m)``: too much to promote over."""
-    return found.evidence_now >= math.sqrt(found.threshold)
+    return found.evidence_now >= _doubt(found.threshold)
+
+
+def _doubt(threshold: float) -> float:
+    return math.sqrt(threshold)
 
 
 def _alarm(
@@ -262,21 +276,24 @@ def _ends(seen: Estimate) -> _Ends:
     }
 
 
-def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> MetricFinding:
-    """Put numbers together; finding and sentence follow."""
+def _put(bar: Bar, seen: Estimate, weighed: _Weighed, sizes: Stratum) -> MetricFinding:
+    """Put numbers together, with what they decide; the sentence follows."""
+    finding = _decided(bar, weighed)
     return MetricFinding(
         metric=bar.name,
         role=bar.guardrail.role,
-        finding=Finding.INCONCLUSIVE,
+        finding=finding,
         dry_run=bar.guardrail.dry_run,
         stable=seen.stable,
         candidate=seen.candidate,
         difference=seen.difference,
         **_ends(seen),
-        evidence=_shown(harm.peak),
-        evidence_now=_shown(harm.log_total),
+        evidence=_shown(weighed.peak),
+        evidence_now=_shown(weighed.now),
         threshold=bar.threshold,
+        promote_evidence=_shown(weighed.safe),
         promote_threshold=bar.promote_threshold,
+        needed=_needed(bar, weighed, sizes.n_candidate) if finding is Finding.INCONCLUSIVE else None,
         n_stable=sizes.n_stable,
         n_candidate=sizes.n_candidate,
         bad_stable=sizes.bad_stable,
@@ -286,31 +303,31 @@ def _put(bar: Bar, seen: Estimate, harm: Wealth, sizes: Stratum = _NONE) -> Metr
     )
 
 
-def _worded(bar: Bar, found: MetricFinding, weighed: _Weighed, seen: Callable[[], str]) -> MetricFinding:
-    """Decide the finding and say it; ``seen`` says it in numbers."""
+def _decided(bar: Bar, weighed: _Weighed) -> Finding:
     enough = math.log(bar.promote_threshold)
     certain = weighed.worst is not None and weighed.worst >= enough
-    finding, needed = Finding.INCONCLUSIVE, None
-    if found.evidence >= found.threshold:
-        finding = Finding.FAIL
-    elif weighed.safe >= enough and not doubtful(found) and (not bar.waiting or certain):
-        finding = Finding.PASS
-    else:
-        needed = _needed(found, weighed, enough)
-    decided = replace(found, finding=finding, promote_evidence=_shown(weighed.safe), needed=needed)
+    if _shown(weighed.peak) >= bar.threshold:
+        return Finding.FAIL
+    doubted = _shown(weighed.now) >= _doubt(bar.threshold)
+    safe = weighed.safe >= enough and not doubted and (not bar.waiting or certain)
+    return Finding.PASS if safe else Finding.INCONCLUSIVE
+
+
+def _needed(bar: Bar, weighed: _Weighed, n: int) -> int | None:
+    """How many more of the candidate's requests decide it, if evidence grows on as it has; the nearer of both ends."""
+    pace = [(weighed.safe, math.log(bar.promote_threshold)), (weighed.now, math.log(bar.threshold))]
+    away = [n * (goal - now) / now for now, goal in pace if 0.05 < now < goal]
+    return math.ceil(min(away)) if away and n else None
+
+
+def _worded(bar: Bar, found: MetricFinding, seen: Callable[[], str]) -> MetricFinding:
+    """Say a finding, unless it is to stay bare; ``seen`` says it in numbers."""
     if bar.bare:
-        return decided
+        return found
     points = not found.amount
     tolerance, margin = (limit(line, points=points) for line in (tolerance_of(bar.guardrail), margin_of(bar.guardrail)))
-    waiting = [one for one in (bar.waiting, _forecast(decided, bar.elapsed_s)) if one]
-    return replace(decided, sentence=sentence(decided, seen(), tolerance, margin, waiting))
-
-
-def _needed(found: MetricFinding, weighed: _Weighed, enough: float) -> int | None:
-    """How many more of the candidate's requests decide it, if evidence grows on as it has; the nearer of both ends."""
-    pace = [(weighed.safe, enough), (weighed.harm.log_total, math.log(found.threshold))]
-    away = [found.n_candidate * (goal - now) / now for now, goal in pace if 0.05 < now < goal]
-    return math.ceil(min(away)) if away and found.n_candidate else None
+    waiting = [one for one in (bar.waiting, _forecast(found, bar.elapsed_s)) if one]
+    return replace(found, sentence=sentence(found, seen(), tolerance, margin, waiting))
 
 
 def _forecast(found: MetricFinding, elapsed_s: float) -> str:
@@ -326,9 +343,13 @@ def _counts(strata: Sequence[Stratum]) -> Stratum:
     return Stratum(1.0, *map(sum, zip(*n, strict=True))) if n else _NONE
 
 
-def _sized(found: MetricFinding, strata: Sequence[MeanStratum]) -> MetricFinding:
-    n_stable, n_candidate = sum(one.stable.n for one in strata), sum(one.candidate.n for one in strata)
-    return replace(found, n_stable=n_stable, n_candidate=n_candidate)
+def _sizes(strata: Sequence[MeanStratum]) -> Stratum:
+    """Count what amounts rest on."""
+    return Stratum(1.0, sum(one.stable.n for one in strata), 0, sum(one.candidate.n for one in strata))
+
+
+def _pairs(case: PairMeanCase) -> Stratum:
+    return Stratum(1.0, case.difference.n, 0, case.difference.n)
 
 
 def _in_unit(metric: Metric, found: MetricFinding) -> MetricFinding:

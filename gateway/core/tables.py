@@ -48,8 +48,9 @@ def in_order(state: DeploymentState) -> list[Rollout]:
 
 
 def looked_at(state: DeploymentState) -> list[Rollout]:
-    """Everybody the judge looks at: candidates in the order of their draw, then who is under watch."""
-    return [rollout for rollout in in_order(state) if rollout.phase in JUDGED] + _watched(state)
+    """Everybody the judge looks at: candidates in the order of their draw, who is under watch, shadows on trial."""
+    judged = [rollout for rollout in in_order(state) if rollout.phase in JUDGED]
+    return [*judged, *_watched(state), *state.trials.values()]
 
 
 def candidate_meant(state: DeploymentState, name: str | None) -> str:

@@ -5,7 +5,7 @@ Counts are integers per (restart tick, propensity) and cell, so the sums are exa
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +32,7 @@ class Layout:
     places: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """Counts at one restart tick and one propensity, in the order of ``evidence.rates.CELLS``."""
 
     tick: int

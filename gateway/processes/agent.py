@@ -24,7 +24,8 @@ from gateway.compose import Controlling
 from gateway.core.actors import AGENT
 from gateway.core.errors import GatewayError, NotLeading, StoreUnavailable
 from gateway.core.events import Decision
-from gateway.core.rollout import LOOKED_AT, Phase, Rollout, Signal
+from gateway.core.rollout import Phase, Rollout, Signal
+from gateway.core.tables import looked_at
 from gateway.edge.control_parts import ControlPlane, Spooled
 from gateway.edge.control_plane import create_app
 from gateway.edge.metrics import (
@@ -338,11 +339,7 @@ class Agent:
         self._marked = mark
         if mark is None:
             return
-        names = [
-            name
-            for name, state in self._publisher.states.items()
-            if any(rollout.phase in LOOKED_AT for rollout in state.rollouts.values())
-        ]
+        names = [name for name, state in self._publisher.states.items() if looked_at(state)]
         for first in range(0, len(names), _LOOKS_AT_ONCE):
             some = names[first : first + _LOOKS_AT_ONCE]
             await self._run(partial(self._look_at, some, mark))

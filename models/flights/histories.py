@@ -1,19 +1,32 @@
-"""The one writer of the online store: what has become known, in batches, through Feast's own write API.
+"""The one writer of the online store: what has become known, in batches, through Feast's own provider.
 
 It replays :mod:`models.flights.feed` from the beginning and writes what lies after the store's cursor, so it needs no
 memory of its own. One at a time: SQLite lets an older row overwrite a newer one, and two writers would not know.
+
+Rows go to the provider as it takes them. ``FeatureStore.write_to_online_store`` makes the same rows out of a data frame
+by way of Arrow; for a batch of ten rows that is six sevenths of the work.
 """
 
 import fcntl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
+from feast import FeatureView
+from feast.infra.provider import get_provider
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import python_values_to_proto_values
 
 from models.flights import features
 from models.flights.feed import VIEWS, Key, Publication, Values, publications
 from models.flights.layout import Layout
+
+Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+"""Entity key, values by name, event time, and no time of creation: what an online store of Feast's takes."""
 
 
 class StoreIsAhead(RuntimeError):
@@ -39,7 +52,9 @@ class OnlineWriter:
             opened.enter_context(_only_writer(self._layout))
             self._written = self._going_on_from(start)
             self._closing = opened.pop_all()
-        self._store = features.serving_store(self._layout)
+        store = features.serving_store(self._layout)
+        self._config, self._provider = store.config, get_provider(store.config)
+        self._views = {name: store.get_feature_view(name) for name in VIEWS}
         self._feed = _after(self._written, publications(*self._tables()))
         self._next = next(self._feed, None)
 
@@ -55,8 +70,9 @@ class OnlineWriter:
             for view, rows in self._next.rows.items():
                 batch.setdefault(view, {}).update((key, (self._next.at, values)) for key, values in rows.items())
             self._next = next(self._feed, None)
-        for view, latest in batch.items():
-            self._store.write_to_online_store(view, _table(view, latest))
+        for name, latest in batch.items():
+            view = self._views[name]
+            self._provider.online_write_batch(self._config, view, _rows(view, latest), None)
         self._written = int(to)
         self._layout.remember_written(self._written)
         return sum(len(latest) for latest in batch.values())
@@ -92,13 +108,19 @@ def _after(written: int, feed: Iterator[Publication]) -> Iterator[Publication]:
     return (publication for publication in feed if publication.at > written)
 
 
-def _table(view: str, latest: Mapping[Key, tuple[int, Values]]) -> pd.DataFrame:
-    """Lay one view's rows out as Feast takes them, column by column."""
-    shape = VIEWS[view]
-    keys, rows = zip(*latest.items(), strict=True)
-    times, values = zip(*rows, strict=True)
-    columns = dict(
-        zip((*shape.keys, *shape.values), (*zip(*keys, strict=True), *zip(*values, strict=True)), strict=True)
-    )
-    published = pd.to_datetime(pd.Series(times), unit="s", utc=True)
-    return pd.DataFrame({name: list(column) for name, column in columns.items()} | {"event_timestamp": published})
+def _rows(view: FeatureView, latest: Mapping[Key, tuple[int, Values]]) -> list[Row]:
+    """Lay one view's rows out, each value in the type that the view declares."""
+    shape = VIEWS[view.name]
+    kinds = {field.name: field.dtype.to_value_type() for field in (*view.entity_columns, *view.features)}
+
+    def columns(names: Iterable[str], rows: Iterable[tuple[object, ...]]) -> list[list[Value]]:
+        by_name = zip(names, zip(*rows, strict=True), strict=True)
+        return [python_values_to_proto_values(list(column), kinds[name]) for name, column in by_name]
+
+    keys = zip(*columns(shape.keys, latest), strict=True)
+    values = zip(*columns(shape.values, (known for _, known in latest.values())), strict=True)
+    times = (datetime.fromtimestamp(at, UTC) for at, _ in latest.values())
+    return [
+        (EntityKey(join_keys=shape.keys, entity_values=key), dict(zip(shape.values, row, strict=True)), at, None)
+        for key, row, at in zip(keys, values, times, strict=True)
+    ]

@@ -83,7 +83,8 @@ def test_any_server_is_posted_the_order_as_json(trainer: Trainer) -> None:
 
 
 def test_airflow_3_is_asked_for_a_dag_run_of_the_runs_id(trainer: Trainer) -> None:
-    WebhookTarget(airflow(f"{trainer.url}/api/v2")).call(ORDER)
+    taken = WebhookTarget(airflow(f"{trainer.url}/api/v2")).call(ORDER)
+    assert taken == Taken(False, "airflow took it", f"{trainer.url}/dags/retrain%20flights/runs/drift-1a2b")
     [(method, path, headers, body)] = trainer.asked
     assert (method, path) == ("POST", "/api/v2/dags/retrain%20flights/dagRuns")
     assert headers["authorization"] == f"Bearer {SECRET}"

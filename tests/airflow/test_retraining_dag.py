@@ -1,7 +1,8 @@
 """The Airflow DAG, executed by a real Airflow against a real gateway and a real MLflow registry.
 
 People grow older than in training; the gateway sees the drift; the DAG exports the joined log, trains on it, registers
-what it trained and points ``challenger`` at it; and the gateway, which follows aliases, begins its rollout.
+what it trained and points ``challenger`` at it; and the gateway, which follows aliases, begins its rollout. At first a
+command of Airflow's runs the DAG; in the end Airflow serves, and the gateway starts a run through its REST API.
 """
 
 import json
@@ -18,17 +19,23 @@ from typing import Any
 import pytest
 
 from gateway.adapters.models.profile import encode_profile
+from gateway.adapters.retraining.webhook import WebhookTarget
 from gateway.core.drift.making import made
-from tests.airflow.conftest import DAGS, ROOT, Airflow
+from gateway.core.errors import TargetFailed
+from gateway.core.retraining.terms import Target, TargetKind
+from gateway.ports import Order
+from tests.airflow.conftest import DAGS, PASSWORD, ROOT, USER, Airflow, free_port, serving
 from tests.e2e.harness import DEPLOYMENT, Gateway, people, until
 from tests.mlflow_server import MlflowServer
 
 TICK_S, MARCH_S = 600.0, 1_362_132_000.0
 FEATURES = ("age", "visits")
+RETRAINING = f"/admin/deployments/{DEPLOYMENT}/retraining"
+SECRET = "AIRFLOW_PASSWORD"
 STEPS = ("drift_check", "export", "train", "register", "alias", "tell_success")
 
 pytestmark = [
-    pytest.mark.timeout(1_200),  # Airflow takes ten seconds to begin anything, on a machine with time
+    pytest.mark.timeout(3_600),  # Airflow takes ten seconds to begin anything, on a machine with time
     pytest.mark.filterwarnings(
         "ignore:The ``noload`` loader strategy",  # SQLAlchemy's, about MLflow's own mappers
         "ignore:.*Any type hint is inferred as AnyType",  # MLflow's, about its own classes, when it is imported
@@ -117,27 +124,44 @@ def client(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 def gateway(
     airflow: Airflow, client: Any, mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("gw")
+    folder, port = tmp_path_factory.mktemp("gw"), free_port()
+    target = {
+        "airflow": {"url": airflow.url, "dag": "gateway_retraining", "user": USER, "token": SECRET},
+        "callback": f"http://127.0.0.1:{port}",
+        "export": str(folder / "lake"),
+        "backoff": "1s",
+    }
     deployment = {
         "stable": f"models:/{DEPLOYMENT}@champion",
         "follow_aliases": True,
         "guardrails": ["error_rate", "accuracy"],
         "plans": {"by alias": [{"shadow": 1.0, "events": 1_000_000}]},
+        "retraining": {"target": target},
     }
     config = {
         "registry": mlflow_server.uri,
         "registry_every": "200ms",
         "clock": "replay",
+        "control_port": port,
         "deployments": {DEPLOYMENT: deployment},
     }
     gateway = Gateway(folder, config)
     try:
-        gateway.start(ready=False)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv(SECRET, PASSWORD)
+            gateway.start(ready=False)
         until(gateway.is_ready, 180.0)
         airflow.said.update(variables(gateway, mlflow_server))
         yield gateway
     finally:
         gateway.close()
+
+
+@pytest.fixture(scope="module")
+def airflow_server(airflow: Airflow, gateway: Gateway) -> Iterator[Airflow]:
+    """Airflow that serves, knowing where the gateway is."""
+    with serving(airflow):
+        yield airflow
 
 
 def variables(gateway: Gateway, server: MlflowServer) -> dict[str, str]:
@@ -248,3 +272,67 @@ def test_a_step_that_fails_is_told_to_the_gateway(airflow: Airflow, gateway: Gat
     states = airflow.states()
     assert (states["train"], states["tell_success"], states["tell_failure"]) == ("failed", "upstream_failed", "success")
     assert [one["result"] for one in callback.told] == ["failed"]
+
+
+def told(gateway: Gateway, run_id: str) -> dict[str, Any] | None:
+    """The run as operators see it, once it has ended."""
+    runs: list[dict[str, Any]] = gateway.control.get(RETRAINING).json()["runs"]
+    return next((one for one in runs if one["id"] == run_id and one["ended_at"] is not None), None)
+
+
+def test_the_gateway_starts_a_dag_run_by_rest_and_hears_how_it_ended(
+    airflow_server: Airflow, gateway: Gateway, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(8)
+    for tick in range(12, 18):
+        serve(gateway, random, tick, 0.0)
+    before, wish = versions(client), {"key": "ticket-812", "reason": "a new airline begins to fly"}
+    asked = gateway.control.post(RETRAINING, json=wish)
+    assert asked.status_code == 201, asked.text
+    run_id = asked.json()["id"]
+    assert gateway.control.post(RETRAINING, json=wish).status_code == 200  # the same wish, the same run
+
+    run = until(partial(told, gateway, run_id), 1_800.0, 0.5)
+    assert (run["phase"], run["attempt"]) == ("succeeded", 1), run
+    assert run["said"].startswith(f"challenger of {DEPLOYMENT}: ")
+    assert len(versions(client)) == len(before) + 1
+    page = f"/dags/gateway_retraining/runs/{run_id}"
+    assert run["link"] == airflow_server.url.removesuffix("/api/v2") + page
+    steps = [line["action"] for line in gateway.timeline() if line["evidence"].get("run") == run_id]
+    assert steps == ["retrained", "retraining_accepted", "retraining_called", "retrain"]
+
+    def is_over() -> bool:
+        return runs_of(airflow_server, run_id) == [("success", "REST_API", USER)]
+
+    until(is_over, 300.0, 0.5)  # the callback is not the last thing that Airflow writes down
+    monkeypatch.setenv(SECRET, PASSWORD)
+    again = WebhookTarget(airflow_target(airflow_server)).call(order(run_id, attempt=2))  # as after a crash in between
+    assert (again.ended, again.link) == (False, run["link"])
+    assert runs_of(airflow_server, run_id) == [("success", "REST_API", USER)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "password", "answers"),
+    [({}, "a guess", 401), ({"user": ""}, "no token", 403), ({"place": "nobodys_dag"}, PASSWORD, 404)],
+)
+def test_what_airflow_refuses_is_a_failed_call_that_says_the_status(
+    airflow_server: Airflow, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], password: str, answers: int
+) -> None:
+    monkeypatch.setenv(SECRET, password)
+    with pytest.raises(TargetFailed, match=f"airflow did not take it: It answers {answers}"):
+        WebhookTarget(airflow_target(airflow_server, **wrong)).call(order("refused"))
+    assert runs_of(airflow_server, "refused") == []
+
+
+def airflow_target(airflow: Airflow, **fields: str) -> Target:
+    said: dict[str, Any] = {"url": airflow.url, "place": "gateway_retraining", "user": USER, "secret": SECRET, **fields}
+    return Target(TargetKind.AIRFLOW, **said)
+
+
+def order(run_id: str, attempt: int = 1) -> Order:
+    return Order(run_id, DEPLOYMENT, "asked", "by hand", attempt, "", "")
+
+
+def runs_of(airflow: Airflow, run_id: str) -> list[tuple[Any, ...]]:
+    """Every DAG run of that id: its state, what started it, and who."""
+    return airflow.rows("SELECT state, triggered_by, triggering_user_name FROM dag_run WHERE run_id = ?", run_id)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.core.course import GROWTH, CoursePoint, MetricPoint, point_of, worth_keeping
+from gateway.core.course import GROWTH, CoursePoint, point_of, worth_keeping
 from gateway.core.deployments import Role
 from gateway.core.findings import Finding, MetricFinding, Verdict
 
@@ -28,9 +28,9 @@ def verdict(n: int, at: float = 1.0, finding: Finding = Finding.INCONCLUSIVE) ->
 def kept(counts: list[int]) -> list[CoursePoint]:
     points: list[CoursePoint] = []
     for number, n in enumerate(counts):
-        point = point_of(verdict(n, float(number + 1)))
-        if worth_keeping(points[-1] if points else None, point):
-            points.append(point)
+        now = verdict(n, float(number + 1))
+        if worth_keeping(points[-1] if points else None, now):
+            points.append(point_of(now))
     return points
 
 
@@ -58,18 +58,19 @@ def test_a_million_observations_leave_some_hundreds_of_points() -> None:
 
 def test_a_changed_finding_is_worth_a_point_whatever_was_seen() -> None:
     before = point_of(verdict(1_000, 1.0))
-    assert worth_keeping(before, point_of(verdict(1_001, 2.0, Finding.FAIL)))
-    assert not worth_keeping(before, point_of(verdict(1_001, 2.0)))
+    assert worth_keeping(before, verdict(1_001, 2.0, Finding.FAIL))
+    assert not worth_keeping(before, verdict(1_001, 2.0))
 
 
 def test_a_metric_that_appears_is_worth_a_point() -> None:
     before = point_of(verdict(1_000, 1.0))
-    other: MetricPoint = replace(before.metrics[0], metric="error_rate")
-    assert worth_keeping(before, replace(before, at=2.0, metrics=(*before.metrics, other)))
+    now = verdict(1_000, 2.0)
+    other = replace(now.findings[0], metric="error_rate")
+    assert worth_keeping(before, replace(now, findings=(*now.findings, other)))
 
 
 def test_nothing_is_kept_before_anything_was_seen_nor_twice_for_one_look() -> None:
     nothing = Verdict(Finding.INCONCLUSIVE, (replace(FOUND, n_candidate=0, n_stable=0),), 1.0, "", "2")
-    assert not worth_keeping(None, point_of(nothing))
+    assert not worth_keeping(None, nothing)
     before = point_of(verdict(10, 5.0))
-    assert not worth_keeping(before, point_of(verdict(500, 5.0)))
+    assert not worth_keeping(before, verdict(500, 5.0))

@@ -285,7 +285,7 @@ def test_overwhelming_evidence_stays_a_number() -> None:
 def test_too_few_labels_or_unequal_ones_keep_a_candidate_from_passing() -> None:
     def some_labels(keep: Callable[[EvidenceRow], bool]) -> list[EvidenceRow]:
         rows = traffic(8_000, wrong=(0.1, 0.1), pi=0.5)
-        return [one if keep(one) else replace(one, outcomes={}) for one in rows]
+        return [one if keep(one) else one._replace(outcomes={}) for one in rows]
 
     rare = about(
         "accuracy", judged(seen(case(ACCURACY), some_labels(lambda one: one.position.offset % 2 == 0), every=500))
@@ -300,9 +300,9 @@ def test_too_few_labels_or_unequal_ones_keep_a_candidate_from_passing() -> None:
 
 def test_labels_that_fail_to_come_while_the_share_is_small_are_not_taken_for_stables() -> None:
     stormy = traffic(6_000, wrong=(0.1, 0.1), pi=0.05)
-    stormy = [one if one.position.offset % 8 else replace(one, outcomes={}) for one in stormy]
+    stormy = [one if one.position.offset % 8 else one._replace(outcomes={}) for one in stormy]
     calm = traffic(6_000, wrong=(0.1, 0.05), pi=0.5)
-    calm = [replace(one, position=Position(one.position.at + 6_000, "spool", one.position.offset)) for one in calm]
+    calm = [one._replace(position=Position(one.position.at + 6_000, "spool", one.position.offset)) for one in calm]
     said = judged(seen(case(ACCURACY), [*stormy, *calm], every=500))
     assert about("accuracy", said).finding is Finding.PASS
 
@@ -317,7 +317,7 @@ def test_arms_that_do_not_get_their_share_put_the_rollout_on_hold() -> None:
 
 def test_the_candidates_bets_are_counted_in_the_guardrail_that_has_fewest() -> None:
     rows = traffic(1_000, wrong=(0.1, 0.1), pi=0.5)
-    unlabelled = [one if one.position.offset % 2 else replace(one, outcomes={}) for one in rows]
+    unlabelled = [one if one.position.offset % 2 else one._replace(outcomes={}) for one in rows]
     labelled = sum(one.candidate for one in unlabelled if one.outcomes)
     assert seen(case(ERRORS, ACCURACY), unlabelled).n_candidate == labelled
     assert seen(case(ERRORS), unlabelled).n_candidate == sum(one.candidate for one in rows)

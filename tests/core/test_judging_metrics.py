@@ -41,33 +41,33 @@ def candidates(rows: Sequence[EvidenceRow], change: Change, seed: int = 9) -> li
 
 
 def failing(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
-    return replace(row, failed=bool(rng.random() < 0.05))
+    return row._replace(failed=bool(rng.random() < 0.05))
 
 
 def slow(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
-    return replace(row, latency_s=(row.latency_s or 0.0) * 1.6)
+    return row._replace(latency_s=(row.latency_s or 0.0) * 1.6)
 
 
 def blind(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
     """Answers at random."""
     score = float(rng.random())
-    return replace(row, label=int(score > 0.5), score=score)
+    return row._replace(label=int(score > 0.5), score=score)
 
 
 def eager(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
     """Says yes too often."""
     score = min(0.999, (row.score or 0.0) + 0.25)
-    return replace(row, label=int(score > 0.5), score=score)
+    return row._replace(label=int(score > 0.5), score=score)
 
 
 def shy(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
     """Says no too often."""
     score = max(0.001, (row.score or 0.0) - 0.25)
-    return replace(row, label=int(score > 0.5), score=score)
+    return row._replace(label=int(score > 0.5), score=score)
 
 
 def poor(row: EvidenceRow, rng: np.random.Generator) -> EvidenceRow:
-    return replace(row, outcomes={**row.outcomes, "revenue": float(row.outcomes["revenue"] or 0.0) * 0.6})
+    return row._replace(outcomes={**row.outcomes, "revenue": float(row.outcomes["revenue"] or 0.0) * 0.6})
 
 
 WORSE: list[tuple[str, Change]] = [
@@ -130,7 +130,7 @@ def test_a_regression_that_is_further_off_fails_even_with_heavy_tails(metric: st
     assert found.candidate is not None
     assert found.stable is not None
     assert 1.2 < found.candidate / found.stable < 1.8
-    alike = [replace(row, candidate=bool(rng.random() < 0.5)) for row in rows]
+    alike = [row._replace(candidate=bool(rng.random() < 0.5)) for row in rows]
     assert (
         about(metric, seen(opened(default_guardrail(metric), task=Task.REGRESSION), alike)).finding is not Finding.FAIL
     )
@@ -148,7 +148,7 @@ def test_a_shadow_with_worse_probabilities_fails_on_pairs_and_one_that_disagrees
     rng = np.random.default_rng(35)
     noise = rng.random(len(rows))
     good = pairs_of(rows)
-    bad = [replace(p, shadow_score=float(u), shadow_label=int(u > 0.5)) for p, u in zip(good, noise, strict=False)]
+    bad = [p._replace(shadow_score=float(u), shadow_label=int(u > 0.5)) for p, u in zip(good, noise, strict=False)]
     fine = seen(opened(*guardrails, pairs=True), (), good)
     assert about("paired_brier", fine).finding is Finding.PASS
     assert about("disagreement", fine).finding is not Finding.FAIL
@@ -190,8 +190,8 @@ WORDS: list[tuple[str, Change]] = [
 def test_a_positive_class_of_any_name_is_judged_as_if_it_were_called_1(metric: str, change: Change) -> None:
     def spelled(row: EvidenceRow) -> EvidenceRow:
         names = ("on time", "late")
-        return replace(
-            row, label=names[int(row.label or 0)], outcomes={"label": names[int(row.outcomes["label"] or 0)]}
+        return row._replace(
+            label=names[int(row.label or 0)], outcomes={"label": names[int(row.outcomes["label"] or 0)]}
         )
 
     rows = candidates(traffic(3_000, seed=43, pi=0.5), change)
@@ -213,7 +213,7 @@ def test_a_positive_class_of_any_name_is_judged_as_if_it_were_called_1(metric: s
 def test_a_shadow_that_ranks_at_random_fails_auc_on_pairs_and_one_that_ranks_alike_does_not() -> None:
     rows, rng = traffic(4_000, seed=44, pi=0.5), np.random.default_rng(45)
     alike = pairs_of(rows)
-    random = [replace(pair, shadow_score=float(rng.random())) for pair in alike]
+    random = [pair._replace(shadow_score=float(rng.random())) for pair in alike]
     said = {
         name: about("paired_auc", seen(opened(default_guardrail("auc"), pairs=True), (), pairs))
         for name, pairs in (("alike", alike), ("random", random))
@@ -248,9 +248,9 @@ def test_several_classes_are_compared_by_their_probabilities_on_pairs_too() -> N
 
 
 def test_scores_that_fall_short_of_the_one_that_all_of_stables_share_are_found() -> None:
-    rows = [replace(row, score=0.9) for row in traffic(2_000, seed=47, pi=0.5)]
-    unsure = [replace(row, score=0.4) if row.candidate else row for row in rows]
-    sure = [replace(row, score=0.99) if row.candidate else row for row in rows]
+    rows = [row._replace(score=0.9) for row in traffic(2_000, seed=47, pi=0.5)]
+    unsure = [row._replace(score=0.4) if row.candidate else row for row in rows]
+    sure = [row._replace(score=0.99) if row.candidate else row for row in rows]
     guardrail = default_guardrail("score_distribution")
     assert about("score_distribution", seen(opened(guardrail), rows)).finding is Finding.PASS
     assert about("score_distribution", seen(opened(guardrail), unsure)).finding is Finding.FAIL
@@ -258,7 +258,7 @@ def test_scores_that_fall_short_of_the_one_that_all_of_stables_share_are_found()
 
 
 def test_a_latency_that_is_not_the_requests_alone_is_no_evidence_even_where_it_failed() -> None:
-    rows = [replace(row, latency_s=None, failed=True) for row in traffic(500, seed=48, pi=0.5)]
+    rows = [row._replace(latency_s=None, failed=True) for row in traffic(500, seed=48, pi=0.5)]
     found = about("latency", seen(opened(default_guardrail("latency")), rows))
     assert (found.evidence, found.n_candidate, found.n_stable) == (1.0, 0, 0)
 
@@ -271,7 +271,7 @@ def test_labels_that_go_missing_for_one_predicted_class_put_the_rollout_on_hold(
     rows = traffic(8_000, seed=37, pi=0.5)
     rng = np.random.default_rng(38)
     kept = [
-        replace(row, outcomes={}) if row.label == 1 and rng.random() < (0.30 if row.candidate else 0.05) else row
+        row._replace(outcomes={}) if row.label == 1 and rng.random() < (0.30 if row.candidate else 0.05) else row
         for row in rows
     ]
     said = seen(opened(default_guardrail("accuracy")), kept)
@@ -281,8 +281,8 @@ def test_labels_that_go_missing_for_one_predicted_class_put_the_rollout_on_hold(
 
 def test_a_candidate_passes_without_all_labels_when_even_the_worst_of_the_missing_ones_would_not_matter() -> None:
     rows = traffic(8_000, seed=39, pi=0.5)
-    some = [replace(row, outcomes={}) if row.position.offset % 10 == 0 else row for row in rows]
-    many = [replace(row, outcomes={}) if row.position.offset % 10 < 4 else row for row in rows]
+    some = [row._replace(outcomes={}) if row.position.offset % 10 == 0 else row for row in rows]
+    many = [row._replace(outcomes={}) if row.position.offset % 10 < 4 else row for row in rows]
     wide = replace(default_guardrail("accuracy"), margin_absolute=0.3)
     assert about("accuracy", seen(opened(wide), many)).finding is Finding.INCONCLUSIVE
     assert "labels have come for" in about("accuracy", seen(opened(wide), many)).sentence
@@ -314,7 +314,7 @@ def test_every_metric_at_once_survives_json_bit_for_bit() -> None:
 
 
 def test_a_model_that_gives_no_probabilities_is_neither_passed_nor_failed_by_them() -> None:
-    rows = [replace(row, score=None) for row in traffic(2_000, seed=42)]
+    rows = [row._replace(score=None) for row in traffic(2_000, seed=42)]
     for metric in ("brier", "log_loss", "auc", "calibration_error"):
         found = about(metric, seen(opened(default_guardrail(metric)), rows))
         assert (found.finding, found.evidence) == (Finding.INCONCLUSIVE, 1.0)

@@ -1,7 +1,5 @@
 """What counts as bad about a request."""
 
-from dataclasses import replace
-
 import pytest
 
 from gateway.core.deployments import DeploymentSpec, Scalar, Task
@@ -50,22 +48,22 @@ def test_labels_are_the_same_by_value_never_by_spelling(predicted: Scalar, truth
 
 @pytest.mark.parametrize("metric", ["accuracy", "false_positives", "false_negatives", "recall"])
 def test_a_labelled_metric_waits_for_its_label(metric: str) -> None:
-    assert METRICS[metric].value(replace(ROW, outcomes={})) is None
-    assert METRICS[metric].value(replace(ROW, outcomes={"revenue": 12.0})) is None
-    assert METRICS[metric].value(replace(ROW, failed=True, outcomes={})) is None
+    assert METRICS[metric].value(ROW._replace(outcomes={})) is None
+    assert METRICS[metric].value(ROW._replace(outcomes={"revenue": 12.0})) is None
+    assert METRICS[metric].value(ROW._replace(failed=True, outcomes={})) is None
 
 
 def test_a_failure_is_an_error_and_a_wrong_answer_whatever_stable_answered() -> None:
-    failed = replace(ROW, failed=True, label=1)
+    failed = ROW._replace(failed=True, label=1)
     assert METRICS["error_rate"].value(failed) is True
     assert METRICS["accuracy"].value(failed) is True
     assert METRICS["recall"].value(failed) is True
     assert METRICS["false_negatives"].value(failed) is True
-    assert METRICS["false_positives"].value(replace(failed, outcomes={"label": 0})) is True
+    assert METRICS["false_positives"].value(failed._replace(outcomes={"label": 0})) is True
 
 
 def test_errors_need_no_label() -> None:
-    assert METRICS["error_rate"].value(replace(ROW, outcomes={})) is False
+    assert METRICS["error_rate"].value(ROW._replace(outcomes={})) is False
 
 
 @pytest.mark.parametrize(
@@ -80,16 +78,16 @@ def test_errors_need_no_label() -> None:
 def test_every_cell_of_the_confusion_matrix_is_bad_where_it_should_be(
     predicted: int, truth: int, expected: dict[str, bool | None]
 ) -> None:
-    row = replace(ROW, label=predicted, outcomes={"label": truth})
+    row = ROW._replace(label=predicted, outcomes={"label": truth})
     assert {name: METRICS[name].value(row) for name in expected} == expected
 
 
 def test_a_shadow_that_failed_is_wrong_and_a_pair_without_a_label_is_no_pair() -> None:
     accuracy = METRICS["accuracy"]
     assert accuracy.pair(PAIR) == (False, False)
-    assert accuracy.pair(replace(PAIR, shadow_failed=True, shadow_label=None)) == (False, True)
-    assert accuracy.pair(replace(PAIR, stable_label=0)) == (True, False)
-    assert accuracy.pair(replace(PAIR, outcomes={})) is None
+    assert accuracy.pair(PAIR._replace(shadow_failed=True, shadow_label=None)) == (False, True)
+    assert accuracy.pair(PAIR._replace(stable_label=0)) == (True, False)
+    assert accuracy.pair(PAIR._replace(outcomes={})) is None
 
 
 def test_an_unknown_metric_is_refused_with_the_names_there_are() -> None:

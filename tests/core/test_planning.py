@@ -164,12 +164,12 @@ def served(
 
 def told(number: int, label: float, truth: float, score: float | None = None) -> ServedRow:
     made = served(number)
-    return replace(made, row=replace(made.row, label=label, score=score, outcomes={"label": truth}))
+    return replace(made, row=made.row._replace(label=label, score=score, outcomes={"label": truth}))
 
 
 def test_traffic_is_worked_out_from_what_came_in() -> None:
     rows = [served(n, wrong=n % 4 == 0, failed=n % 10 == 0, generation="g" if n % 2 else "other") for n in range(201)]
-    rows[7] = replace(rows[7], row=replace(rows[7].row, outcomes={}), label_delay_s=None)
+    rows[7] = replace(rows[7], row=rows[7].row._replace(outcomes={}), label_delay_s=None)
     found = traffic_of(rows, "g", (ERRORS, ACCURACY), 6_000.0, sticky=False)
     assert found.requests_per_day == pytest.approx(201 * DAY_S / 12_000.0)
     assert found.bets_per_day == found.requests_per_day

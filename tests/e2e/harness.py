@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar
 
 import httpx
@@ -30,6 +31,8 @@ from tests.e2e.deadly import Deadly
 DEPLOYMENT = "churn"
 INPUTS = (Field("age", Type.NUMBER, example=40.0), Field("visits", Type.NUMBER, example=3.0))
 
+_START_S = 120.0
+"""How long a start may take on a machine that does other things: it takes three seconds on one that does not."""
 _Found = TypeVar("_Found")
 _START_S = 90.0
 """How long a machine that is busy with much else may take; how soon a start is promised, its own tests ask."""
@@ -143,6 +146,26 @@ class Gateway:
     def variant(self, name: str) -> dict[str, Any] | None:
         """One of its variants, if it is there."""
         return next((one for one in self.deployment()["variants"] if one["name"] == name), None)
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """Every decision about the deployment, the latest first."""
+        answer = self.control.get(f"/admin/deployments/{DEPLOYMENT}/timeline")
+        found: list[dict[str, Any]] = answer.json()["decisions"]
+        return found
+
+    def live(self, random: Random, people: int = 40, at: float | None = None) -> None:
+        """Some customers ask, at data time ``at``, and what became of them is told: whoever is over 30 leaves."""
+        ages = [random.uniform(0.0, 60.0) for _ in range(people)]
+        visits = [float(random.randrange(10)) for _ in ages]
+        body = {"instances": [{"features": {"age": a, "visits": v}} for a, v in zip(ages, visits, strict=True)]}
+        headers = {} if at is None else {"X-Event-Time": str(at)}
+        answer = self.data.post("/predict", json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        items = [
+            {"prediction_id": said["prediction_id"], "outcome": int(age > 30.0)}
+            for said, age in zip(answer.json()["predictions"], ages, strict=True)
+        ]
+        assert self.tell(*items).status_code == 202
 
     def ledger(self, settle_s: float = 5.0) -> dict[str, Any]:
         """The books, drained."""

@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tests.e2e.harness import DEPLOYMENT, INPUTS, Gateway, people, until
-from tests.e2e.test_rollouts import GUARDRAILS, live, timeline
+from tests.e2e.test_rollouts import GUARDRAILS
 from tests.mlflow_server import MlflowServer
 
 PLANS = {"by alias": [{"shadow": 1.0, "events": 20}, {"weight": 0.5, "events": 50}]}
@@ -97,8 +97,8 @@ def challenge(gateway: Gateway, client: Any, version: str, random: Random) -> di
     client.set_registered_model_alias(DEPLOYMENT, "challenger", version)
 
     def look() -> dict[str, Any] | None:
-        live(gateway, random)
-        lines = timeline(gateway)
+        gateway.live(random)
+        lines = gateway.timeline()
         start = next(
             (line for line in lines if line["action"] == "start" and f"version {version}" in line["reason"]), None
         )
@@ -120,7 +120,7 @@ def test_only_aliases_are_moved_and_the_whole_life_happens(
     assert (said["decision"], said["rule"]) == ("promoted", "judge, plan by alias")
     assert {"decided_at", "data_time", "reason", "revision", "evidence"} <= said.keys()
     until(lambda: gateway.predict()["model_version"] == "2", 5.0)
-    start = next(line for line in timeline(gateway) if line["action"] == "start")
+    start = next(line for line in gateway.timeline() if line["action"] == "start")
     passed = {gate["gate"]: gate["passed"] for gate in start["evidence"]["gates"]}
     assert passed == dict.fromkeys(("schema", "golden", "latency", "memory", "robustness"), True)
 

@@ -14,7 +14,7 @@ from gateway.edge.cli import main
 from gateway.edge.control_client import Exit
 from gateway.settings import load_settings
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, until
-from tests.e2e.test_rollouts import GUARDRAILS, live
+from tests.e2e.test_rollouts import GUARDRAILS
 
 PLANS = {
     "half": [{"weight": 0.5, "events": 30}],
@@ -101,7 +101,7 @@ def test_the_hold_out_refuses_a_model_that_is_worse_than_stable_and_says_by_how_
     gateway: Gateway, run: Run
 ) -> None:
     for _ in range(4):
-        live(gateway, Random(5))
+        gateway.live(Random(5))
     gateway.ledger()
     worse = run("validate", f"models:/{DEPLOYMENT}/3", "--json")
     assert worse.code == Exit.REFUSED

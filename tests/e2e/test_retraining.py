@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from gateway.edge.cli import app
 from gateway.edge.control_client import CommandFailed, Exit
 from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, until
 
+MARCH_S = 1_362_132_000.0
 HERE = f"/admin/deployments/{DEPLOYMENT}/retraining"
 COUNTS = """
 import os, sys
@@ -63,6 +66,36 @@ def test_new_labels_have_the_model_trained_again_on_the_exported_log(gateway: Ga
     assert "exported" in Path(run["link"]).read_text()
     steps = gateway.sample("gateway_retraining_steps_total")
     assert {labels.split('step="')[1].split('"')[0] for labels in steps} == {"asked", "called", "succeeded"}
+
+
+WEEKLY = {"on_schedule": {"every": "7d"}}
+BELOW = {"on_performance": [{"metric": "accuracy", "worse_than": 0.9, "window": "1h", "at_least": 100}]}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("causes", "trigger", "step_s"), [(WEEKLY, "schedule", 86_400.0), (BELOW, "performance", 3_600.0)]
+)
+def test_the_time_and_a_figure_below_its_floor_have_the_model_trained_again_once(
+    gateway: Gateway, causes: dict[str, Any], trigger: str, step_s: float
+) -> None:
+    train(gateway.folder / "models", "2", right=False)
+    retraining = {"target": {"command": ["true"]}, **causes}
+    said = {"stable": f"models:/{DEPLOYMENT}/2", "retraining": retraining, "maturity": "1h"}
+    gateway.config = simple_config(gateway.folder, deployment=said, clock="replay")
+    gateway.start()
+    random, times = Random(3), count(MARCH_S, step_s)
+
+    def goes_on() -> dict[str, Any] | None:
+        gateway.live(random, 150, at=next(times))
+        run = last(gateway)
+        return run if run is not None and run["phase"] == "succeeded" else None
+
+    run = until(goes_on, 300.0, 0.5)  # a cause is looked for every ten seconds
+    assert (run["trigger"], run["attempt"]) == (trigger, 1)
+    for _ in range(3):  # the same cause asks no more
+        goes_on()
+    assert [one["id"] for one in gateway.control.get(HERE).json()["runs"]] == [run["id"]]
 
 
 def test_a_run_whose_agent_is_killed_ends_with_it_and_is_called_again_under_its_id(gateway: Gateway) -> None:

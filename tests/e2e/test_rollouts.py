@@ -42,40 +42,21 @@ def start(gateway: Gateway, version: str, plan: str) -> None:
     assert answer.status_code == 201, answer.text
 
 
-def live(gateway: Gateway, random: Random) -> None:
-    """Some customers ask, and what became of them is told."""
-    ages = [random.uniform(0.0, 60.0) for _ in range(40)]
-    visits = [float(random.randrange(10)) for _ in ages]
-    body = {"instances": [{"features": {"age": a, "visits": v}} for a, v in zip(ages, visits, strict=True)]}
-    answer = gateway.data.post("/predict", json=body)
-    assert answer.status_code == 200, answer.text
-    items = [
-        {"prediction_id": said["prediction_id"], "outcome": int(age > 30.0)}
-        for said, age in zip(answer.json()["predictions"], ages, strict=True)
-    ]
-    assert gateway.tell(*items).status_code == 202
-
-
 def ended(gateway: Gateway, random: Random) -> dict[str, Any]:
     """Live on until the candidate's rollout has ended; returns the candidate as operators see it."""
 
     def look() -> dict[str, Any] | None:
-        live(gateway, random)
+        gateway.live(random)
         candidate = gateway.variant("canary")
         return candidate if candidate and candidate["phase"] in ("promoted", "demoted") else None
 
     return until(look, 30.0)
 
 
-def timeline(gateway: Gateway) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = gateway.control.get(f"/admin/deployments/{DEPLOYMENT}/timeline").json()["decisions"]
-    return found
-
-
 def test_a_good_candidate_watches_then_shares_and_is_promoted(gateway: Gateway) -> None:
     start(gateway, "2", "two steps")
     assert ended(gateway, Random(1))["phase"] == "promoted"
-    done = [(line["action"], line["actor"]) for line in reversed(timeline(gateway)) if line["candidate"] == "canary"]
+    done = [(line["action"], line["actor"]) for line in reversed(gateway.timeline()) if line["candidate"] == "canary"]
     assert done == [("start", "local"), ("ready", "agent"), ("advance", "judge"), ("promote", "judge")]
     until(lambda: gateway.predict()["model_version"] == "2", 2.0)
     ledger = gateway.ledger()["shadows"]
@@ -85,7 +66,7 @@ def test_a_good_candidate_watches_then_shares_and_is_promoted(gateway: Gateway) 
 def test_a_candidate_that_is_wrong_is_demoted_and_people_are_told_why(gateway: Gateway) -> None:
     start(gateway, "3", "half")
     assert ended(gateway, Random(2))["phase"] == "demoted"
-    [last, *_] = timeline(gateway)
+    [last, *_] = gateway.timeline()
     assert (last["action"], last["actor"]) == ("demote", "judge")
     assert "accuracy" in last["reason"]
     until(lambda: {gateway.predict()["variant"] for _ in range(20)} == {"stable"}, 2.0)
@@ -94,7 +75,7 @@ def test_a_candidate_that_is_wrong_is_demoted_and_people_are_told_why(gateway: G
 def test_a_candidate_that_raises_is_demoted_and_no_caller_notices(gateway: Gateway) -> None:
     start(gateway, "4", "half")
     assert ended(gateway, Random(3))["phase"] == "demoted"
-    [last, *_] = timeline(gateway)
+    [last, *_] = gateway.timeline()
     assert (last["action"], last["actor"]) == ("demote", "judge")
     failed = {'{deployment="churn",variant="canary",version="4"}': 1.0}
     assert gateway.sample("gateway_variant_failures_total").keys() == failed.keys()
@@ -109,11 +90,11 @@ def test_a_candidate_that_kills_its_worker_is_charged_with_it_and_demoted(gatewa
 
     def is_demoted() -> bool:
         with suppress(httpx.TransportError):  # the worker that died takes its callers along
-            live(gateway, random)
+            gateway.live(random)
         return (gateway.variant("canary") or {}).get("phase") == "demoted"
 
     until(is_demoted, 30.0)
-    [last, *_] = timeline(gateway)
+    [last, *_] = gateway.timeline()
     assert (last["action"], last["actor"]) == ("demote", "judge")
     assert "error_rate" in last["reason"]
     assert gateway.ledger()["predictions"]["crashed"] > 0

@@ -21,6 +21,7 @@ from gateway.core.errors import (
 )
 from gateway.core.features import Status
 from gateway.core.routing import Part
+from gateway.shadow import GATHER_S
 from tests.data_house import (
     BODY,
     CANARY,
@@ -423,6 +424,43 @@ async def test_closing_the_lane_drops_what_is_pending_and_whatever_comes_later()
 
 async def test_a_lane_closed_before_its_first_run_began_still_leaves_a_record_for_each() -> None:
     house = House(table(shadows=[shadow()]))
+    await house.ask_all(flights(1, 2))
+    await house.shadows.close()
+    assert [record.dropped for record in house.shadowed] == ["closed"] * 2
+
+
+async def test_shadows_that_may_be_scored_together_wait_for_each_other() -> None:
+    house = House(table(shadows=[shadow()]), lane={"together": lambda _: 4})
+    for _ in range(3):
+        await house.ask()
+    assert (house.shadows.pending(), house.runner.calls) == (3, [("stable", 1)] * 3)
+    await house.shadows.drain(1.0)
+    assert house.runner.calls[3:] == [("shadow", 3)]
+    assert [record.label for record in house.shadowed] == [3007.0] * 3
+
+
+async def test_as_many_shadows_as_one_call_takes_wait_for_nobody() -> None:
+    house = House(table(shadows=[shadow()]), lane={"together": lambda _: 2})
+    house.runner.gates["shadow"] = asyncio.Event()
+    await house.ask_all(flights(1, 2))
+    await asyncio.sleep(0)
+    assert house.runner.calls == [("stable", 2), ("shadow", 2)]
+    house.runner.gates["shadow"].set()
+    await house.shadows.drain(1.0)
+    assert house.shadows.pending() == 0
+
+
+async def test_a_shadow_waits_a_moment_and_no_longer() -> None:
+    house = House(table(shadows=[shadow()]), lane={"together": lambda _: 64})
+    await house.ask()
+    async with asyncio.timeout(5.0):
+        while house.shadows.pending():  # noqa: ASYNC110 - theirs is a lane, not an event
+            await asyncio.sleep(GATHER_S)
+    assert [record.label for record in house.shadowed] == [3007.0]
+
+
+async def test_a_lane_closed_while_shadows_wait_for_each_other_leaves_a_record_for_each() -> None:
+    house = House(table(shadows=[shadow()]), lane={"together": lambda _: 64})
     await house.ask_all(flights(1, 2))
     await house.shadows.close()
     assert [record.dropped for record in house.shadowed] == ["closed"] * 2

@@ -8,7 +8,7 @@ equal Feast's own is tested when a plan is compiled (:mod:`gateway.adapters.feat
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import mmh3
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
@@ -189,7 +189,11 @@ def _doubles(count: int) -> struct.Struct:
     return struct.Struct("<" + "xd" * count)
 
 
+@lru_cache(maxsize=1_024)
 def decode_timestamp(cell: bytes) -> float:
-    """Read a ``google.protobuf.Timestamp`` as seconds since the Unix epoch."""
+    """Read a ``google.protobuf.Timestamp`` as seconds since the Unix epoch.
+
+    Rows that one batch has written mostly share theirs, so the last ones are kept.
+    """
     timestamp = Timestamp.FromString(cell)
     return float(timestamp.seconds + timestamp.nanos / 1_000_000_000)

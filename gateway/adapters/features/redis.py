@@ -1,15 +1,15 @@
 """Reads Feast's Redis hashes directly, over connections that redis-py opens (:mod:`gateway.adapters.features.resp`).
 
 All views of one entity share one hash, so a read is one HMGET per distinct entity key and row; concurrent reads share
-the pipelines of two connections (:mod:`gateway.adapters.features.coalescer`). redis-py's own pool and retries are not
-used: with retries a stopped server costs seconds, and a reply left on a pooled connection reaches the next caller.
-Here a connection serves one batch at a time and is dropped unless every reply of the batch was read.
+one connection, and those of one turn of the loop one write. redis-py's own pool and retries are not used: with retries
+a stopped server costs seconds, and a reply left on a pooled connection reaches the next caller.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 
 from google.protobuf.message import DecodeError
 from redis.asyncio.connection import Connection
@@ -17,13 +17,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from gateway.adapters.features.coalescer import Breaker, Coalescer, StoreRefused
-from gateway.adapters.features.encoding import KeyEncoder, decode_timestamp, field_hash
+from gateway.adapters.features.coalescer import Breaker, StoreRefused
+from gateway.adapters.features.encoding import KeyEncoder, decode_doubles, decode_timestamp, field_hash
 from gateway.adapters.features.reading import Cells, OnError, ViewLayout, assemble, ignore, lay_out
 from gateway.adapters.features.redis_location import connection_options
-from gateway.adapters.features.resp import Command, Lane, Reply, head_of, tail_of
+from gateway.adapters.features.resp import Command, Pipe, Reply, head_of, tail_of
 from gateway.core.deployments import Scalar
-from gateway.core.features import FeatureBatch, FeaturePlan, unavailable
+from gateway.core.features import FeatureBatch, FeaturePlan, Status, unavailable
 
 STALLED_S = 1.0
 """A connection that has not answered for so long is dropped. Callers have long walked away: this frees its lane."""
@@ -47,10 +47,19 @@ class _Hash:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
+    """``cells`` and ``stamps`` pick values and event times, in plan order, from a row's replies laid end to end.
+
+    ``numbers``: every feature is a number, so that all cells may be doubles.
+    """
+
     views: tuple[ViewLayout, ...]
     hashes: tuple[_Hash, ...]
     project: bytes
     width: int
+    numbers: bool
+    cells: Callable[[Sequence[bytes | None]], tuple[bytes | None, ...]]
+    stamps: Callable[[Sequence[bytes | None]], tuple[bytes | None, ...]]
+    present: bytes
 
 
 class RedisFeatureSource:
@@ -69,8 +78,7 @@ class RedisFeatureSource:
     ) -> None:
         self._on_error = on_error
         self._layouts: dict[str, _Layout] = {}
-        lanes = [Lane(partial(_connection, location, stalled_s), stalled_s) for _ in range(2)]
-        self._coalescer: Coalescer[Sequence[Command], Sequence[Reply]] = Coalescer(lanes, breaker)
+        self._pipe = Pipe(partial(_connection, location, stalled_s), stalled_s, breaker)
 
     async def read(self, plan: FeaturePlan, rows: Sequence[Mapping[str, Scalar]], budget_s: float) -> FeatureBatch:
         """Deliver what Redis holds for each row within ``budget_s``; UNAVAILABLE rows when it cannot say."""
@@ -87,18 +95,21 @@ class RedisFeatureSource:
         replies: Sequence[Reply] = ()
         if commands:
             try:
-                replies = await self._coalescer.ask(commands, budget_s)
+                replies = await self._pipe.ask(commands, budget_s)
             except (TimeoutError, StoreRefused, RedisError, OSError) as error:
                 self._on_error(_kind(error))
                 return unavailable(plan, len(rows))
+        plain = _plain(layout, len(rows), replies)
+        if plain is not None:
+            return plain
         cells = self._cells(layout, keys, replies)
         if len(rows) * layout.width <= _INLINE_CELLS:
             return assemble(layout.views, cells, self._on_error)
         return await asyncio.to_thread(assemble, layout.views, cells, self._on_error)
 
     async def close(self) -> None:
-        """Drop both connections; reads under way come back UNAVAILABLE."""
-        await self._coalescer.close()
+        """Drop the connection; reads under way come back UNAVAILABLE."""
+        await self._pipe.close()
 
     def _cells(
         self, layout: _Layout, keys: Sequence[Sequence[bytes | None]], replies: Sequence[Reply]
@@ -129,6 +140,30 @@ class RedisFeatureSource:
             return view.unreadable
 
 
+def _plain(layout: _Layout, rows: int, replies: Sequence[Reply]) -> FeatureBatch | None:
+    """Decode the usual case in one go: every view of every row was written, and each value is a double; else None."""
+    width = len(layout.hashes)
+    if not layout.numbers or len(replies) != rows * width or rows * layout.width > _INLINE_CELLS:
+        return None
+    values: list[tuple[Scalar, ...]] = []
+    times: list[tuple[float | None, ...]] = []
+    for start in range(0, len(replies), width):
+        row: list[bytes | None] = []
+        for reply in replies[start : start + width]:
+            if isinstance(reply, ResponseError):
+                return None
+            row += reply
+        stamps, doubles = layout.stamps(row), decode_doubles(layout.cells(row))
+        if doubles is None or None in stamps:
+            return None
+        try:
+            times.append(tuple([decode_timestamp(stamp or b"") for stamp in stamps]))
+        except DecodeError:
+            return None
+        values.append(doubles)
+    return FeatureBatch(values, [layout.present] * rows, times)
+
+
 def _connection(location: str, stalled_s: float) -> Connection:
     kind, options = connection_options(location)
     return kind(**options, socket_connect_timeout=stalled_s, retry=Retry(NoBackoff(), 0))
@@ -146,7 +181,33 @@ def _lay_out(plan: FeaturePlan) -> _Layout:
     for index, layout in enumerate(views):
         shared.setdefault(frozenset(layout.view.keys), []).append(index)
     hashes = tuple(_hash(views, indexes) for indexes in shared.values())
-    return _Layout(views, hashes, plan.project.encode(), len(plan.names()))
+    return _Layout(
+        views,
+        hashes,
+        plan.project.encode(),
+        len(plan.names()),
+        all(view.numbers for view in views),
+        _picker([place for places, _ in _places(views, hashes) for place in places]),
+        _picker([stamp for _, stamp in _places(views, hashes)]),
+        bytes([Status.PRESENT]) * len(plan.names()),
+    )
+
+
+def _places(views: Sequence[ViewLayout], hashes: Sequence[_Hash]) -> list[tuple[range, int]]:
+    """Where each view's cells and its event time stand in a row's replies laid end to end, in plan order."""
+    found: dict[int, tuple[range, int]] = {}
+    base = 0
+    for entity in hashes:
+        for index, (start, end) in entity.spans.items():
+            found[index] = (range(base + start, base + end), base + end)
+        base += sum(end - start + 1 for start, end in entity.spans.values())
+    return [found[index] for index in range(len(views))]
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[bytes | None]], tuple[bytes | None, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: tuple([row[place] for place in places])  # an itemgetter of one gives no tuple
 
 
 def _hash(views: Sequence[ViewLayout], indexes: Sequence[int]) -> _Hash:

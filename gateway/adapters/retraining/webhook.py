@@ -24,12 +24,16 @@ _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: a ``POST`` of ``body`` to ``url``. ``taken`` are the statuses that say the run is known there."""
+    """One request: a ``POST`` of ``body`` to ``url``. ``taken`` are the statuses that say the run is known there.
+
+    ``shown`` is where people see the run, where that is known before the server says so.
+    """
 
     url: str
     headers: dict[str, str]
     body: bytes
     taken: tuple[int, ...]
+    shown: str = ""
 
 
 class WebhookTarget:
@@ -46,7 +50,7 @@ class WebhookTarget:
             answer = fetch(call.url, body=call.body, headers=call.headers, taken=call.taken, patience_s=_PATIENCE_S)
         except OutboundRefused as error:
             raise TargetFailed(f"{target.kind.value} did not take it: {error}") from error
-        return Taken(ended=not target.calls_back, said=f"{target.kind.value} took it", link=_link(answer))
+        return Taken(ended=not target.calls_back, said=f"{target.kind.value} took it", link=_link(answer) or call.shown)
 
     def close(self) -> None:
         """A call that is under way ends by itself."""
@@ -62,14 +66,15 @@ def airflow(target: Target, order: Order, secret: str) -> Call:
 
     ``url`` ends with the API's version. The second one (Airflow 3) wants a ``logical_date``, null for a run that stands
     for no interval. With a ``user``, the secret is a password: Airflow 2 takes both with the request, Airflow 3 gives a
-    token for them at ``/auth/token``.
+    token for them at ``/auth/token``, beside the API. Its tokens end after a day, so each call asks for a new one.
     """
-    api = target.url.rstrip("/")
+    api, dag, shown = target.url.rstrip("/"), quote(target.place, safe=""), ""
     said: dict[str, object] = {"dag_run_id": order.run_id, "conf": asdict(order)}
     if not api.endswith("/api/v1"):
         said["logical_date"] = None
+        shown = f"{api.removesuffix('/api/v2')}/dags/{dag}/runs/{quote(order.run_id, safe='')}"
     headers = _airflow_login(target, api, secret) if target.user else _bearer(secret)
-    return Call(f"{api}/dags/{quote(target.place, safe='')}/dagRuns", headers, json.dumps(said).encode(), (200, 409))
+    return Call(f"{api}/dags/{dag}/dagRuns", headers, json.dumps(said).encode(), (200, 409), shown)
 
 
 def github(target: Target, order: Order, secret: str) -> Call:

@@ -1,5 +1,7 @@
 """Control documents and decisions as JSON: strict about what it knows, blind to what a later version added."""
 
+from functools import lru_cache
+
 import msgspec
 
 from gateway.core.course import CoursePoint
@@ -20,8 +22,12 @@ def encode(document: DeploymentState | Decision | Opening | CoursePoint) -> str:
     return _ENCODER.encode(document).decode()
 
 
+@lru_cache(maxsize=1_024)
 def decode_state(text: str) -> DeploymentState:
-    """Read a control document. Raises StoreUnavailable when it is none."""
+    """Read a control document; one that is read again and again, as every look does, once.
+
+    Raises StoreUnavailable when it is none.
+    """
     try:
         return _STATES.decode(text)
     except msgspec.DecodeError as error:

@@ -105,7 +105,8 @@ class SqliteControlState:
         """Remember both, in one transaction."""
         with self._database.writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO judges (deployment, generation, state) VALUES (?, ?, ?)",
+                "INSERT INTO judges (deployment, generation, state) VALUES (?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET state = excluded.state",
                 (deployment, generation, state),
             )
             if opening is not None:

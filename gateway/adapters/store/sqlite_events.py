@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import inf
+from operator import itemgetter
 
 from gateway.adapters.store import sqlite_forget
 from gateway.adapters.store import sqlite_queries as queries
@@ -84,7 +85,7 @@ class SqliteEventLog:
         """The candidate's bets in the window."""
         about = (tag_of(deployment), window.after, window.until, generation)
         with self._database.reading() as connection:
-            bets = rows(connection, queries.BETS, about)
+            bets = sorted(rows(connection, queries.BETS, about), key=itemgetter(0, 1, 2))
             outcomes = counting(rows(connection, queries.OUTCOMES_OF_BETS, about), window.visible)
         return [evidence_row(bet, outcomes.get(bet[3], {})) for bet in bets if visible(bet[1], bet[2], window.visible)]
 

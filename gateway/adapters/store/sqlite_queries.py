@@ -8,7 +8,7 @@ BETS = """
     SELECT bets.at, spool_id, bets.offset, bets.body, candidate, propensity, failed, answer
     FROM bets JOIN spools USING (spool) LEFT JOIN predictions USING (prediction)
     WHERE bets.tag = ?1 AND bets.generation = ?4 AND bets.at > ?2 AND bets.at <= ?3
-    ORDER BY bets.at, spool_id, bets.offset
+    ORDER BY bets.at
 """
 
 OUTCOMES_OF_BETS = """

@@ -85,7 +85,8 @@ def mean_bounds(total: Numbers, n: Numbers, alpha: Numbers) -> tuple[FloatArray,
     """
     total, n = np.asarray(total, dtype=np.float64), np.asarray(n, dtype=np.float64)
     level = -np.log(np.asarray(alpha, dtype=np.float64))
-    low, other = _lower(np.stack([total, n - total]), n, level)
+    both = np.array([total, n - total])
+    low, other = _lower(both, n, level)
     return low, np.asarray(1.0 - other, dtype=np.float64)
 
 
@@ -108,9 +109,9 @@ def _lower(total: FloatArray, n: FloatArray, level: FloatArray) -> FloatArray:
         sums = np.add.reduce(weights, axis=-1)
         above = np.log(sums) + greatest - level
         steepness = n * np.add.reduce(weights * (_RISE / scale), axis=-1) / sums
-        step = np.where(above > 0.0, above / np.maximum(steepness, 1e-300), 0.0)
+        step = np.maximum(above, 0.0) / np.maximum(steepness, 1e-300)
         mean = np.minimum(mean + step, 1.0)
-        if (step <= _NEAR * mean).all():
+        if np.logical_and.reduce(step <= _NEAR * mean, axis=None):
             break
     return np.asarray(mean, dtype=np.float64)
 
@@ -127,27 +128,48 @@ def estimate(strata: Sequence[Stratum], *, bounds: bool = True) -> Estimate:
     >>> round(found.candidate, 3), round(found.difference, 3), found.difference_interval.high > found.difference
     (0.1, 0.089, True)
     """
+    if bounds:
+        return estimates([strata])[0]
+    return _unbounded(*_standardised(strata)) if any(stratum.n for stratum in strata) else nothing_seen()
+
+
+def estimates(many: Sequence[Sequence[Stratum]]) -> list[Estimate]:
+    """Estimate several metrics, each as :func:`estimate` does with its bounds: the search for the ends is shared.
+
+    >>> estimates([[Stratum(0.05, 950, 10, 50, 5)], []])[1] == nothing_seen()
+    True
+    """
+    every = [(k, one) for strata in many for k, one in enumerate(strata, start=1)]
+    if not every:
+        return [nothing_seen() for _ in many]
+    alphas = np.array([(1.0 - CONFIDENCE) / 4.0 / (k * (k + 1.0)) for k, _ in every])
+    shares = np.array([(1.0 - one.propensity, one.propensity) for _, one in every])
+    bad = np.array([(one.bad_stable, one.bad_candidate) for _, one in every], dtype=np.float64)
+    n = np.array([one.n for _, one in every], dtype=np.float64)
+    low, high = mean_bounds(bad, n[:, None], alphas[:, None])
+    lows, highs = np.minimum(low / shares, 1.0), np.minimum(high / shares, 1.0)
+    found, start = [], 0
+    for strata in many:
+        stop = start + len(strata)
+        found.append(_within(strata, lows[start:stop], highs[start:stop]))
+        start = stop
+    return found
+
+
+def _within(strata: Sequence[Stratum], lows: FloatArray, highs: FloatArray) -> Estimate:
+    """Put one metric's rates between the ends of its strata, shape (strata, 2): stable's, the candidate's."""
     if not any(stratum.n for stratum in strata):
         return nothing_seen()
     stable, candidate = _standardised(strata)
-    if not bounds:
-        return _unbounded(stable, candidate)
-    ks = np.arange(1.0, len(strata) + 1.0)
-    alphas = (1.0 - CONFIDENCE) / 4.0 / (ks * (ks + 1.0))
-    shares = np.array([[1.0 - s.propensity, s.propensity] for s in strata])
-    bad = np.array([[float(s.bad_stable), float(s.bad_candidate)] for s in strata])
-    n = np.array([float(stratum.n) for stratum in strata])
-    low, high = mean_bounds(bad, n[:, None], alphas[:, None])
     weights = normalised(*(stratum.overlap for stratum in strata))
-    lows = weights @ np.minimum(low / shares, 1.0)
-    highs = weights @ np.minimum(high / shares, 1.0)
+    (low, our_low), (high, our_high) = (weights @ lows).tolist(), (weights @ highs).tolist()
     return Estimate(
         stable=stable,
         candidate=candidate,
         difference=_less(candidate, stable),
-        stable_interval=Interval(float(lows[0]), float(highs[0])),
-        candidate_interval=Interval(float(lows[1]), float(highs[1])),
-        difference_interval=Interval(float(lows[1] - highs[0]), float(highs[1] - lows[0])),
+        stable_interval=Interval(low, high),
+        candidate_interval=Interval(our_low, our_high),
+        difference_interval=Interval(our_low - high, our_high - low),
     )
 
 

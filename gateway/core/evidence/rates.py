@@ -116,7 +116,7 @@ def demotion_bets(rate: Numbers, propensity: Numbers, tolerance: Line) -> FloatA
     """
     pooled, share = np.asarray(rate)[..., None], np.asarray(propensity)[..., None]
     stable = _stable_rate(pooled, share, ODDS_RATIOS, tolerance)
-    edge = np.clip(tolerance.at(stable), 0.0, 1.0)
+    edge = _clipped(tolerance.at(stable), 0.0, 1.0)
     candidate = ODDS_RATIOS * edge / (1.0 + (ODDS_RATIOS - 1.0) * edge)
     return _projected(stable, candidate, share, tolerance)
 
@@ -136,7 +136,7 @@ def promotion_bets(rate: Numbers, propensity: Numbers, margin: Line) -> FloatArr
     room = margin.at(pooled) - pooled
     inside_stable = _near(pooled - share * MARGIN_SHARES * room, pooled)
     inside_candidate = _near(pooled + (1.0 - share) * MARGIN_SHARES * room, pooled)
-    edge = np.clip(margin.at(pooled), 0.0, 1.0)
+    edge = _clipped(margin.at(pooled), 0.0, 1.0)
     better = edge / (edge + BETTER_ODDS * (1.0 - edge))
     stable = np.where(room > 0, inside_stable, pooled)
     candidate = np.where(room > 0, inside_candidate, better)
@@ -161,12 +161,16 @@ def _stable_rate(pooled: FloatArray, share: FloatArray, odds: FloatArray, line: 
 
 def _near(values: FloatArray, rate: FloatArray) -> FloatArray:
     """Keep an alternative from claiming that badness, or goodness, is less than half as common as it is."""
-    return np.asarray(np.clip(values, rate / 2.0, 1.0 - (1.0 - rate) / 2.0), dtype=np.float64)
+    return _clipped(values, rate / 2.0, 1.0 - (1.0 - rate) / 2.0)
+
+
+def _clipped(values: FloatArray, low: Numbers, high: Numbers) -> FloatArray:
+    """The same as ``np.clip``, which takes five times as long over a handful of numbers."""
+    return np.asarray(np.minimum(np.maximum(values, low), high), dtype=np.float64)
 
 
 def _projected(stable: FloatArray, candidate: FloatArray, share: FloatArray, line: Line) -> FloatArray:
     """Return the log factors of each alternative against its projection; zeros (no bet) where there is no room."""
-    stable, candidate, share = np.broadcast_arrays(stable, candidate, share)
     edge = line.at(stable)
     room = (stable > _EDGE) & (stable < 1 - _EDGE) & (candidate > _EDGE) & (candidate < 1 - _EDGE)
     room &= (edge < 1 - _EDGE) & (np.abs(candidate - edge) > _EDGE)
@@ -175,8 +179,10 @@ def _projected(stable: FloatArray, candidate: FloatArray, share: FloatArray, lin
     c0 = line.at(s0)
     room &= (s0 > _EDGE) & (s0 < 1 - _EDGE) & (c0 > _EDGE) & (c0 < 1 - _EDGE)
     s0, c0 = np.where(room, s0, 0.5), np.where(room, c0, 0.5)
-    cells = (np.log(c / c0), np.log1p(-c) - np.log1p(-c0), np.log(s / s0), np.log1p(-s) - np.log1p(-s0))
-    return np.where(room[..., None], np.stack(cells, axis=-1), 0.0)
+    bets = np.empty((*room.shape, len(CELLS)))
+    bets[..., 0], bets[..., 1] = np.log(c / c0), np.log1p(-c) - np.log1p(-c0)
+    bets[..., 2], bets[..., 3] = np.log(s / s0), np.log1p(-s) - np.log1p(-s0)
+    return np.where(room[..., None], bets, 0.0)
 
 
 def _projection(s: FloatArray, c: FloatArray, share: FloatArray, line: Line) -> FloatArray:
@@ -192,7 +198,7 @@ def _projection(s: FloatArray, c: FloatArray, share: FloatArray, line: Line) -> 
     crossing = (c - delta) / kappa
     low = np.maximum(np.minimum(s, crossing), max(0.0, -delta / kappa))
     high = np.minimum(np.maximum(s, crossing), min(1.0, (1.0 - delta) / kappa))
-    x = np.clip(share * crossing + (1.0 - share) * s, low, high)
+    x = _clipped(share * crossing + (1.0 - share) * s, low, high)
     for _ in range(_NEWTON_STEPS):
         edge = kappa * x + delta
         pull_c, pull_s = share * kappa * (edge - c), (1.0 - share) * (x - s)
