@@ -34,8 +34,6 @@ INPUTS = (Field("age", Type.NUMBER, example=40.0), Field("visits", Type.NUMBER, 
 _START_S = 120.0
 """How long a start may take on a machine that does other things: it takes three seconds on one that does not."""
 _Found = TypeVar("_Found")
-_START_S = 90.0
-"""How long a machine that is busy with much else may take; how soon a start is promised, its own tests ask."""
 
 
 def until(look: Callable[[], _Found | None], longest_s: float = 10.0, every_s: float = 0.05) -> _Found:
