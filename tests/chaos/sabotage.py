@@ -101,9 +101,9 @@ TWELVE = (
         r"assert \d+ == 0|TimeoutError|Timeout",
         (
             Edit(
-                f"{_FEATURES}redis.py",
-                "[Lane(partial(_connection, location, stalled_s), stalled_s) for _ in range(2)]",
-                "[Lane(partial(_connection, location, stalled_s), stalled_s)] * 2",
+                f"{_FEATURES}resp.py",
+                "self._landed(flying.popleft())",
+                "self._landed(flying.popleft())\n                flying.rotate(1)  # the next replies go to whoever came last",
             ),
         ),
         test="tests/security/test_s16_cancel_storm.py",
@@ -115,7 +115,7 @@ TWELVE = (
         (
             Edit(
                 f"{_FEATURES}redis.py",
-                "replies = await self._coalescer.ask(commands, budget_s)\n"
+                "replies = await self._pipe.ask(commands, budget_s)\n"
                 "            except (TimeoutError, StoreRefused, RedisError, OSError) as error:\n",
                 "replies = await self._again(commands, budget_s)\n"
                 "            except (TimeoutError, StoreRefused, RedisError, OSError) as error:\n",
@@ -126,10 +126,10 @@ TWELVE = (
                 "    async def _again(self, commands, budget_s):\n"
                 "        for _ in range(3):\n"
                 "            try:\n"
-                "                return await self._coalescer.ask(commands, budget_s)\n"
+                "                return await self._pipe.ask(commands, budget_s)\n"
                 "            except (TimeoutError, StoreRefused, RedisError, OSError):\n"
                 "                await asyncio.sleep(budget_s / 2)\n"
-                "        return await self._coalescer.ask(commands, budget_s)\n\n"
+                "        return await self._pipe.ask(commands, budget_s)\n\n"
                 "    async def close(self) -> None:\n",
             ),
             Edit(f"{_FEATURES}redis.py", ", retry=Retry(NoBackoff(), 0))", ")"),
