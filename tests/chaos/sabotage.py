@@ -103,7 +103,7 @@ TWELVE = (
             Edit(
                 f"{_FEATURES}resp.py",
                 "self._landed(flying.popleft())",
-                "self._landed(flying.popleft())\n                flying.rotate(1)  # the next replies go to whoever came last",
+                "self._landed(flying.popleft())\n                flying.rotate(1)",
             ),
         ),
         test="tests/security/test_s16_cancel_storm.py",
