@@ -45,13 +45,17 @@ class Postgres:
         folder = Path(tempfile.mkdtemp(prefix="gw-pg-"))
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        made = cls(folder, port, _FAST + settings)
+        made = cls.over(folder, *settings)
         initdb = [str(_BIN / "initdb"), "-D", str(folder / "data"), "-U", "gateway", "-A", "trust", "-N", "-E", "UTF8"]
         subprocess.run([*initdb, "--locale=C"], check=True, stdout=subprocess.DEVNULL, **_as_nobody(folder))
         return made
+
+    @classmethod
+    def over(cls, folder: Path, *settings: str) -> "Postgres":
+        """One over the cluster that is, or will be, in a folder; it is not started."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return cls(folder, free.getsockname()[1], _FAST + settings)
 
     @property
     def url(self) -> str:

@@ -39,7 +39,7 @@ def main() -> int:
             if said.only in ("", name):
                 with fill(folder / f"{name}-{said.n}", said.n) as (url, filled):
                     found.append(measuring.measure(url, filled))
-    text = report.write(found, said.n, _RATE)
+    text = report.write(found, said.n, _RATE, report.FILE.read_text())
     print(text)
     if not said.no_file:
         report.FILE.write_text(text)
@@ -74,7 +74,7 @@ def _postgresql(folder: Path, n: int) -> Iterator[tuple[str, Filled]]:
     folder.chmod(0o755)
     note = folder / "filled.json"
     if (folder / "server" / "data").exists():
-        server = replace(Postgres.make(*_SERVER), folder=folder / "server")
+        server = Postgres.over(folder / "server", *_SERVER)
     else:
         server = Postgres.make(*_SERVER)
         shutil.move(server.folder, folder / "server")
@@ -115,7 +115,9 @@ def _telling(name: str, n: int) -> Callable[[int], None]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.size", description=__doc__)
     parser.add_argument("--n", type=int, default=10_000_000, help="how many predictions")
-    parser.add_argument("--only", choices=("sqlite", "postgresql"), default="")
+    parser.add_argument(
+        "--only", choices=("sqlite", "postgresql"), default="", help="this one; the other's figures stay"
+    )
     parser.add_argument("--folder", type=Path, help="keep the filled stores there (1.5 KB a prediction), or find them")
     parser.add_argument("--no-file", action="store_true", help="leave the page of figures as it is")
     return parser.parse_args()

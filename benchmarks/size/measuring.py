@@ -1,5 +1,6 @@
 """What is asked of a full store, through the gateway's own ports, and how long each takes."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,10 +48,11 @@ class Filled:
 
 @dataclass(frozen=True)
 class Sized:
-    """One full store and its figures."""
+    """One full store and its figures. ``load``: the machine's load average over the minute before the last of them."""
 
     filled: Filled
     figures: tuple[Figure, ...]
+    load: float
 
 
 @contextmanager
@@ -75,7 +77,8 @@ def measure(url: str, filled: Filled) -> Sized:
             ("the ledger of a deployment", lambda _: store.events.books(NAME)),
             ("the ledger of all", lambda _: store.events.books()),
         )
-        return Sized(filled, tuple(_timed(what, ask) for what, ask in asked))
+        figures = tuple(_timed(what, ask) for what, ask in asked)
+        return Sized(filled, figures, os.getloadavg()[0])
 
 
 def _timed(what: str, ask: Callable[[int], object]) -> Figure:

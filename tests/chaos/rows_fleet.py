@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -158,7 +159,7 @@ def compare_and_set(setting: Setting) -> Outcome:
             dice = Random(f"{setting.dice}{client}")
             with httpx.Client(base_url=both.gateways[client % 2].control.base_url, timeout=10.0) as http:
                 for _ in range(changes):
-                    revision = http.get(_ADMIN).json()["revision"]
+                    revision = until(partial(_read_revision, http), 30.0)
                     weight = round(dice.uniform(0.0, 0.5), 3)
                     answer = http.put(
                         f"{_ADMIN}/traffic", json={"weights": {"canary": weight}}, headers={"If-Match": f'"{revision}"'}
@@ -178,6 +179,12 @@ def compare_and_set(setting: Setting) -> Outcome:
         outcome.exactly("accepted and refused", won + lost, 8 * changes)
         outcome.at_least("refused", lost, 1)
     return outcome
+
+
+def _read_revision(http: httpx.Client) -> int | None:
+    """The revision, as an operator reads it; None while the store is too busy to say, so that one asks again."""
+    answer = http.get(_ADMIN)
+    return int(answer.json()["revision"]) if answer.status_code == 200 else None
 
 
 def _revision(gateway: Gateway) -> int:

@@ -1,7 +1,6 @@
-"""Rows on one host with SQLite: processes killed again and again, and everything outside down."""
+"""Rows on one host with SQLite: processes killed again and again."""
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -10,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
-
-import httpx
 
 from tests.chaos.clients import Seen, audit, load, probe, start_canary, train_coded
 from tests.chaos.report import Outcome, Row, Setting
@@ -126,41 +123,7 @@ def _start_s(gateway: Gateway) -> float:
     return time.monotonic() - began
 
 
-def everything_outside_down(setting: Setting) -> Outcome:
-    """A8: registry and control plane's store gone; then a worker is restarted. (No feature store in this form.)"""
-    outcome, seen, alive = Outcome(what="registry and store moved away, agent and workers killed meanwhile"), Seen(), 0
-    with house(setting.folder) as gateway:
-        before = set(gateway.children("worker"))
-        (setting.folder / "models").rename(setting.folder / "gone")
-        [agent] = gateway.children("agent")
-        assert gateway.process is not None
-        os.kill(agent, signal.SIGKILL)
-        store = setting.folder / "state" / "store.db"
-        shutil.move(store, setting.folder / "store.db")
-        store.mkdir()  # the agent comes back to a store that cannot be opened
-        for place in ("store.db-wal", "store.db-shm"):
-            (setting.folder / "state" / place).unlink(missing_ok=True)
-        outcome.faults += 2
-        until_s = time.monotonic() + setting.pick(5, 120)
-        probes = 0
-        while time.monotonic() < until_s:
-            probes += 1
-            alive += httpx.get(f"{gateway.data.base_url}/livez").status_code == 200
-            time.sleep(0.1)
-        outcome.exactly("liveness failures", probes - alive, 0)
-        outcome.exactly("workers replaced", len(before - set(gateway.children("worker"))), 0)
-        os.kill(before.pop(), signal.SIGKILL)
-        os.kill(before.pop(), signal.SIGKILL)
-        outcome.faults += 2
-        began = time.monotonic()
-        until(lambda: probe(gateway, seen), 30.0)
-        outcome.at_most("stable served by restarted workers after", time.monotonic() - began, 10.0, " s")
-        store.rmdir()
-    return outcome
-
-
 ROWS = (
     Row("D1", "kill -9 loop: what was acknowledged is stored", kill_loop),
     Row("A1", "kill -9 a worker: only its in-flight requests fail", killed_workers),
-    Row("A8", "everything outside down: liveness and stable from the local cache", everything_outside_down),
 )

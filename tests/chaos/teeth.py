@@ -100,6 +100,7 @@ def _copy() -> Iterator[Path]:
 def _run(tree: Path, sabotage: Sabotage) -> Run:
     if sabotage.test:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", sabotage.test]
+        command += ["-k", sabotage.only] if sabotage.only else []
     else:
         command = [sys.executable, "-m", "tests.chaos", "--quick", "--rows", sabotage.row]
     narrow = None if sabotage.memory_gib is None else partial(_narrow, int(sabotage.memory_gib * 2**30))
@@ -123,7 +124,9 @@ def _run(tree: Path, sabotage: Sabotage) -> Run:
 
 
 def _narrow(most: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    """Bound what a process may take. Only softly: a child that loads a model sets a bound of its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def main() -> int:

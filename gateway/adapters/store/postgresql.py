@@ -30,6 +30,8 @@ CONTROL_S = 0.7
 """Patience with control state: an operator hears within a second that the store is away."""
 EVENTS_S = 15.0
 """Patience with the event log: a batch of a drain, a look at a long window."""
+_FILE_S = 600.0
+"""Patience with one file of the schema: an index over ten million rows takes a minute."""
 _CONNECT_S = 0.7
 _FAIL_FAST_S = 0.2
 _INTERVAL_S = 0.1
@@ -217,6 +219,7 @@ def migrate(connection: Connection) -> None:
         applied: dict[int, str] = dict(rows(connection, "SELECT number, name FROM schema_files"))
         _refuse_later(applied, files)
         for number in sorted(set(files) - set(applied)):
+            connection.within(_FILE_S).execute("SET LOCAL statement_timeout = 0")
             connection.execute(files[number].read_text().encode())
             connection.execute("INSERT INTO schema_files VALUES (%s, %s)", (number, files[number].name))
         connection.execute("COMMIT")

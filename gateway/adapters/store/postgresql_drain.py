@@ -6,7 +6,7 @@ advisory lock per deployment tag makes hosts take turns, so nothing that is sett
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import LiteralString
@@ -27,7 +27,7 @@ from gateway.adapters.store.joins import (
     stable_generation,
     told,
 )
-from gateway.adapters.store.postgresql import Connection, Row, row, rows
+from gateway.adapters.store.postgresql import Connection, Row, row
 from gateway.adapters.store.rows import PackedAnswer, pack, unpack_scalar
 from gateway.core.deployments import Scalar
 from gateway.core.events import CrashRecord, Event, OutcomeRecord, PredictionRecord, Punctuation, ShadowRecord
@@ -79,6 +79,37 @@ class Added:
     joined: list[_Id] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a batch asks the log about; sorted, so that no two batches touch the same rows in another order."""
+
+    ids: list[_Id]
+    """Of predictions, crashes and outcomes: all that depends on the attempts before them."""
+    numbered: list[_Id]
+    """Predictions and crashes: how they are counted depends on the crashes before them."""
+    predicted: list[_Id]
+    """Predictions, for which outcomes may wait."""
+    metrics: list[_Metric]
+    shadows: list[_Metric]
+    claims: list[_Claim]
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> "About":
+        """Look through a batch without punctuation."""
+        predictions = [event for event in events if isinstance(event, PredictionRecord)]
+        predicted = {(event.tag, event.body) for event in predictions}
+        numbered = predicted | {(event.tag, event.body) for event in events if isinstance(event, CrashRecord)}
+        metrics = {(e.tag, e.body, e.metric) for e in events if isinstance(e, OutcomeRecord)}
+        return cls(
+            ids=sorted(numbered | {(tag, body) for tag, body, _ in metrics}),
+            numbered=sorted(numbered),
+            predicted=sorted(predicted),
+            metrics=sorted(metrics),
+            shadows=sorted({(e.tag, e.body, e.generation) for e in events if isinstance(e, ShadowRecord)}),
+            claims=sorted({_claim(e, arm.generation) for e in predictions if e.sticky for arm, _ in draws(e)}),
+        )
+
+
 class Drain:
     """Stores records of one spool inside the caller's transaction; ``finish`` copies them in and moves the cursor.
 
@@ -95,18 +126,13 @@ class Drain:
         self._connection = connection
         self._tells = tells
         self._spool_id = spool_id
-        connection.execute(queries.INSERT_SPOOL, (spool_id,))
-        place = row(connection, queries.LOCK_SPOOL, (spool_id,))
-        assert place is not None  # noqa: S101 - it was put there by the statement before
-        self._spool, cursor = place
-        self._fresh = [
-            (offset, event) for offset, event in events if offset >= cursor and not isinstance(event, Punctuation)
-        ]
+        records = [(offset, event) for offset, event in events if not isinstance(event, Punctuation)]
+        self._spool, cursor = self._take_turn(sorted({event.tag for _, event in records}))
+        self._fresh = [(offset, event) for offset, event in records if offset >= cursor]
         self._added = Added()
         self._counts = Counts()
         self._owed: Counter[str] = Counter()
         self._days: Counter[tuple[str, int]] = Counter()
-        self._take_turn()
         self._learn()
 
     def store(self) -> None:
@@ -132,58 +158,69 @@ class Drain:
             (queries.COPY_CRASHES, queries.CRASH_TYPES, added.crashes),
         ):
             _copy(connection, statement, types, table)
-        if added.joined:
-            connection.execute(queries.END_WAITS, columns(added.joined, 2))
-        if added.waits:
-            connection.execute(queries.BEGIN_WAITS, columns([(*key, at) for key, at in added.waits.items()], 4))
-        self._counts.write(connection)
-        postgresql_outbox.put(connection, self._entries())
         writer = writer_of(self._spool_id)
-        if owed := [(writer, tag, n) for tag, n in sorted(self._owed.items()) if n]:
-            connection.execute(queries.ADD_OWED, columns(owed, 3))
-        if days := [(*key, n) for key, n in sorted(self._days.items())]:
-            connection.execute(queries.ADD_CHANGES, columns(days, 3))
-        connection.execute(queries.MOVE_CURSOR, (end, self._spool))
+        with connection.pipeline():
+            self._ask(queries.END_WAITS, added.joined)
+            self._ask(queries.BEGIN_WAITS, [(*key, at) for key, at in added.waits.items()], 4)
+            self._counts.write(connection)
+            postgresql_outbox.put(connection, self._entries())
+            self._ask(queries.ADD_OWED, [(writer, tag, n) for tag, n in sorted(self._owed.items()) if n], 3)
+            self._ask(queries.ADD_CHANGES, [(*key, n) for key, n in sorted(self._days.items())], 3)
+            connection.execute(queries.MOVE_CURSOR, (end, self._spool))
 
     def _entries(self) -> list[outbox.Entry]:
         found = (outbox.record_entry(event, self._spool_id, offset, self._tells) for offset, event in self._fresh)
         return [entry for entries in found for entry in entries]
 
-    def _take_turn(self) -> None:
-        """Wait until no other host settles records of the same deployments. In order, so that none waits in a ring."""
-        if tags := sorted({event.tag for _, event in self._fresh if not isinstance(event, Punctuation)}):
-            self._connection.execute(queries.TAKE_TURN, (tags,))
+    def _take_turn(self, tags: list[str]) -> tuple[int, int]:
+        """Wait until no other host settles records of the same deployments; the spool's number and its cursor.
+
+        Tags come in order, so that no two hosts wait for each other in a ring.
+        """
+        connection = self._connection
+        with connection.pipeline():
+            connection.execute(queries.INSERT_SPOOL, (self._spool_id,))
+            found = connection.execute(queries.LOCK_SPOOL, (self._spool_id,))
+            connection.execute(queries.TAKE_TURN, (tags,))
+        place = found.fetchone()
+        assert place is not None  # noqa: S101 - it was put there by the statement before
+        spool, cursor = place
+        return spool, cursor
 
     def _learn(self) -> None:
-        """Ask for everything that the log holds about the batch's ids, shadows, metrics and keys."""
-        ids = sorted({(event.tag, event.body) for _, event in self._fresh if not isinstance(event, Punctuation)})
-        self._known: dict[_Id, Known] = {key: Known() for key in ids}
+        """Ask for what the log holds that this batch may meet: everything in one journey to the server."""
+        about = About.of([event for _, event in self._fresh])
+        with self._connection.pipeline():
+            attempts = self._ask(queries.ATTEMPTS, about.ids)
+            crashes = self._ask(queries.CRASHES_BEFORE, about.numbered)
+            waiting = self._ask(queries.WAITING, about.predicted)
+            histories = self._ask(queries.HISTORIES, about.metrics, 3)
+            shadows = self._ask(queries.SHADOWS_BEFORE, about.shadows, 3)
+            claims = self._ask(queries.CLAIM, about.claims, 4)
+            watermark = self._connection.execute(queries.WATERMARK) if about.predicted else ()
+        self._known: dict[_Id, Known] = {key: Known() for key in about.ids}
         self._days_of: defaultdict[_Id, set[int]] = defaultdict(set)
-        for tag, body, attempt, at in self._ask(queries.ATTEMPTS, ids):
+        for tag, body, attempt, at in attempts:
             self._known[tag, body].attempts = max(self._known[tag, body].attempts, attempt)
             self._days_of[tag, body].add(day_of(at))
-        for tag, body, crashes, first in self._ask(queries.CRASHES_BEFORE, ids):
-            self._known[tag, body].crashes, self._known[tag, body].crashed_first = crashes, first
-        for tag, body, metric in self._ask(queries.WAITING, ids):
+        for tag, body, count, first in crashes:
+            self._known[tag, body].crashes, self._known[tag, body].crashed_first = count, first
+        for tag, body, metric in waiting:
             self._known[tag, body].waiting.add(metric)
-        metrics = {(e.tag, e.body, e.metric) for _, e in self._fresh if isinstance(e, OutcomeRecord)}
         self._histories: defaultdict[_Metric, list[tuple[Rank, Scalar]]] = defaultdict(list)
-        for tag, body, metric, *ranked, value in self._ask(queries.HISTORIES, sorted(metrics), 3):
+        for tag, body, metric, *ranked, value in histories:
             self._histories[tag, body, metric].append((Rank(*ranked), unpack_scalar(value)))
         for history in self._histories.values():
             history.sort(key=itemgetter(0))
-        shadows = {(e.tag, e.body, e.generation) for _, e in self._fresh if isinstance(e, ShadowRecord)}
-        self._shadows = Counter(dict.fromkeys(shadows, 0))
-        for tag, body, generation, n in self._ask(queries.SHADOWS_BEFORE, sorted(shadows), 3):
+        self._shadows = Counter(dict.fromkeys(about.shadows, 0))
+        for tag, body, generation, n in shadows:
             self._shadows[tag, body, generation] = n
-        records = [e for _, e in self._fresh if isinstance(e, PredictionRecord)]
-        wanted = {_claim(e, arm.generation) for e in records if e.sticky for arm, _ in draws(e)}
-        self._open: set[_Claim] = {(t, g, e, k) for t, g, e, k in self._ask(queries.CLAIM, sorted(wanted), 4)}
-        seen = row(self._connection, queries.WATERMARK) if records else None
-        self._watermark: float | None = seen[0] if seen else None
+        self._open: set[_Claim] = {(t, g, e, k) for t, g, e, k in claims}
+        self._watermark: float | None = next((at for (at,) in watermark), None)
 
-    def _ask(self, query: LiteralString, about: Sequence[Row], width: int = 2) -> list[Row]:
-        return rows(self._connection, query, columns(about, width)) if about else []
+    def _ask(self, query: LiteralString, about: Sequence[Row], width: int = 2) -> Iterable[Row]:
+        """Put a statement about rows on its way, if there are any; what it finds is there when the pipeline ends."""
+        return self._connection.execute(query, columns(about, width)) if about else ()
 
     def _store_prediction(self, record: PredictionRecord, offset: int) -> None:
         known = self._known[record.tag, record.body]
