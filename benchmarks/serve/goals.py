@@ -137,6 +137,18 @@ def _paced(run: Run) -> Iterator[Goal]:
         yield from _most("p99.9 over the median at half of capacity, constant arrivals", 10.0, found)
 
 
+def _answered(run: Run) -> Iterator[Goal]:
+    """A refusal is quick: figures of a gateway that refused some are figures of nothing."""
+    own = [
+        point for name, by in run.points.items() if name.startswith("gateway") for each in by.values() for point in each
+    ]
+    paced = [point for each in run.paced.values() for point in each]
+    for says, points in (("closed loop", own), ("constant arrivals", paced)):
+        if points:
+            errors = float(sum(point.errors for point in points))
+            yield from _most(f"requests of the gateway's that were not answered by 200, {says}", 0.0, errors, digits=0)
+
+
 def _disk(run: Run) -> Iterator[Goal]:
     says = "durability disk over process, requests/s, 64 connections"
     yield from _least(says, 0.8, ratio(run.points, "gateway-feast-disk", "gateway-feast", 64))
@@ -178,5 +190,5 @@ def _median(points: Sequence[Point], what: str) -> float:
 
 
 _ROWS: Sequence[Callable[[Run], Iterator[Goal]]] = (
-    _full, _article, _peers, _trees, _reads, _added, _paced, _disk, _workers, _worker, _curves,
+    _full, _article, _peers, _trees, _reads, _added, _paced, _answered, _disk, _workers, _worker, _curves,
 )  # fmt: skip

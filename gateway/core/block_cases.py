@@ -6,6 +6,7 @@ propensity ``1 / (1 + k)``. Signals only.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from gateway.core.deployments import Guardrail
 from gateway.core.evidence.arrays import FloatArray, normalised
 from gateway.core.evidence.blocks import Block, Queue, Ranks, matched, ranked
 from gateway.core.evidence.intervals import Stratum
-from gateway.core.evidence.rates import DEMOTION_WEIGHTS, Line, kept_demotion_bets, settled
+from gateway.core.evidence.rates import DEMOTION_WEIGHTS, Line, demotion_bets, settled
 from gateway.core.evidence.restarts import Wealth, advanced, opened
 from gateway.core.tallies import Sample, Tally, stratified
 from gateway.core.value_cases import MeanCase, PairMeanCase, bet_on_mean, bet_on_pair_mean, open_mean, open_pair_mean
@@ -151,9 +152,14 @@ def bet_on_coverage(case: CoverageCase, events: list[tuple[bool, float]]) -> Cov
 
 def _both_ways(rate: float, tally: Tally) -> FloatArray:
     cells = np.array(tally.cells, dtype=np.float64)
-    more = kept_demotion_bets(rate, tally.propensity, Line()) @ cells
-    fewer = kept_demotion_bets(1.0 - rate, tally.propensity, Line()) @ cells[_SWAPPED]
-    return np.concatenate([more, fewer])
+    more, fewer = _bets_both_ways(rate, tally.propensity)
+    return np.concatenate([more @ cells, fewer @ cells[_SWAPPED]])
+
+
+@lru_cache(maxsize=4_096)
+def _bets_both_ways(rate: float, propensity: float) -> FloatArray:
+    """Bets that bad is more common with the candidate, and that good is; worked out once, shape (2, 8, 4)."""
+    return demotion_bets(np.array([rate, 1.0 - rate]), propensity, Line())
 
 
 def _tallies(tick: int, blocks: Sequence[Block]) -> list[Tally]:

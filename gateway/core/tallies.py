@@ -29,7 +29,7 @@ class Layout:
 
     rows: tuple[EvidenceRow, ...]
     keys: tuple[tuple[int, float], ...]
-    places: npt.NDArray[np.int64]
+    places: tuple[int, ...]
 
 
 class Tally(NamedTuple):
@@ -86,25 +86,24 @@ def layout(rows: Sequence[EvidenceRow]) -> Layout:
     placed = [(tick_of(row.position.at), row.propensity) for row in drawn]
     keys = tuple(sorted(set(placed)))
     index = {key: 4 * number for number, key in enumerate(keys)}
-    places = [index[key] + (0 if row.candidate else 2) for key, row in zip(placed, drawn, strict=True)]
-    return Layout(drawn, keys, np.array(places, dtype=np.int64))
+    return Layout(
+        drawn, keys, tuple([index[key] + 2 * (not row.candidate) for key, row in zip(placed, drawn, strict=True)])
+    )
 
 
 def count(rows: Layout, value: Callable[[EvidenceRow], bool | None]) -> tuple[Tally, ...]:
     """Count bad and good outcomes by arm; rows whose value is None are left out, and keys without any row."""
-    codes = (2 if bad is None else int(not bad) for bad in map(value, rows.rows))
-    good = np.fromiter(codes, dtype=np.int64, count=len(rows.rows))
-    kept = good < 2
-    return _tallied(rows, (rows.places + good)[kept])
+    cells = [0] * (4 * len(rows.keys))  # most looks are short: plain counting is quicker than an array
+    for place, row in zip(rows.places, rows.rows, strict=True):
+        bad = value(row)
+        if bad is not None:
+            cells[place + (not bad)] += 1
+    return _tallied(rows, cells)
 
 
-def _tallied(rows: Layout, places: npt.NDArray[np.int64]) -> tuple[Tally, ...]:
-    cells = np.bincount(places, minlength=4 * len(rows.keys)).reshape(-1, 4).tolist()
-    return tuple(
-        Tally(tick, propensity, (a, b, c, d))
-        for (tick, propensity), (a, b, c, d) in zip(rows.keys, cells, strict=True)
-        if a or b or c or d
-    )
+def _tallied(rows: Layout, cells: list[int]) -> tuple[Tally, ...]:
+    by_key = zip(rows.keys, cells[0::4], cells[1::4], cells[2::4], cells[3::4], strict=True)
+    return tuple([Tally(*key, (a, b, c, d)) for key, a, b, c, d in by_key if a or b or c or d])
 
 
 def everyone(rows: Layout) -> tuple[Tally, ...]:
@@ -113,7 +112,10 @@ def everyone(rows: Layout) -> tuple[Tally, ...]:
     >>> everyone(layout([]))
     ()
     """
-    return _tallied(rows, rows.places + 1)
+    cells = [0] * (4 * len(rows.keys))
+    for place in rows.places:
+        cells[place + 1] += 1
+    return _tallied(rows, cells)
 
 
 def measured(rows: Layout, amount: Callable[[EvidenceRow], float | None]) -> tuple[Sample, ...]:
@@ -124,8 +126,8 @@ def measured(rows: Layout, amount: Callable[[EvidenceRow], float | None]) -> tup
 
 def sampled(rows: Layout, values: FloatArray) -> tuple[Sample, ...]:
     """Part the values of rows, in their order, by restart tick and propensity; NaN is left out."""
-    counts = ~np.isnan(values)
-    numbers, ours = rows.places // 4, rows.places % 4 == 0
+    counts, places = ~np.isnan(values), np.array(rows.places, dtype=np.int64)
+    numbers, ours = places // 4, places % 4 == 0
     found = []
     for number, (tick, propensity) in enumerate(rows.keys):
         kept = counts & (numbers == number)

@@ -32,18 +32,18 @@ class Database:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         require_sqlite(apsw.sqlite_lib_version())
-        self._path = path
+        self._translated = _Translated(path)
         self._turn = threading.RLock()
         self._under_way = False  # a writing transaction of the thread whose turn it is
         self._lock: int | None = None
         if read_only:
-            with self._translated():
+            with self._translated:
                 self._connection = _open_to_read(path)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _lock_out_others(path)
         try:
-            with self._translated():
+            with self._translated:
                 self._connection = _open(path)
                 _migrate(self._connection)
         except BaseException:
@@ -53,7 +53,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
         """Give the connection for queries that see one state of the store. Raises StoreUnavailable."""
-        with self._turn, self._translated():
+        with self._turn, self._translated:
             if self._under_way:
                 yield self._connection
                 return
@@ -69,7 +69,7 @@ class Database:
 
         A block inside another one is part of it: on disk when the outermost ends.
         """
-        with self._turn, self._translated():
+        with self._turn, self._translated:
             if self._under_way:
                 yield self._connection
                 return
@@ -86,16 +86,24 @@ class Database:
 
     def close(self) -> None:
         """Close the file and let the next writer in."""
-        with self._turn, self._translated():
+        with self._turn, self._translated:
             self._connection.close()
             if self._lock is not None:
                 os.close(self._lock)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except apsw.Error as error:
+
+class _Translated:
+    """Says in the store's own words what SQLite could not do. Raises StoreUnavailable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing to do before."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Translate."""
+        if isinstance(error, apsw.Error):
             raise StoreUnavailable(f"The store {self._path} failed: {error}") from error
 
 
