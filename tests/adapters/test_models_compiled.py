@@ -154,7 +154,7 @@ async def test_a_prepared_model_runs_compiled_without_anybody_asking(tmp_path: P
     save(tmp_path / "models", "m", "1", LogisticRegression().fit(ROWS, LABELS), inputs=INPUTS)
     cache, runner = ModelCache(tmp_path / "cache"), PoolRunner()
     prepared = cache.prepare(JoblibFolder(tmp_path / "models"), "models:/m/1")
-    assert prepared.form.kind == "linear"
+    assert prepared.form.kind in ("linear", "onnx")  # whichever was quicker just then
     assert "equals the original" in prepared.form.why
     runner.install(cache.load(prepared))
     [answer] = await runner.predict(Part("stable", "g", prepared), [(1.0, 1.0, 1.0, 1.0)], 1.0)
@@ -163,5 +163,6 @@ async def test_a_prepared_model_runs_compiled_without_anybody_asking(tmp_path: P
     (tmp_path / "cache" / prepared.digest / COMPILED_FILE).write_bytes(b"other")
     with pytest.raises(ModelUnusable, match="is not what was proved"):
         cache.load(prepared)
-    assert cache.prepare(JoblibFolder(tmp_path / "models"), "models:/m/1") == prepared
-    cache.load(prepared)
+    again = cache.prepare(JoblibFolder(tmp_path / "models"), "models:/m/1")
+    assert replace(again, form=prepared.form) == prepared  # the times it was chosen by are measured again
+    cache.load(again)

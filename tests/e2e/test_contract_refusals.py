@@ -1,5 +1,6 @@
 """What a gateway says that cannot do its work: no room in the log, no model yet, too much under way."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -88,11 +89,14 @@ def test_a_declared_deployment_without_a_model_is_503_and_holds_up_nobody_else(g
 
 
 def test_more_requests_than_fit_are_503_at_once(gateway: Gateway) -> None:
-    body = {"instances": [BODY] * 1_000}
+    body = json.dumps({"instances": [BODY] * 1_000})  # written once: who asks must be quicker than who answers
+    headers, url = {"Content-Type": "application/json"}, f"{gateway.data.base_url}/predict/serving"
 
     def overloaded() -> httpx.Response | None:
-        with ThreadPoolExecutor(8) as pool:
-            responses = list(pool.map(lambda _: ask(gateway, "serving", body), range(8)))
+        with ThreadPoolExecutor(16) as pool:
+            responses = list(
+                pool.map(lambda _: httpx.post(url, content=body, headers=headers, timeout=10.0), range(16))
+            )
         return next((one for one in responses if one.status_code == 503), None)
 
     unserviceable(until(overloaded), "overloaded")
