@@ -49,7 +49,7 @@ from gateway.core.state import (
     with_traffic,
 )
 from gateway.core.tables import accept, candidate_meant, in_order, looked_at
-from gateway.courses import Courses
+from gateway.courses import Courses, Seen
 from gateway.documents import Change, Documents, Note
 from gateway.governance import APPROVE, DENY, START, Governance, Wish, promotion
 from gateway.ports import AlertSink, Clock, ControlState, EventLog
@@ -104,16 +104,20 @@ class Control:
         due: list[tuple[str, str]] = []
         leaning: list[str] = []
         unreadable: list[tuple[str, str]] = []
+        looks: list[Seen] = []
         with self._state.together():
             for deployment in deployments:
                 state = self.read(deployment)
                 leaning += [deployment] if any(one.current.bandit for one in in_order(state)) else []
                 for one in looked_at(state):
                     try:
-                        if self._asked(state, one, watermark, visible, bare=True)[2] is not None:
-                            due.append((deployment, one.name))
+                        seen, move = self._asked(state, one, watermark, visible, bare=True)
                     except EvidenceUnreadable:  # the others are looked at all the same
                         unreadable.append((deployment, one.name))
+                        continue
+                    looks.append(seen)
+                    due += [] if move is None else [(deployment, one.name)]
+            self._courses.note(looks)
         again = [self._begin_again(deployment, name, watermark) for deployment, name in unreadable]
         made = [self._decide(deployment, name, watermark, visible) for deployment, name in due]
         made += [self._lean(deployment, watermark) for deployment in leaning]
@@ -147,7 +151,7 @@ class Control:
             rollout = state.rollouts.get(name)
             if rollout is None or rollout.phase not in LOOKED_AT:
                 return None
-            case, verdict, move = self._asked(state, rollout, watermark, visible)
+            (_, case, verdict), move = self._asked(state, rollout, watermark, visible)
             if move is None or not self._may(state, rollout, move, watermark):
                 return None
             action = said(rollout, move)
@@ -179,13 +183,12 @@ class Control:
         visible: Mapping[str, int],
         *,
         bare: bool = False,
-    ) -> tuple[JudgeState, Verdict, Move | None]:
+    ) -> tuple[Seen, Move | None]:
         """What is known of a candidate up to the watermark, what that says, and what the rules ask for."""
         opening = looking.opening_of(state.deployment, rollout, state.stable.generation, watermark)
         case = self._cases.judged(opening, watermark, visible)
-        verdict, seen = judging.verdict(case, watermark, bare=bare), observed(rollout.current, case)
-        self._courses.note(opening, verdict, lambda: judging.drawn(case, verdict))
-        return case, verdict, next_signal(since_opened(rollout, case), verdict, watermark, seen)
+        verdict, n = judging.verdict(case, watermark, bare=bare), observed(rollout.current, case)
+        return Seen(opening, case, verdict), next_signal(since_opened(rollout, case), verdict, watermark, n)
 
     def _may(self, state: DeploymentState, rollout: Rollout, move: Move, watermark: float) -> bool:
         """Whether a candidate may move up: not on a remnant of its evidence, in a freeze, or without room for it."""

@@ -11,7 +11,7 @@ bound, whatever the metrics' dependence and delays). False promotion: every coun
 hands every row in exactly once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -218,12 +218,22 @@ def verdict(state: JudgeState, at: float, *, bare: bool = False) -> Verdict:
     return Verdict(Finding.PASS, findings, at, all_safe([one for one in basis if counted(one)]), state.version)
 
 
-def drawn(state: JudgeState, bare: Verdict) -> Verdict:
-    """Return a bare verdict with its intervals, as a picture needs them."""
-    names = [found.metric for found in bare.findings]
-    strata = {name: those for name in names if (those := _strata(state, name)) is not None}
-    seen = dict(zip(strata, estimates(list(strata.values())), strict=True)) | _seen_on_pairs(state, names)
-    findings = (bounded(one, seen[one.metric]) if one.metric in seen else one for one in bare.findings)
+def drawn(bare: Sequence[tuple[JudgeState, Verdict]]) -> list[Verdict]:
+    """Return bare verdicts with their intervals, as pictures need them; the search for the ends is shared by all."""
+    strata = [
+        (number, found.metric, those)
+        for number, (state, verdict) in enumerate(bare)
+        for found in verdict.findings
+        if (those := _strata(state, found.metric)) is not None
+    ]
+    seen: list[dict[str, Estimate]] = [_seen_on_pairs(state, verdict) for state, verdict in bare]
+    for (number, name, _), one in zip(strata, estimates([those for *_, those in strata]), strict=True):
+        seen[number][name] = one
+    return [_between(verdict, ends) for (_, verdict), ends in zip(bare, seen, strict=True)]
+
+
+def _between(bare: Verdict, ends: Mapping[str, Estimate]) -> Verdict:
+    findings = (bounded(one, ends[one.metric]) if one.metric in ends else one for one in bare.findings)
     return replace(bare, findings=tuple(findings))
 
 
@@ -236,7 +246,8 @@ def _strata(state: JudgeState, name: str) -> Sequence[Stratum] | None:
     return state.blocks[name].rate.strata if name in state.blocks else None
 
 
-def _seen_on_pairs(state: JudgeState, names: Sequence[str]) -> dict[str, Estimate]:
+def _seen_on_pairs(state: JudgeState, verdict: Verdict) -> dict[str, Estimate]:
+    names = [found.metric for found in verdict.findings]
     pairs = {name: paired_estimate(*state.pairs[name].cells) for name in names if name in state.pairs}
     return pairs | {name: share_estimate(state.paired_shares[name]) for name in names if name in state.paired_shares}
 

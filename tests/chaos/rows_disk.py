@@ -124,7 +124,7 @@ def full_disk(setting: Setting) -> Outcome:
                 until(lambda: len(seen.told) > 20, 30.0)
                 for _ in range(setting.pick(2, 20)):
                     _fill(disk / "filler")
-                    time.sleep(setting.pick(2, 5))
+                    time.sleep(setting.pick(1, 5))
                     result.faults += 1
                     (disk / "filler").unlink()
                     freed = time.monotonic()

@@ -124,11 +124,11 @@ def _lay(models: Path, version: str, trap: OnLoad) -> None:
 def shadows(setting: Setting) -> Outcome:
     """A10: a shadow that raises, sleeps, or answers a hundred megabytes. The caller never notices."""
     outcome, numbers, cases = Outcome(what="shadow runs that went wrong"), itertools.count(), (Raises, Sleepy, Huge)
-    lasts = setting.pick(4, 300)
+    lasts = setting.pick(2, 300)
     with two_workers(setting.folder, Coded(ARMS["stable"])) as gateway:
         calm = Answers()
         with calling(gateway, _RATE, lambda _: entity(2 + next(numbers) % 1_000), calm):
-            time.sleep(setting.pick(4, 60))
+            time.sleep(setting.pick(2, 60))
         base = quantile(calm.of(200), 0.99)
         memory = {pid: resident(pid) for pid in gateway.children("worker")}
         for version, case in enumerate(cases, 3):

@@ -65,7 +65,7 @@ def ten_times(setting: Setting) -> Outcome:
             time.sleep(setting.pick(3, 20))
         with calling(gateway, _CAPACITY * 1.2, lambda _: entity(next(numbers)), peak):
             time.sleep(setting.pick(3, 20))
-        memory, probes, lasts = resident(worker), list[bool](), setting.pick(6, 120)
+        memory, probes, lasts = resident(worker), list[bool](), setting.pick(4, 120)
         with calling(gateway, _CAPACITY * 10.0, lambda _: entity(next(numbers)), storm):
             until_s = time.monotonic() + lasts
             while time.monotonic() < until_s:
@@ -111,7 +111,7 @@ def labels_meanwhile(setting: Setting) -> Outcome:
             calling(gateway, 20.0, label, labels),
             calling(gateway, _CAPACITY * 5.0, lambda _: entity(next(numbers)), storm),
         ):
-            time.sleep(setting.pick(6, 300))
+            time.sleep(setting.pick(4, 300))
         refused = storm.of(429, 503)
         outcome.faults = len(refused)
         accepted = len(labels.of(202)) / len(labels.said)
