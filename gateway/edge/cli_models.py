@@ -43,7 +43,7 @@ def validate(
 ) -> None:
     """Hold a model to a deployment's validation gate, without starting anything. Exit code 1: it does not pass."""
     with reach(config, url) as client:
-        found = client.post(f"/admin/deployments/{client.deployment(deployment)}/validate", {"model": model})
+        found = client.post(f"{client.place(deployment)}/validate", {"model": model})
     show(found, gates_table(found), as_json=as_json)
     if not found["passed"]:
         raise typer.Exit(Exit.REFUSED)

@@ -12,7 +12,7 @@ from rich.table import Table
 from gateway.edge.cli_config import Config
 from gateway.edge.cli_rollout import AsJson, Deployment, Reason, Url, reach
 from gateway.edge.cli_tables import show
-from gateway.edge.control_client import ControlClient, Exit
+from gateway.edge.control_client import Exit
 
 _ALIVE = frozenset({"waiting", "called", "accepted"})
 
@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="See when a model is trained again,
 def runs(deployment: Deployment = None, config: Config = None, url: Url = None, as_json: AsJson = False) -> None:
     """Which runs there were: what asked for them, and how they ended."""
     with reach(config, url) as client:
-        found = client.get(f"{_place(client, deployment)}/retraining")
+        found = client.get(f"{client.place(deployment)}/retraining")
     show(found, _table(found), as_json=as_json)
 
 
@@ -40,7 +40,7 @@ def ask(
 ) -> None:
     """Have the model trained again. Exit code 1: a run is under way already, or nobody is there to do it."""
     with reach(config, url) as client:
-        place = f"{_place(client, deployment)}/retraining"
+        place = f"{client.place(deployment)}/retraining"
         run = client.post(place, {"key": key or secrets.token_hex(8), "reason": reason})
         while wait and run["phase"] in _ALIVE:
             time.sleep(every)
@@ -63,12 +63,8 @@ def end(
     """Say how a run ended that a server carries out: for the last step of a pipeline."""
     with reach(config, url) as client:
         body = {"result": result, "said": said, "link": link}
-        found = client.post(f"{_place(client, deployment)}/retraining/{run}/end", body)
+        found = client.post(f"{client.place(deployment)}/retraining/{run}/end", body)
     show(found, _line(found), as_json=as_json)
-
-
-def _place(client: ControlClient, deployment: str | None) -> str:
-    return f"/admin/deployments/{client.deployment(deployment)}"
 
 
 def _line(run: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ def start(
     """Prepare a model, hold it to the gate, and start its rollout. Exit code 1: it was refused."""
     body = {"model": model, "plan": plan, "name": name, "override": override, "reason": reason}
     with reach(config, url) as client:
-        found = client.post(f"/admin/deployments/{client.deployment(deployment)}/canary", body)
+        found = client.post(f"{client.place(deployment)}/canary", body)
     show(found, decision_line(found), as_json=as_json)
 
 
@@ -57,7 +57,7 @@ def status(
 ) -> None:
     """Who answers what share, where candidates stand, and what the judge says of them."""
     with reach(config, url) as client:
-        found = client.get(f"/admin/deployments/{client.deployment(deployment)}")
+        found = client.get(client.place(deployment))
     show(found, deployment_table(found), as_json=as_json)
 
 
@@ -157,7 +157,7 @@ def watch(
 
 def _tell(signal: str, body: dict[str, Any], deployment: str | None, client: ControlClient, *, as_json: bool) -> None:
     with client:
-        found = client.post(f"/admin/deployments/{client.deployment(deployment)}/{signal}", body)
+        found = client.post(f"{client.place(deployment)}/{signal}", body)
     show(found, decision_line(found), as_json=as_json)
 
 

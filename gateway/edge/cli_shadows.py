@@ -28,7 +28,7 @@ def add(
     """Prepare a model and let it watch; it answers nobody, and is judged on pairs. Exit code 1: it was refused."""
     body = {"name": name, "model": model, "rate": rate, "reason": reason}
     with reach(config, url) as client:
-        found = client.post(f"/admin/deployments/{client.deployment(deployment)}/shadows", body)
+        found = client.post(f"{client.place(deployment)}/shadows", body)
     show(found, decision_line(found), as_json=as_json)
 
 
@@ -42,7 +42,7 @@ def verdict(
 ) -> None:
     """What pairs with stable have shown so far: each guardrail's estimates, evidence and sentence."""
     with reach(config, url) as client:
-        found = client.get(f"/admin/deployments/{client.deployment(deployment)}/verdict", candidate=name)
+        found = client.get(f"{client.place(deployment)}/verdict", candidate=name)
     show(found, verdict_table(found), as_json=as_json)
 
 
@@ -61,7 +61,7 @@ def promote(
     """Let a shadow rise on what pairs have shown. Exit code 1: they do not show enough, or the gate said no."""
     body = {"to": to, "plan": plan, "reason": reason}
     with reach(config, url) as client:
-        path = f"/admin/deployments/{client.deployment(deployment)}/shadows/{quote(name, safe='')}/promote"
+        path = f"{client.place(deployment)}/shadows/{quote(name, safe='')}/promote"
         found = client.post(path, body, revision=revision)
     show(found, decision_line(found), as_json=as_json)
 
@@ -77,6 +77,6 @@ def remove(
 ) -> None:
     """Let a shadow go."""
     with reach(config, url) as client:
-        path = f"/admin/deployments/{client.deployment(deployment)}/shadows/{quote(name, safe='')}"
+        path = f"{client.place(deployment)}/shadows/{quote(name, safe='')}"
         found = client.delete(path, reason=reason)
     show(found, decision_line(found), as_json=as_json)

@@ -92,6 +92,10 @@ class ControlClient:
             raise CommandFailed(f"Name a deployment; there are: {names}.", Exit.MISUSED)
         return str(chosen[0]["deployment"])
 
+    def place(self, named: str | None) -> str:
+        """The path of the deployment meant. Raises CommandFailed."""
+        return f"/admin/deployments/{self.deployment(named)}"
+
     def _answer(self, method: str, path: str, **about: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own arguments
         try:
             response = self.http.request(method, path, **about)

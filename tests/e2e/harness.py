@@ -211,6 +211,17 @@ def people(seed: int) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]"
     return rows, (rows[:, 0] > 30.0).astype(np.int64)
 
 
+def with_better_ones(folder: Path, said: dict[str, Any], *versions: str) -> Gateway:
+    """A gateway, not started, whose stable is always wrong and whose other ``versions`` are right.
+
+    Unless ``said`` otherwise, predictions do not influence labels, so that a shadow may rise on pairs.
+    """
+    train(folder / "models", "1", right=False)
+    for version in versions:
+        train(folder / "models", version)
+    return Gateway(folder, simple_config(folder, deployment={"labels_independent": True, **said}))
+
+
 def simple_config(folder: Path, **said: Any) -> dict[str, Any]:
     """A gateway that serves version 1 of the small model from a joblib folder, without Feast."""
     deployment = {

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.edge.cli import main
 from gateway.edge.control_client import Exit
-from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, until
+from tests.e2e.harness import DEPLOYMENT, Gateway, until, with_better_ones
 from tests.e2e.test_commands import Run, Said
 
 PLANS = {"half": {"steps": [{"weight": 0.5, "events": 1_000_000}], "watch": "1d"}}
@@ -20,11 +20,8 @@ GUARDRAILS = [{"metric": "error_rate", "margin_absolute": 0.2}, {"metric": "accu
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Stable is always wrong; version 2 is right."""
-    folder = tmp_path_factory.mktemp("gw")
-    train(folder / "models", "1", right=False)
-    train(folder / "models", "2")
-    said = {"plans": PLANS, "guardrails": GUARDRAILS, "labels_independent": True, "maturity": "3s"}
-    gateway = Gateway(folder, simple_config(folder, deployment=said))
+    said = {"plans": PLANS, "guardrails": GUARDRAILS, "maturity": "3s"}
+    gateway = with_better_ones(tmp_path_factory.mktemp("gw"), said, "2")
     try:
         yield gateway.start()
     finally:

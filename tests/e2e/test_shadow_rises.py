@@ -6,23 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, until
+from tests.e2e.harness import DEPLOYMENT, Gateway, until, with_better_ones
 
 SHADOWS = f"/admin/deployments/{DEPLOYMENT}/shadows"
 SAID = {
     "plans": {"half": [{"weight": 0.5, "events": 40}]},
     "guardrails": [{"metric": "accuracy", "margin_absolute": 0.2}],
-    "labels_independent": True,
 }
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp("gw")
-    train(folder / "models", "1", right=False)
-    train(folder / "models", "2")
-    train(folder / "models", "3")
-    gateway = Gateway(folder, simple_config(folder, deployment=SAID))
+    gateway = with_better_ones(tmp_path_factory.mktemp("gw"), SAID, "2", "3")
     try:
         yield gateway.start()
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.e2e.harness import DEPLOYMENT, Gateway, simple_config, train, until
+from tests.e2e.harness import DEPLOYMENT, Gateway, until, with_better_ones
 from tests.room.conftest import Desk
 from tests.room.test_room_live import HERE, WAIT_MS, get, serve
 
@@ -26,11 +26,8 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def gateway(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Stable is always wrong, and version 2 is right."""
-    folder = tmp_path_factory.mktemp("gw")
-    train(folder / "models", "1", right=False)
-    train(folder / "models", "2")
-    said = {"plans": PLANS, "guardrails": GUARDRAILS, "labels_independent": True, "maturity": "3s"}
-    gateway = Gateway(folder, simple_config(folder, deployment=said))
+    said = {"plans": PLANS, "guardrails": GUARDRAILS, "maturity": "3s"}
+    gateway = with_better_ones(tmp_path_factory.mktemp("gw"), said, "2")
     try:
         yield gateway.start()
     finally:
@@ -147,10 +144,8 @@ def test_after_its_promotion_the_watch_is_told_and_no_share_of_nothing(gateway: 
 def test_where_labels_may_follow_from_answers_the_page_says_that_pairs_promote_nobody(
     browser: Browser, desk: Desk, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("bound")
-    train(folder / "models", "1", right=False)
-    train(folder / "models", "2")
-    bound = Gateway(folder, simple_config(folder, deployment={"plans": PLANS, "guardrails": GUARDRAILS}))
+    said = {"plans": PLANS, "guardrails": GUARDRAILS, "labels_independent": False}
+    bound = with_better_ones(tmp_path_factory.mktemp("bound"), said, "2")
     try:
         bound.start()
         body = {"model": f"models:/{DEPLOYMENT}/2", "name": "right"}
